@@ -1,0 +1,26 @@
+# Thin on purpose: each line calls the Python that holds the logic.
+.PHONY: quickstart test test-faults bench lint
+PY := .venv/bin/python
+
+quickstart: .venv/.stamp      ## from a fresh machine to a running cluster that can be changed
+	@$(PY) -m starter.prerequisites && .venv/bin/mpg up --detach && $(PY) -m starter.quickstart
+
+test: .venv/.stamp            ## every test but the fault tests; `make test ARGS="-k settings"` narrows it
+	@$(PY) -m starter.prerequisites && $(PY) -m pytest -m "not faults" $(ARGS)
+
+test-faults: .venv/.stamp     ## breaks real containers on purpose; takes minutes
+	@$(PY) -m starter.prerequisites && $(PY) -m pytest -m faults tests/faults $(ARGS)
+
+bench: .venv/.stamp           ## the numbers in README
+	@$(PY) -m starter.prerequisites && $(PY) -m bench $(ARGS)
+
+lint: .venv/.stamp            ## formatting, lint and strict types
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m pyright
+
+# Exactly what constraints.txt pins, checked by hash; the stamp makes a second run cost nothing.
+.venv/.stamp: constraints.txt pyproject.toml
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || { apt-get update -qq && apt-get install -y -qq python3-venv; }
+	@[ -x $(PY) ] || python3 -m venv .venv
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,17 @@
+"""What the containers are made of, as package data: the build recipe and the entrypoints.
+
+The contract of the image, for whoever creates containers from it. Everything below ``/var/lib/postgresql`` is on the
+node's data volume. Files are put in place through Docker's archive API after the container is created and before it is
+started; the entrypoints run as root just long enough to give them to ``postgres`` (uid and gid 5432).
+
+========== =============================================================================================================
+node       ``node init|clone|rejoin|start``; configuration in ``/var/lib/postgresql/conf``: ``postgresql.conf``,
+           ``pg_hba.conf``; for ``init`` also ``bootstrap-password`` (removed once used); for ``clone`` and ``rejoin``
+           ``pgpass``. Variables: ``PRIMARY_HOST``, ``PRIMARY_PORT`` (5432), ``PRIMARY_USER`` (replicator),
+           ``PRIMARY_DATABASE`` (postgres), ``PRIMARY_SLOT`` (none), ``PRIMARY_TIMEOUT_SECONDS`` (10),
+           ``WAL_SEGMENT_MB`` (4). Data is in ``/var/lib/postgresql/data``, finished once ``data.complete`` is
+           beside it.
+pooler     ``pooler``; ``/etc/pgbouncer/pgbouncer.ini``; sockets in ``/run/mpg``, meant to be shared with the host.
+endpoint   ``endpoint``; ``/etc/mpg/rules.nft``, loaded if it is there. Needs NET_ADMIN.
+========== =============================================================================================================
+"""

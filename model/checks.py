@@ -1,0 +1,93 @@
+"""Whether a request fits a cluster's state: decided here once, for starters (early) and workflows (with the turn)."""
+
+from model.cluster import ClusterPhase, ClusterState, Role
+from model.errors import AlreadyExists, NotFound, Refused
+from model.names import DEFAULT_DATABASE, DEFAULT_USER
+from model.operations import (
+    ChangePlanRequest,
+    CreateDatabaseRequest,
+    CreateUserRequest,
+    DeleteDatabaseRequest,
+    DeleteUserRequest,
+    DestroyClusterRequest,
+    DisableExtensionRequest,
+    EnableExtensionRequest,
+    OperationRequest,
+    RestartRequest,
+    RotatePasswordRequest,
+    SetUserRoleRequest,
+    SwitchoverRequest,
+)
+
+
+def check(state: ClusterState, request: OperationRequest) -> None:
+    """Raise the error of a *request* that *state* does not allow; return when it may go on.
+
+    Raises :class:`NotFound`, :class:`AlreadyExists` or :class:`Refused`, each with one sentence.
+    """
+    _check_alive(state, request)
+    match request:
+        case CreateUserRequest(username=name):
+            _check_roles_adopted(state)
+            if state.spec.user(name) is not None:
+                raise AlreadyExists(f"Cluster {state.spec.name} has a user {name!r} already.")
+        case SetUserRoleRequest(username=name, role=role):
+            _check_roles_adopted(state)
+            _check_user(state, name)
+            if name == DEFAULT_USER and role is not Role.SCHEMA_ADMIN:
+                raise Refused(f"User {DEFAULT_USER!r} is the cluster's own and stays schema_admin.")
+        case DeleteUserRequest(username=name):
+            _check_user(state, name)
+            if name == DEFAULT_USER:
+                raise Refused(f"User {DEFAULT_USER!r} is the cluster's own and cannot be deleted.")
+        case RotatePasswordRequest(username=name):
+            _check_user(state, name)
+        case CreateDatabaseRequest(database=name):
+            if state.spec.database(name) is not None:
+                raise AlreadyExists(f"Cluster {state.spec.name} has a database {name!r} already.")
+        case DeleteDatabaseRequest(database=name):
+            _check_database(state, name)
+            if name == DEFAULT_DATABASE:
+                raise Refused(f"Database {DEFAULT_DATABASE!r} is the cluster's own and cannot be deleted.")
+        case EnableExtensionRequest(database=name) | DisableExtensionRequest(database=name):
+            _check_database(state, name)
+        case SwitchoverRequest():
+            _check_replica(state, "switch over")
+        case ChangePlanRequest():
+            _check_replica(state, "change its plan")
+        case RestartRequest(node=node):
+            if node is not None and state.status.node(node) is None:
+                raise NotFound(f"Cluster {state.spec.name} has no node {node!r}.")
+        case _:
+            pass
+
+
+def _check_alive(state: ClusterState, request: OperationRequest) -> None:
+    spec, phase = state.spec, state.status.phase
+    if phase in {ClusterPhase.DESTROYED, ClusterPhase.DESTROYING} and not isinstance(request, DestroyClusterRequest):
+        raise NotFound(f"Cluster {spec.name} ({spec.id}) was destroyed.")
+    if phase is ClusterPhase.ERROR and not isinstance(request, DestroyClusterRequest):
+        raise Refused(f"Cluster {spec.name} was never made completely; destroy it and create it again.")
+
+
+def _check_user(state: ClusterState, name: str) -> None:
+    if state.spec.user(name) is None:
+        raise NotFound(f"Cluster {state.spec.name} has no user {name!r}.")
+
+
+def _check_database(state: ClusterState, name: str) -> None:
+    if state.spec.database(name) is None:
+        raise NotFound(f"Cluster {state.spec.name} has no database {name!r}.")
+
+
+def _check_replica(state: ClusterState, what: str) -> None:
+    if state.status.replica is None:
+        raise Refused(f"Cluster {state.spec.name} cannot {what}: it has no replica.")
+
+
+def _check_roles_adopted(state: ClusterState) -> None:
+    if state.spec.legacy_roles:
+        raise Refused(
+            f"Cluster {state.spec.name} was made before the role system.",
+            remedy=f"Run 'mpg users opt-in-roles {state.spec.name}' first.",
+        )

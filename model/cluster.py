@@ -1,0 +1,228 @@
+"""A cluster as data: **spec** is what was asked, **status** is what is."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from model.base import Record
+from model.names import DEFAULT_DATABASE, DEFAULT_USER
+from model.plans import Plan
+
+
+class PoolMode(StrEnum):
+    """When PgBouncer gives a server connection back: at the end of a session or of a transaction."""
+
+    SESSION = "session"
+    TRANSACTION = "transaction"
+
+
+class Durability(StrEnum):
+    """Whether an acknowledged commit is on both nodes (``sync``) or on the primary only (``async``)."""
+
+    SYNC = "sync"
+    ASYNC = "async"
+
+
+class Role(StrEnum):
+    """What a user may do: change schemas, change rows, or read."""
+
+    SCHEMA_ADMIN = "schema_admin"
+    WRITER = "writer"
+    READER = "reader"
+
+
+class ClusterPhase(StrEnum):
+    """Where a cluster is in its life; the values are those of Fly's API."""
+
+    INITIALIZING = "initializing"
+    READY = "ready"
+    UPDATING = "updating"
+    ERROR = "error"
+    DESTROYING = "destroying"
+    DESTROYED = "destroyed"
+    NEEDS_OPERATOR = "needs_operator"
+
+
+class NodeRole(StrEnum):
+    """Which of the nodes takes writes."""
+
+    PRIMARY = "primary"
+    REPLICA = "replica"
+
+
+class NodePhase(StrEnum):
+    """What a node's container is doing."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    MISSING = "missing"
+
+
+class PoolerPhase(StrEnum):
+    """Whether new connections are led to a pooler."""
+
+    RUNNING = "running"
+    DRAINING = "draining"
+    STOPPED = "stopped"
+
+
+class User(Record):
+    """A user of the cluster. ``password_version`` selects which derived password is in force."""
+
+    name: str
+    role: Role
+    password_version: int = 1
+
+
+class Database(Record):
+    """A database of the cluster."""
+
+    name: str
+
+
+class ClusterSpec(Record):
+    """What was asked for. ``storage_gb`` is per node."""
+
+    id: str
+    name: str
+    org: str
+    region: str
+    host: str
+    plan: Plan
+    pool_mode: PoolMode = PoolMode.TRANSACTION
+    pg_major_version: int = 17
+    image: str = "mpg-node:17"
+    """Image of its containers, as its host names it."""
+    storage_gb: int = 10
+    durability: Durability = Durability.SYNC
+    postgis_enabled: bool = False
+    legacy_roles: bool = False
+    users: tuple[User, ...] = (User(name=DEFAULT_USER, role=Role.SCHEMA_ADMIN),)
+    databases: tuple[Database, ...] = (Database(name=DEFAULT_DATABASE),)
+    created_at: datetime
+
+    def user(self, name: str) -> User | None:
+        """Return the user called *name*, if there is one."""
+        return next((user for user in self.users if user.name == name), None)
+
+    def database(self, name: str) -> Database | None:
+        """Return the database called *name*, if there is one."""
+        return next((database for database in self.databases if database.name == name), None)
+
+
+class Node(Record):
+    """A Postgres node as last recorded. ``lag_bytes`` is the replay lag when it was recorded, None if unknown."""
+
+    name: str
+    role: NodeRole
+    phase: NodePhase
+    container: str
+    address: str
+    plan: str
+    cpus: int
+    memory_mb: int
+    timeline: int | None = None
+    lag_bytes: int | None = None
+    in_sync: bool = False
+
+
+class Pooler(Record):
+    """A PgBouncer. ``port`` is its own inside the endpoint's network namespace; ``peer_id`` tells it from its peers."""
+
+    name: str
+    container: str
+    generation: int
+    port: int
+    peer_id: int
+    phase: PoolerPhase
+    pool_mode: PoolMode
+    draining_since: datetime | None = None
+
+
+class Address(Record):
+    """Where a client connects."""
+
+    host: str
+    port: int
+
+
+class Endpoint(Record):
+    """The addresses clients use; they never change while the cluster lives. ``address`` is inside its network."""
+
+    container: str
+    address: str
+    pooled: Address
+    direct: Address
+    read_only: Address
+
+
+class Network(Record):
+    """The cluster's bridge network. ``subnet`` is CIDR."""
+
+    name: str
+    subnet: str
+    gateway: str
+
+
+class Condition(Record):
+    """Something worth knowing about a cluster, in words."""
+
+    type: str
+    status: bool
+    since: datetime
+    message: str
+
+
+class ClusterStatus(Record):
+    """What is, as far as it was recorded."""
+
+    phase: ClusterPhase = ClusterPhase.INITIALIZING
+    network: Network | None = None
+    endpoint: Endpoint | None = None
+    nodes: tuple[Node, ...] = ()
+    poolers: tuple[Pooler, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+
+    def node(self, name: str) -> Node | None:
+        """Return the node called *name*, if there is one."""
+        return next((node for node in self.nodes if node.name == name), None)
+
+    @property
+    def primary(self) -> Node | None:
+        """The node that takes writes, if one is recorded."""
+        return next((node for node in self.nodes if node.role is NodeRole.PRIMARY), None)
+
+    @property
+    def replica(self) -> Node | None:
+        """The other node, if one is recorded."""
+        return next((node for node in self.nodes if node.role is NodeRole.REPLICA), None)
+
+    @property
+    def current_poolers(self) -> tuple[Pooler, ...]:
+        """The poolers to which new connections are led."""
+        return tuple(pooler for pooler in self.poolers if pooler.phase is PoolerPhase.RUNNING)
+
+
+class ClusterState(Record):
+    """Spec and status together: what the cluster's workflow holds and hands to each operation."""
+
+    spec: ClusterSpec
+    status: ClusterStatus
+
+
+class OperationRef(Record):
+    """The operation that holds a cluster's turn. ``id`` is its workflow id."""
+
+    id: str
+    run_id: str
+    type: str
+    phase: str = ""
+    started_at: datetime
+
+
+class ClusterView(Record):
+    """The answer to the cluster workflow's query: its state, who holds the turn, how many wait."""
+
+    state: ClusterState
+    operation: OperationRef | None = None
+    waiting: int = 0

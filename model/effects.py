@@ -1,0 +1,488 @@
+"""The contract between workflows and activities: the name, input, output and manner of every effect.
+
+Workflows call effects by these descriptors and activities implement them, so neither imports the other's libraries.
+Every effect is idempotent: it begins by looking whether its work is done.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Generic, TypeVar, cast
+
+from model.base import Record
+from model.cluster import (
+    ClusterState,
+    ClusterStatus,
+    Database,
+    Endpoint,
+    Network,
+    Node,
+    NodeRole,
+    Pooler,
+    PoolMode,
+    Role,
+    User,
+)
+from model.facts import Fact
+from model.plans import HostCapacity, Plan, Resources
+
+I = TypeVar("I", bound=Record)  # noqa: E741  I and O are what they are everywhere in this file: input and output
+O = TypeVar("O", bound=Record)  # noqa: E741
+
+
+class Kind(StrEnum):
+    """How an effect runs; workflows/call.py has the timeouts and retries of each kind."""
+
+    SQL = "sql"
+    """Short SQL or admin-console work: a local activity."""
+    SQL_WAIT = "sql_wait"
+    """Waits on Postgres: an activity on the main queue that heartbeats."""
+    HOST = "host"
+    """Container work of seconds at most: an activity on the host's queue, heartbeating."""
+    HOST_LONG = "host_long"
+    """Container work that may take minutes or hours (base backup, drain): heartbeating, long start-to-close."""
+    SWITCHOVER = "switchover"
+    """PAUSE to RESUME: heartbeat timeout 3 s, retried at once, never cancelled in between."""
+    WATCH = "watch"
+    """Returns only when something needs a decision."""
+
+
+@dataclass(frozen=True)
+class Effect(Generic[I, O]):
+    """One effect. ``name`` is the activity type, verb_object."""
+
+    name: str
+    input: type[I]
+    output: type[O]
+    kind: Kind
+
+
+class Nothing(Record):
+    """An empty answer."""
+
+
+# --- host and containers ------------------------------------------------------------------------------------------
+
+
+class CheckHostInput(Record):
+    """Ask whether a host can carry nodes of a plan. ``plan`` is a name in the worker's plan table."""
+
+    plan: str
+    pg_major_version: int
+    storage_gb: int = 0
+    """Free disk to insist on, in GB per node; 0 to ask nothing."""
+
+
+class HostCheck(Record):
+    """The plan in full, what a node of it gets on this host, and the image of its Postgres version."""
+
+    plan: Plan
+    resources: Resources
+    capacity: HostCapacity
+    image: str
+
+
+class ClusterKey(Record):
+    """Names a cluster."""
+
+    cluster_id: str
+
+
+class CreateEndpointInput(Record):
+    """Make the endpoint in a network."""
+
+    cluster_id: str
+    cluster_name: str
+    network: Network
+    image: str
+
+
+class Bootstrap(StrEnum):
+    """Where a node's data comes from."""
+
+    INIT = "init"
+    """initdb, unless that was done."""
+    CLONE = "clone"
+    """Base backup of the primary, unless that was done. Waits until the primary lets it in."""
+    KEEP = "keep"
+    """The volume as it is."""
+
+
+class NodeSpec(Record):
+    """Everything a node's container is made from. Its digest is the label ``mpg.spec``."""
+
+    cluster_id: str
+    cluster_name: str
+    name: str
+    role: NodeRole
+    plan: str
+    resources: Resources
+    image: str
+    network: Network
+    pg_major_version: int = 17
+    primary_address: str | None = None
+    """Whom a replica follows; None for a primary."""
+
+
+class EnsureNodeInput(Record):
+    """See that a node runs as ``spec`` says: made, or stopped cleanly and made again when it differs."""
+
+    spec: NodeSpec
+    bootstrap: Bootstrap
+    wait_ready: bool = True
+    """Return when Postgres answers; else when the container was started."""
+
+
+class RestartNodeInput(Record):
+    """Restart a node's Postgres cleanly, once: not if its container started after ``requested_at``."""
+
+    cluster_id: str
+    node: Node
+    requested_at: datetime
+
+
+class NodeRef(Record):
+    """Names a node's container."""
+
+    cluster_id: str
+    name: str
+
+
+class RemoveNodeInput(Record):
+    """Remove a node's container, and its volume unless it is kept."""
+
+    cluster_id: str
+    name: str
+    keep_volume: bool = False
+
+
+class CreatePoolersInput(Record):
+    """Make a generation of PgBouncers in the endpoint's network namespace and wait until their consoles answer."""
+
+    cluster_id: str
+    cluster_name: str
+    endpoint: Endpoint
+    image: str
+    generation: int
+    pool_mode: PoolMode
+    plan: Plan
+    primary_address: str
+    living: tuple[Pooler, ...] = ()
+    """Poolers that are there already; ports and peer ids differ from theirs and each is a peer."""
+    count: int = 2
+
+
+class Poolers(Record):
+    """A set of PgBouncers."""
+
+    poolers: tuple[Pooler, ...]
+
+
+class ConfigurePoolersInput(Record):
+    """Write the poolers' configuration and reload it: where the primary is, and the plan's limits."""
+
+    cluster_id: str
+    endpoint: Endpoint
+    poolers: tuple[Pooler, ...]
+    plan: Plan
+    primary_address: str
+
+
+class RemovePoolersInput(Record):
+    """Remove these PgBouncers' containers."""
+
+    cluster_id: str
+    poolers: tuple[Pooler, ...]
+
+
+class DrainPoolersInput(Record):
+    """Wait until the last client of each is gone, or the host's drain limit after ``since``, then remove them."""
+
+    cluster_id: str
+    endpoint: Endpoint
+    poolers: tuple[Pooler, ...]
+    since: datetime
+
+
+class RouteInput(Record):
+    """Lead new connections: pooled over these ports, direct and read-only to these nodes' addresses.
+
+    None takes a rule away: new connections are refused until it is back. Open connections are not touched.
+    """
+
+    cluster_id: str
+    pooler_ports: tuple[int, ...]
+    direct: str | None
+    read_only: str | None
+
+
+class HandoverInput(Record):
+    """One node takes over from the other. The activity signals ``commit`` with PrimaryIs before clients go on."""
+
+    cluster_id: str
+    operation_id: str
+    status: ClusterStatus
+    plan: Plan
+    target: str
+    """Name of the node that becomes the primary. When it is the primary already, only the routes are put right."""
+
+
+class SwitchoverInput(HandoverInput):
+    """From PAUSE to RESUME; the wait for transactions in flight is bounded by ``max_pause_s`` seconds."""
+
+    max_pause_s: float
+
+
+class SwitchoverReport(Record):
+    """What a switchover took, in milliseconds, and the new primary's timeline."""
+
+    timeline: int
+    paused_ms: float
+    steps_ms: dict[str, float]
+
+
+class ObserveInput(Record):
+    """Look at what a cluster's containers and Postgres really are."""
+
+    state: ClusterState
+
+
+class Observation(Record):
+    """What was seen, as facts that correct the record."""
+
+    facts: tuple[Fact, ...]
+
+
+class SettleInput(Record):
+    """Put a cluster back in service after an operation that did not complete.
+
+    Nodes that should run are started, poolers resumed and pointed at the one primary, rules put right, containers
+    that the state does not name removed. Never promotes.
+    """
+
+    state: ClusterState
+
+
+CHECK_HOST = Effect("check_host", CheckHostInput, HostCheck, Kind.HOST)
+CREATE_NETWORK = Effect("create_network", ClusterKey, Network, Kind.HOST)
+CREATE_ENDPOINT = Effect("create_endpoint", CreateEndpointInput, Endpoint, Kind.HOST)
+ENSURE_NODE = Effect("ensure_node", EnsureNodeInput, Node, Kind.HOST_LONG)
+RESTART_NODE = Effect("restart_node", RestartNodeInput, Node, Kind.HOST)
+STOP_NODE = Effect("stop_node", NodeRef, Nothing, Kind.HOST)
+REMOVE_NODE = Effect("remove_node", RemoveNodeInput, Nothing, Kind.HOST)
+CREATE_POOLERS = Effect("create_poolers", CreatePoolersInput, Poolers, Kind.HOST)
+CONFIGURE_POOLERS = Effect("configure_poolers", ConfigurePoolersInput, Nothing, Kind.HOST)
+REMOVE_POOLERS = Effect("remove_poolers", RemovePoolersInput, Nothing, Kind.HOST)
+DRAIN_POOLERS = Effect("drain_poolers", DrainPoolersInput, Nothing, Kind.HOST_LONG)
+SET_ROUTES = Effect("set_routes", RouteInput, Nothing, Kind.HOST)
+SWITCH_PRIMARY = Effect("switch_primary", SwitchoverInput, SwitchoverReport, Kind.SWITCHOVER)
+OBSERVE_CLUSTER = Effect("observe_cluster", ObserveInput, Observation, Kind.HOST)
+SETTLE_CLUSTER = Effect("settle_cluster", SettleInput, Observation, Kind.HOST_LONG)
+REMOVE_CLUSTER = Effect("remove_cluster", ClusterKey, Nothing, Kind.HOST)
+
+# --- Postgres -----------------------------------------------------------------------------------------------------
+
+
+class Target(Record):
+    """A node to run SQL on, as the platform's superuser. ``address`` is inside the cluster's network."""
+
+    cluster_id: str
+    address: str
+
+
+class SetUpRolesInput(Record):
+    """Group roles, default privileges in template1, the platform's roles, then the first users and databases."""
+
+    target: Target
+    users: tuple[User, ...]
+    databases: tuple[Database, ...]
+    connection_limit: int
+
+
+class UserInput(Record):
+    """A user as it should be. ``connection_limit`` is the plan's, for the role."""
+
+    target: Target
+    user: User
+    connection_limit: int
+
+
+class DropUserInput(Record):
+    """Remove a user in every database; what it owns becomes ``role``'s group's."""
+
+    target: Target
+    username: str
+    role: Role
+
+
+class DatabaseInput(Record):
+    """A database as it should be."""
+
+    target: Target
+    database: Database
+
+
+class DropDatabaseInput(Record):
+    """Remove a database; with ``force`` its sessions are ended, else they refuse it."""
+
+    target: Target
+    database: str
+    force: bool
+    endpoint: Endpoint | None = None
+    poolers: tuple[Pooler, ...] = ()
+    """All living poolers, draining ones too: they tell their clients from server connections kept for nobody."""
+
+
+class EnableExtensionInput(Record):
+    """Install an extension, if it is trusted or allow-listed."""
+
+    target: Target
+    database: str
+    extension: str
+    schema_name: str | None = None
+    create_schema_if_needed: bool = False
+
+
+class DisableExtensionInput(Record):
+    """Remove an extension; with ``force`` also what depends on it."""
+
+    target: Target
+    database: str
+    extension: str
+    force: bool
+
+
+class ReadExtensionsInput(Record):
+    """Ask which extensions a database has and could have."""
+
+    target: Target
+    database: str
+
+
+class InstalledExtension(Record):
+    """Version and schema of an installed extension."""
+
+    version: str
+    schema_name: str
+
+
+class Extension(Record):
+    """An extension that may be enabled, and how it is installed, if it is."""
+
+    name: str
+    description: str
+    docs_url: str
+    default_version: str
+    is_system: bool
+    installed: InstalledExtension | None = None
+
+
+class Extensions(Record):
+    """The extensions of a database, by name."""
+
+    extensions: tuple[Extension, ...]
+
+
+class SetSynchronousInput(Record):
+    """Make the primary wait for ``standby`` at each commit, or for nobody (None). Takes effect before it returns."""
+
+    target: Target
+    standby: str | None
+
+
+class AwaitCaughtUpInput(Record):
+    """Wait until ``replica`` streams from ``primary`` and has replayed past an LSN taken on the primary now."""
+
+    cluster_id: str
+    primary: Node
+    replica: Node
+    timeout_s: float = 600.0
+
+
+class ReplicaCaughtUp(Record):
+    """The replica's timeline, and its replay lag in bytes when it was seen past the mark."""
+
+    timeline: int
+    lag_bytes: int
+
+
+class SetConnectionLimitsInput(Record):
+    """Give every user's role the plan's connection limit."""
+
+    target: Target
+    usernames: tuple[str, ...]
+    connection_limit: int
+
+
+class AdoptRolesInput(Record):
+    """Bring users, databases and objects already there under the role system."""
+
+    target: Target
+    users: tuple[User, ...]
+    databases: tuple[Database, ...]
+    connection_limit: int
+
+
+SET_UP_ROLES = Effect("set_up_roles", SetUpRolesInput, Nothing, Kind.SQL_WAIT)
+CREATE_USER = Effect("create_user", UserInput, Nothing, Kind.SQL)
+SET_USER_ROLE = Effect("set_user_role", UserInput, Nothing, Kind.SQL)
+SET_PASSWORD = Effect("set_password", UserInput, Nothing, Kind.SQL)
+DROP_USER = Effect("drop_user", DropUserInput, Nothing, Kind.SQL)
+CREATE_DATABASE = Effect("create_database", DatabaseInput, Nothing, Kind.SQL)
+DROP_DATABASE = Effect("drop_database", DropDatabaseInput, Nothing, Kind.SQL)
+ENABLE_EXTENSION = Effect("enable_extension", EnableExtensionInput, Nothing, Kind.SQL_WAIT)
+DISABLE_EXTENSION = Effect("disable_extension", DisableExtensionInput, Nothing, Kind.SQL)
+READ_EXTENSIONS = Effect("read_extensions", ReadExtensionsInput, Extensions, Kind.SQL)
+SET_SYNCHRONOUS = Effect("set_synchronous", SetSynchronousInput, Nothing, Kind.SQL)
+SET_CONNECTION_LIMITS = Effect("set_connection_limits", SetConnectionLimitsInput, Nothing, Kind.SQL)
+AWAIT_CAUGHT_UP = Effect("await_caught_up", AwaitCaughtUpInput, ReplicaCaughtUp, Kind.SQL_WAIT)
+ADOPT_ROLES = Effect("adopt_roles", AdoptRolesInput, Nothing, Kind.SQL_WAIT)
+
+# --- Temporal -----------------------------------------------------------------------------------------------------
+
+
+class AwaitOperationInput(Record):
+    """Wait for the end of an operation's workflow."""
+
+    operation_id: str
+    run_id: str
+
+
+class OperationEnd(Record):
+    """Whether the operation completed, and if not, how it ended, in Temporal's word."""
+
+    completed: bool
+    how: str
+
+
+class NameClaim(Record):
+    """A cluster's name, who holds it, and the operation that claimed it."""
+
+    org: str
+    name: str
+    cluster_id: str
+    operation_id: str
+
+
+class ReleaseStaleNameInput(Record):
+    """Free a name whose holder is gone: neither its cluster nor the operation that claimed it runs."""
+
+    org: str
+    name: str
+
+
+class NameReleased(Record):
+    """Whether the name is free now."""
+
+    released: bool
+
+
+RELEASE_STALE_NAME = Effect("release_stale_name", ReleaseStaleNameInput, NameReleased, Kind.SQL)
+AWAIT_OPERATION_END = Effect("await_operation_end", AwaitOperationInput, OperationEnd, Kind.WATCH)
+
+EFFECTS: tuple[Effect[Any, Any], ...] = tuple(
+    cast("Effect[Any, Any]", value) for value in list(globals().values()) if isinstance(value, Effect)
+)
+"""Every effect of this module."""
+HOST_KINDS = frozenset({Kind.HOST, Kind.HOST_LONG, Kind.SWITCHOVER})
+"""Kinds that run on the queue of the host that owns the containers."""

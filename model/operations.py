@@ -1,0 +1,289 @@
+"""Input and result of every operation, and the messages between an operation and its cluster.
+
+A workflow's type is the name of its request without ``Request``; its id is :func:`workflow_id`. Anyone can start one,
+in any language, with the same JSON on task queue ``mpg``.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import AfterValidator, Field
+
+from model.base import Record, Request
+from model.cluster import ClusterState, Durability, PoolMode, Role
+from model.facts import Fact
+from model.names import (
+    DEFAULT_HOST,
+    DEFAULT_ORG,
+    ClusterId,
+    ClusterName,
+    DatabaseName,
+    HostName,
+    OrgName,
+    SchemaName,
+    Username,
+    operation_workflow_id,
+)
+
+MAX_STORAGE_AT_CREATION_GB = 500
+MAX_STORAGE_GB = 1000
+DEFAULT_MAX_PAUSE_S = 30.0
+
+
+def _one_of_nodes(value: str | None) -> str | None:
+    if value not in {None, "a", "b"}:
+        raise ValueError(f"There is no node {value!r}: the nodes are a and b.")
+    return value
+
+
+def _storage(value: int) -> int:
+    if not 1 <= value <= MAX_STORAGE_AT_CREATION_GB:
+        raise ValueError(f"Storage of {value} GB is not possible: 1 to {MAX_STORAGE_AT_CREATION_GB} GB at creation.")
+    return value
+
+
+def _pause(value: float) -> float:
+    if not 0 < value <= 3600:
+        raise ValueError(f"A pause of at most {value:g} s is not possible: more than 0 and up to 3600 s.")
+    return value
+
+
+MaxPause = Annotated[float, AfterValidator(_pause)]
+
+
+class OperationRequest(Request):
+    """What every operation is told: its cluster."""
+
+    operation: ClassVar[str]
+    """The workflow type."""
+    cluster_id: ClusterId
+
+
+class CreateClusterRequest(OperationRequest):
+    """Make a cluster. ``cluster_id`` is chosen by the caller: 16 random lowercase letters and digits."""
+
+    operation: ClassVar[str] = "CreateCluster"
+    name: ClusterName
+    org: OrgName = DEFAULT_ORG
+    region: str = "local"
+    host: HostName = DEFAULT_HOST
+    """The host whose worker makes the containers."""
+    plan: str = "basic"
+    storage_gb: Annotated[int, AfterValidator(_storage)] = 10
+    pg_major_version: int = 17
+    pool_mode: PoolMode = PoolMode.TRANSACTION
+    durability: Durability = Durability.SYNC
+    postgis_enabled: bool = False
+
+
+class DestroyClusterRequest(OperationRequest):
+    """Remove a cluster with all its data."""
+
+    operation: ClassVar[str] = "DestroyCluster"
+
+
+class ChangePlanRequest(OperationRequest):
+    """Move a cluster to another plan, with one switchover. ``max_pause_s`` bounds the wait for transactions."""
+
+    operation: ClassVar[str] = "ChangePlan"
+    plan: str
+    max_pause_s: MaxPause = DEFAULT_MAX_PAUSE_S
+
+
+class SetPoolModeRequest(OperationRequest):
+    """Give new pooled connections another pool mode."""
+
+    operation: ClassVar[str] = "SetPoolMode"
+    pool_mode: PoolMode
+
+
+class RestartRequest(OperationRequest):
+    """Restart one node, or each in turn with a switchover between."""
+
+    operation: ClassVar[str] = "Restart"
+    node: Annotated[str | None, AfterValidator(_one_of_nodes)] = None
+    max_pause_s: MaxPause = DEFAULT_MAX_PAUSE_S
+
+
+class SwitchoverRequest(OperationRequest):
+    """Make the replica the primary and the primary a replica."""
+
+    operation: ClassVar[str] = "Switchover"
+    max_pause_s: MaxPause = DEFAULT_MAX_PAUSE_S
+
+
+class CreateUserRequest(OperationRequest):
+    """Add a user."""
+
+    operation: ClassVar[str] = "CreateUser"
+    username: Username
+    role: Role
+
+
+class SetUserRoleRequest(OperationRequest):
+    """Give a user another role."""
+
+    operation: ClassVar[str] = "SetUserRole"
+    username: Username
+    role: Role
+
+
+class DeleteUserRequest(OperationRequest):
+    """Remove a user; what it owns becomes its group's."""
+
+    operation: ClassVar[str] = "DeleteUser"
+    username: Username
+
+
+class RotatePasswordRequest(OperationRequest):
+    """Give a user a new password. Sessions that are open stay."""
+
+    operation: ClassVar[str] = "RotatePassword"
+    username: Username
+
+
+class CreateDatabaseRequest(OperationRequest):
+    """Add a database."""
+
+    operation: ClassVar[str] = "CreateDatabase"
+    database: DatabaseName
+
+
+class DeleteDatabaseRequest(OperationRequest):
+    """Remove a database with its data. Sessions in it are ended only with ``force``."""
+
+    operation: ClassVar[str] = "DeleteDatabase"
+    database: DatabaseName
+    force: bool = False
+
+
+class EnableExtensionRequest(OperationRequest):
+    """Install an extension in a database."""
+
+    operation: ClassVar[str] = "EnableExtension"
+    database: DatabaseName
+    extension: str = Field(min_length=1, max_length=63)
+    schema_name: SchemaName | None = None
+    create_schema_if_needed: bool = False
+
+
+class DisableExtensionRequest(OperationRequest):
+    """Remove an extension from a database; ``force`` also removes what depends on it."""
+
+    operation: ClassVar[str] = "DisableExtension"
+    database: DatabaseName
+    extension: str = Field(min_length=1, max_length=63)
+    force: bool = False
+
+
+class OptInRolesRequest(OperationRequest):
+    """Bring a cluster made before the role system under it, objects already there included."""
+
+    operation: ClassVar[str] = "OptInRoles"
+
+
+REQUESTS: dict[str, type[OperationRequest]] = {
+    cls.operation: cls
+    for cls in (
+        CreateClusterRequest,
+        DestroyClusterRequest,
+        ChangePlanRequest,
+        SetPoolModeRequest,
+        RestartRequest,
+        SwitchoverRequest,
+        CreateUserRequest,
+        SetUserRoleRequest,
+        DeleteUserRequest,
+        RotatePasswordRequest,
+        CreateDatabaseRequest,
+        DeleteDatabaseRequest,
+        EnableExtensionRequest,
+        DisableExtensionRequest,
+        OptInRolesRequest,
+    )
+}
+"""Every operation's request, by workflow type."""
+
+
+def workflow_id(request: OperationRequest, cluster_name: str, request_id: str) -> str:
+    """Workflow id of *request*: the same request id names the same operation, so a repeated call starts nothing."""
+    return operation_workflow_id(request.operation, cluster_name, request_id)
+
+
+class OperationOutcome(StrEnum):
+    """How an operation stands."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    ROLLED_BACK = "rolled_back"
+
+
+class StepStatus(StrEnum):
+    """How a step of an operation stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    DONE = "done"
+    UNDONE = "undone"
+    FAILED = "failed"
+
+
+class Step(Record):
+    """A step of an operation, as people see it. ``seconds`` is None until it ended."""
+
+    name: str
+    status: StepStatus = StepStatus.PENDING
+    started_at: datetime | None = None
+    seconds: float | None = None
+
+
+class Progress(Record):
+    """The answer to an operation workflow's query ``progress``, and the core of its result."""
+
+    type: str
+    cluster_id: str
+    status: OperationOutcome = OperationOutcome.RUNNING
+    phase: str = "waiting for its turn"
+    steps: tuple[Step, ...] = ()
+    error: str | None = None
+
+
+class OperationResult(Record):
+    """What an operation that completed returns. ``changed`` is false when there was nothing to do."""
+
+    cluster_id: str
+    changed: bool = True
+    message: str
+    steps: tuple[Step, ...] = ()
+
+
+class OperationFailure(Record):
+    """The detail of an operation's failure. ``began`` is false when it was refused before its first step."""
+
+    outcome: OperationOutcome
+    began: bool
+
+
+class TurnRequest(Record):
+    """An operation asks the cluster for its turn (signal ``request_turn``)."""
+
+    operation_id: str
+    run_id: str
+    type: str
+    requested_at: datetime
+
+
+class TurnGrant(Record):
+    """The cluster hands the turn over, with its state (signal ``grant_turn`` to the operation)."""
+
+    state: ClusterState
+
+
+class Commit(Record):
+    """An operation reports facts (signal ``commit`` to the cluster)."""
+
+    operation_id: str
+    facts: tuple[Fact, ...]

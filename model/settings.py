@@ -1,0 +1,221 @@
+"""Every setting of this machine's stack: environment variables ``MPG_…``, then ``config.toml`` in ``MPG_HOME``.
+
+The environment wins. Nothing here is kept per cluster: what a cluster is made of is in its spec.
+"""
+
+import ipaddress
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from model.errors import InvalidInput
+
+CONFIG_FILE = "config.toml"
+LOOPBACK = "127.0.0.1"
+
+
+def default_home() -> Path:
+    """Return the state directory: ``MPG_HOME``, or ``~/.local/share/mpg``."""
+    return Path(os.environ.get("MPG_HOME") or "~/.local/share/mpg").expanduser().absolute()
+
+
+class Settings(BaseSettings):
+    """The settings in force. Read them once, with :func:`load_settings`, and pass them on."""
+
+    model_config = SettingsConfigDict(env_prefix="MPG_", frozen=True, extra="forbid", env_ignore_empty=True)
+
+    home: Path = Field(default_factory=default_home)
+    """State directory: Temporal's database, the master key, logs, sockets of the poolers."""
+
+    temporal_address: str | None = None
+    """``host:port`` of a Temporal service of your own; unset, the stack runs one itself."""
+    temporal_namespace: str = Field("mpg", min_length=1)
+    temporal_api_key: SecretStr | None = None
+    """API key for ``temporal_address``, where it asks for one."""
+    temporal_tls: bool = False
+    """Speak TLS to ``temporal_address``."""
+    temporal_port: int = Field(7233, ge=1, le=65535)
+    """Port of the embedded Temporal on loopback."""
+    temporal_ui_port: int = Field(8233, ge=1, le=65535)
+    """Port of the embedded Temporal's web page on loopback."""
+    temporal_retention_days: int = Field(30, ge=1, le=3650)
+    """Days that Temporal keeps a finished workflow, so how far back `operations list` sees."""
+
+    host_name: str = Field("local", pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+    """Name of this machine; its containers are worked on through the task queue ``host/<host_name>``."""
+    region: str = Field("local", min_length=1)
+    """Region code that clusters made here carry."""
+    docker_host: str | None = None
+    """Address of the Docker engine (``unix://…`` or ``tcp://…``); unset, ``DOCKER_HOST`` or the local socket."""
+
+    bind_address: str = LOOPBACK
+    """Address that endpoints publish their ports on."""
+    port_range: Annotated[tuple[int, int], NoDecode] = (20000, 29999)
+    """First and last host port for endpoints, both included; in the environment ``20000-29999``."""
+    subnet_pool: str = "10.213.0.0/16"
+    """Addresses from which every cluster gets a network of its own."""
+    subnet_prefix: int = Field(28, ge=16, le=28)
+    """Prefix length of one cluster's network: 28 leaves 13 addresses for containers."""
+
+    allow_overcommit: bool = False
+    """Let the plans on this host add up to more memory and CPUs than it has."""
+    plans_file: Path | None = None
+    """A TOML file that replaces the table of plans."""
+    node_image: str = Field("mpg-node", min_length=1)
+    """Name of the node image; its tag is the Postgres major version."""
+    postgis: bool = False
+    """Build PostGIS into the node image."""
+
+    extra_labels: dict[str, str] = Field(default_factory=dict)
+    """Docker labels for all that is made here, beside our own; in the environment a JSON object."""
+
+    pooler_drain_seconds: float = Field(600, gt=0)
+    """How long poolers of a former pool mode serve sessions that stay, in seconds."""
+    pause_seconds: float = Field(10, gt=0)
+    """How long a switchover waits for transactions in flight before it gives up, in seconds."""
+
+    worker_processes: int = Field(1, ge=1, le=16)
+    """Worker processes that the stack runs side by side."""
+    worker_module: str = Field("worker", pattern=r"^\w+(\.\w+)*$")
+    """Python module that a worker process runs."""
+
+    log_format: Literal["json", "console"] = "json"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("home", "plans_file", mode="after")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return path and path.expanduser().absolute()
+
+    @field_validator("bind_address", mode="after")
+    @classmethod
+    def _is_address(cls, address: str) -> str:
+        ipaddress.ip_address(address)
+        return address
+
+    @field_validator("temporal_address", mode="after")
+    @classmethod
+    def _has_port(cls, address: str | None) -> str | None:
+        if address is not None and not address.rpartition(":")[2].isdigit():
+            raise ValueError("it must be host:port")
+        return address
+
+    @field_validator("port_range", mode="before")
+    @classmethod
+    def _from_text(cls, ports: Any) -> Any:
+        return tuple(ports.split("-")) if isinstance(ports, str) else ports
+
+    @field_validator("port_range", mode="after")
+    @classmethod
+    def _is_range(cls, ports: tuple[int, int]) -> tuple[int, int]:
+        if not 1024 <= ports[0] <= ports[1] <= 65535:
+            raise ValueError("it must be two ports between 1024 and 65535, the smaller one first")
+        return ports
+
+    @model_validator(mode="after")
+    def _pool_holds_networks(self) -> Self:
+        if ipaddress.ip_network(self.subnet_pool).prefixlen > self.subnet_prefix:
+            raise ValueError(f"subnet_pool {self.subnet_pool} is smaller than one network of /{self.subnet_prefix}")
+        return self
+
+    @field_validator("subnet_pool", mode="after")
+    @classmethod
+    def _is_private(cls, pool: str) -> str:
+        if not ipaddress.ip_network(pool).is_private:
+            raise ValueError("it must be a private network")
+        return pool
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        toml = TomlConfigSettingsSource(settings_cls, toml_file=_config_file(init_settings().get("home")))
+        return init_settings, env_settings, toml
+
+    @property
+    def embedded(self) -> bool:
+        """Tell whether the stack runs Temporal itself."""
+        return self.temporal_address is None
+
+    @property
+    def temporal_target(self) -> str:
+        """Return ``host:port`` of the Temporal service in use, embedded or not."""
+        return self.temporal_address or f"{LOOPBACK}:{self.temporal_port}"
+
+    @property
+    def master_key_file(self) -> Path:
+        """Return the file from which every password is derived; losing it loses the passwords."""
+        return self.home / "master.key"
+
+    @property
+    def logs_dir(self) -> Path:
+        """Return the directory of the stack's logs."""
+        return self.home / "logs"
+
+    @property
+    def sockets_dir(self) -> Path:
+        """Return the directory under which poolers put their sockets, shared with their containers."""
+        return self.home / "sockets"
+
+    def node_image_for(self, pg_major: int) -> str:
+        """Return the image of a node with Postgres *pg_major*."""
+        return f"{self.node_image}:{pg_major}"
+
+    def child_environment(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """Return *environ* with the variables that give another process these same settings, secrets included."""
+        low, high = self.port_range
+        values = {name: value for name, value in self if value is not None} | {"port_range": f"{low}-{high}"}
+        shown = {name: v.get_secret_value() if isinstance(v, SecretStr) else str(v) for name, v in values.items()}
+        ours = {f"MPG_{name.upper()}" for name in type(self).model_fields}
+        kept = {name: value for name, value in environ.items() if name not in ours}
+        return kept | {f"MPG_{name.upper()}": value for name, value in shown.items()}
+
+    def masked(self) -> dict[str, Any]:
+        """Return the settings as JSON values, secrets as asterisks."""
+        return self.model_dump(mode="json")
+
+
+def _config_file(home: str | Path | None = None) -> Path:
+    return Path(home or default_home()) / CONFIG_FILE
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Return the settings in force, *overrides* first.
+
+    Raises:
+        InvalidInput: a value is wrong; the sentence names the variable.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise _explain(error) from None
+    except tomllib.TOMLDecodeError as error:
+        file = _config_file(overrides.get("home"))
+        raise InvalidInput(f"{file} is not valid TOML: {error}.", remedy="Correct or remove it.") from None
+
+
+def _explain(error: ValidationError) -> InvalidInput:
+    first = error.errors()[0]
+    name = str(first["loc"][0]) if first["loc"] else ""
+    said = first["msg"].removeprefix("Value error, ").rstrip(".")
+    if first["type"] == "extra_forbidden":
+        return InvalidInput(f"{CONFIG_FILE} has an unknown setting '{name}'.", remedy="Correct or remove it.")
+    variable = f"MPG_{name.upper()}" if name else "The settings"
+    shown = "" if not name or name == "temporal_api_key" else f" ({first['input']!r})"
+    return InvalidInput(f"{variable}{shown} can't be used: {said[:1].lower()}{said[1:]}.", remedy="Correct it.")
