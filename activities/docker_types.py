@@ -1,0 +1,163 @@
+"""What goes into and comes out of the Docker engine, typed: nothing of docker-py crosses this line."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from model.base import Record
+from model.errors import MpgError
+
+
+class EngineError(MpgError):
+    """The engine refused a call for a reason of its own; ``explanation`` has its words."""
+
+    retryable = True
+
+    def __init__(self, message: str, *, explanation: str, status: int) -> None:
+        """Hold the engine's *explanation* and HTTP *status* beside the sentence."""
+        super().__init__(message, remedy="'docker logs', 'docker inspect' and dockerd's own log say more.")
+        self.explanation = explanation
+        self.status = status
+
+
+class RestartPolicy(StrEnum):
+    """Whether Docker starts a container again by itself. A Postgres node never is: it could be a second primary."""
+
+    NO = "no"
+    UNLESS_STOPPED = "unless-stopped"
+
+
+class Mount(Record):
+    """A named volume and where a container sees it."""
+
+    volume: str
+    path: str
+
+
+class PublishedPort(Record):
+    """A container's TCP port and the host's address and port that lead to it."""
+
+    container_port: int
+    address: str
+    port: int
+
+
+class ContainerSpec(Record):
+    """Everything a container is made from. Memory and shared memory in MB; None leaves a limit out."""
+
+    name: str
+    image: str
+    command: tuple[str, ...]
+    labels: Mapping[str, str]
+    environment: Mapping[str, str] = {}
+    network: str | None = None
+    """A network to join at ``address``; None together with ``join`` to have neither."""
+    address: str | None = None
+    join: str | None = None
+    """A container whose network namespace this one shares."""
+    mounts: tuple[Mount, ...] = ()
+    ports: tuple[PublishedPort, ...] = ()
+    memory_mb: int | None = None
+    cpus: int | None = None
+    shm_mb: int | None = None
+    capabilities: tuple[str, ...] = ()
+    sysctls: Mapping[str, str] = {}
+    restart: RestartPolicy = RestartPolicy.NO
+    stop_signal: str = "SIGTERM"
+
+
+class ContainerInfo(Record):
+    """A container as the engine describes it. ``started_at`` is None before its first start."""
+
+    id: str
+    name: str
+    running: bool
+    exit_code: int
+    started_at: datetime | None
+    labels: Mapping[str, str]
+    image: str
+    addresses: Mapping[str, str]
+    """Network name to the container's address in it."""
+    gateways: Mapping[str, str]
+    """Network name to the gateway of it."""
+    network_mode: str = ""
+    oom_killed: bool = False
+    pid: int = 0
+    """Process id of its first process on the engine's machine; 0 when it does not run."""
+
+    @classmethod
+    def parse(cls, answer: Mapping[str, Any]) -> "ContainerInfo":
+        """Return what the engine's inspect *answer* says."""
+        state: Mapping[str, Any] = answer["State"]
+        networks: Mapping[str, Mapping[str, str]] = answer["NetworkSettings"]["Networks"] or {}
+        return cls(
+            id=answer["Id"],
+            name=answer["Name"].removeprefix("/"),
+            running=state["Running"],
+            exit_code=state["ExitCode"],
+            started_at=_time(state["StartedAt"]),
+            labels=answer["Config"]["Labels"] or {},
+            image=answer["Config"]["Image"],
+            addresses={name: network["IPAddress"] for name, network in networks.items()},
+            gateways={name: network["Gateway"] for name, network in networks.items()},
+            network_mode=answer["HostConfig"]["NetworkMode"],
+            oom_killed=state["OOMKilled"],
+            pid=state["Pid"],
+        )
+
+
+class ContainerSummary(Record):
+    """A container as the engine lists it."""
+
+    id: str
+    name: str
+    running: bool
+    labels: Mapping[str, str]
+
+
+class NetworkInfo(Record):
+    """A network of the engine. ``subnets`` are CIDR; ``gateway`` is the first subnet's, empty where it has none."""
+
+    id: str
+    name: str
+    subnets: tuple[str, ...]
+    gateway: str
+    labels: Mapping[str, str]
+
+    @classmethod
+    def parse(cls, answer: Mapping[str, Any]) -> "NetworkInfo":
+        """Return what the engine's *answer* says about one network."""
+        ranges: list[Mapping[str, str]] = answer["IPAM"]["Config"] or []
+        return cls(
+            id=answer["Id"],
+            name=answer["Name"],
+            subnets=tuple(entry["Subnet"] for entry in ranges if "Subnet" in entry),
+            gateway=ranges[0].get("Gateway", "") if ranges else "",
+            labels=answer["Labels"] or {},
+        )
+
+
+class HostInfo(Record):
+    """What the engine's machine has: CPUs, memory in MB, and where the engine keeps volumes."""
+
+    cpus: int
+    memory_mb: int
+    root_dir: str
+
+
+class File(Record):
+    """A file to put into a container. ``mode`` as in chmod; the ids are numeric and need not exist on the host."""
+
+    content: bytes
+    mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
+
+
+def _time(text: str) -> datetime | None:
+    # The engine writes nanoseconds, which Python does not read, and year 1 for "never".
+    if text.startswith("0001-"):
+        return None
+    whole, _, fraction = text.removesuffix("Z").partition(".")
+    return datetime.fromisoformat(f"{whole}.{(fraction or '0')[:6].ljust(6, '0')}+00:00")

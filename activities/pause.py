@@ -1,0 +1,124 @@
+"""Holding all clients of a cluster's poolers, with a bound, and letting them go on."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import psycopg
+import structlog
+
+from activities.console import Console
+from activities.sql import Connection
+from model.cluster import Endpoint, Pooler, PoolerPhase, PoolMode
+from model.errors import LongTransaction
+
+log = structlog.get_logger()
+
+
+class Pause:
+    """The poolers that answer, each by two consoles: one says PAUSE and waits, the other can say RESUME meanwhile."""
+
+    def __init__(self, consoles: Sequence[tuple[Pooler, Console, Console]]) -> None:
+        """Use *consoles*; :func:`open_pause` makes these."""
+        self._consoles = consoles
+        self._waiting: list[asyncio.Task[None]] = []
+        self._begun: float | None = None
+        self.held_ms = 0.0
+        """How long clients were held, from PAUSE to RESUME, in milliseconds."""
+
+    async def begin(self, bound_s: float) -> bool:
+        """Hold every client; return whether nothing was in flight any more within *bound_s* seconds.
+
+        A pooler in session mode is not waited for: its pause ends with its last session. New clients wait there
+        as they do elsewhere; a session that is cut reconnects, and then waits for the new primary.
+        """
+        self._begun = time.perf_counter()
+        tasks = [
+            (pooler, asyncio.create_task(console.pause(), name=f"pause {pooler.name}"))
+            for pooler, console, _ in self._consoles
+        ]
+        self._waiting = [task for _, task in tasks]
+        awaited = [task for pooler, task in tasks if pooler.pool_mode is PoolMode.TRANSACTION]
+        if not awaited:
+            return True
+        done, pending = await asyncio.wait(awaited, timeout=bound_s)
+        for task in done:
+            task.result()
+        return not pending
+
+    async def reload(self) -> None:
+        """Make every pooler read its configuration; clients stay held."""
+        await asyncio.gather(*(console.reload() for _, _, console in self._consoles))
+
+    async def end(self) -> None:
+        """Let every client go on, whatever became of the pause."""
+        results = await asyncio.gather(*(console.resume() for _, _, console in self._consoles), return_exceptions=True)
+        if self._begun is not None:
+            self.held_ms = round((time.perf_counter() - self._begun) * 1000, 1)
+        for (pooler, _, _), result in zip(self._consoles, results, strict=True):
+            if isinstance(result, BaseException):
+                # A pooler that is gone holds nobody: the next one that comes up is not paused.
+                log.warning("a pooler could not be resumed", pooler=pooler.name, error=str(result))
+
+    async def close(self) -> None:
+        """Close the consoles. A pause that still waits is given up, which resumes: so :meth:`end` comes first."""
+        for task in self._waiting:
+            task.cancel()
+        await asyncio.gather(*self._waiting, return_exceptions=True)
+        for _, first, second in self._consoles:
+            await first.close()
+            await second.close()
+
+
+@asynccontextmanager
+async def open_pause(
+    cluster_id: str, endpoint: Endpoint, poolers: Sequence[Pooler], master_key: bytes
+) -> AsyncGenerator[Pause, None]:
+    """Lend the means to pause every pooler of a cluster that answers, draining ones included."""
+
+    async def both(pooler: Pooler) -> tuple[Pooler, Console, Console] | None:
+        async with AsyncExitStack() as stack:
+            opened: list[Console] = []
+            for _ in range(2):
+                try:
+                    console = await Console.open(
+                        endpoint.address, pooler.port, master_key=master_key, cluster_id=cluster_id
+                    )
+                except psycopg.OperationalError as error:
+                    log.warning("a pooler does not answer", pooler=pooler.name, error=str(error))
+                    return None
+                stack.push_async_callback(console.close)
+                opened.append(console)
+            stack.pop_all()
+            return pooler, opened[0], opened[1]
+
+    living = [pooler for pooler in poolers if pooler.phase is not PoolerPhase.STOPPED]
+    found = await asyncio.gather(*(both(pooler) for pooler in living))
+    pause = Pause([each for each in found if each is not None])
+    try:
+        yield pause
+    finally:
+        with contextlib.suppress(psycopg.Error):
+            await pause.close()
+
+
+async def longest_transaction(primary: Connection, endpoint_address: str, bound_s: float) -> LongTransaction:
+    """Return the error that names the transaction that outlived a pause of *bound_s* seconds."""
+    cursor = await primary.execute(
+        "SELECT pid, usename, extract(epoch FROM clock_timestamp() - xact_start)::int FROM pg_stat_activity"
+        " WHERE backend_type = 'client backend' AND xact_start IS NOT NULL AND client_addr = %s::inet"
+        " ORDER BY xact_start LIMIT 1",
+        (endpoint_address,),
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        return LongTransaction(
+            f"Transactions did not end within {bound_s:g} s; nothing was changed.", remedy="Try again."
+        )
+    pid, user, age = row
+    return LongTransaction(
+        f"A transaction did not end within {bound_s:g} s: pid {pid} of user {user}, {age} s old; nothing was changed.",
+        remedy="End it, or allow a longer pause.",
+    )

@@ -1,0 +1,217 @@
+"""Replication as seen by SQL: whether commits wait for the standby, and whether the replica has caught up."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import LiteralString
+
+import psycopg
+from psycopg.sql import SQL, Composed, Literal
+from temporalio import activity
+
+from activities.heartbeat import heartbeating
+from activities.sql import Connection, SqlSessions
+from model import effects
+from model.cluster import Durability, Node
+from model.effects import AwaitCaughtUpInput, Nothing, ReplicaCaughtUp, SetSynchronousInput, Target
+from model.errors import NotYet, Refused, ReplicaBehind
+from model.tuning import synchronous_standby_names
+
+IN_FORCE_S = 5.0
+"""How long a changed setting may take to be in force everywhere, in seconds."""
+_POLL_S = 0.005
+_CATCH_UP_POLL_S = 0.008
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """A position in the WAL of a timeline that a replica has to pass."""
+
+    lsn: str
+    timeline: int
+
+
+@dataclass(frozen=True)
+class _ReplicaSeen:
+    """What the replica says of itself. ``behind`` is the distance to the mark, in bytes, negative when past it."""
+
+    in_recovery: bool
+    streaming_from: str | None
+    timeline: int | None
+    replayed: str | None
+    behind: int | None
+
+
+class ReplicationActivities:
+    """Effects on replication, as the platform's superuser."""
+
+    def __init__(self, sql: SqlSessions) -> None:
+        """Work through *sql*."""
+        self._sql = sql
+
+    @activity.defn(name=effects.SET_SYNCHRONOUS.name)
+    async def set_synchronous(self, arg: SetSynchronousInput) -> Nothing:
+        """Make commits wait for the standby, or for nobody, and return when that is so for every session.
+
+        Raises :class:`Refused` on a standby, which must never have the setting, and :class:`NotYet` when after 5 s it
+        is not in force: it stays set, so a caller that gives up sets None again.
+        """
+        names = synchronous_standby_names(Durability.SYNC, arg.standby)
+        async with self._sql.use(arg.target) as connection:
+            if arg.standby is not None and await _in_recovery(connection):
+                raise Refused("A standby cannot make commits wait; only the primary can.")
+            if await _shown(connection) != names:
+                await connection.execute(_alter_system(names))
+                await connection.execute("SELECT pg_reload_conf()")
+            await _await_in_force(connection, names, arg.standby)
+        return Nothing()
+
+    @activity.defn(name=effects.AWAIT_CAUGHT_UP.name)
+    async def await_caught_up(self, arg: AwaitCaughtUpInput) -> ReplicaCaughtUp:
+        """Return when the replica has replayed past a record written on the primary after this call began.
+
+        That it streams proves nothing: a standby whose history has diverged streams for a moment too. So its receiver
+        must be connected to this primary, on the primary's timeline, and its replay past the mark. Raises
+        :class:`ReplicaBehind` with the numbers after ``timeout_s`` seconds, ``psycopg.OperationalError`` when the
+        primary does not answer; a replica that does not answer yet is waited for.
+        """
+        primary, replica = (_target(arg.cluster_id, node) for node in (arg.primary, arg.replica))
+        async with heartbeating():
+            async with self._sql.use(primary) as connection:
+                mark = await _leave_mark(connection)
+            await self._await_past(arg, replica, mark)
+            async with self._sql.use(primary) as connection:
+                end = str(await _value(connection, "SELECT pg_current_wal_insert_lsn()::text"))
+        async with self._sql.use(replica) as connection:
+            lag = await _value(connection, "SELECT pg_wal_lsn_diff(%s, pg_last_wal_replay_lsn())::bigint", end)
+        return ReplicaCaughtUp(timeline=mark.timeline, lag_bytes=max(0, int(str(lag))))
+
+    async def _await_past(self, arg: AwaitCaughtUpInput, target: Target, mark: _Mark) -> None:
+        bound = time.monotonic() + arg.timeout_s
+        seen: _ReplicaSeen | None = None
+        while True:
+            try:
+                async with await self._sql.open(target) as connection:
+                    while True:
+                        seen = await _look_at_replica(connection, mark)
+                        if _is_past(seen, arg.primary.address, mark):
+                            return
+                        if time.monotonic() > bound:
+                            raise _behind(arg, seen, mark)
+                        await asyncio.sleep(_CATCH_UP_POLL_S)
+            except psycopg.OperationalError:
+                if time.monotonic() > bound:
+                    raise _behind(arg, seen, mark) from None
+                await asyncio.sleep(_CATCH_UP_POLL_S * 5)
+
+
+def _target(cluster_id: str, node: Node) -> Target:
+    return Target(cluster_id=cluster_id, address=node.address)
+
+
+def _is_past(seen: _ReplicaSeen, primary_address: str, mark: _Mark) -> bool:
+    return (
+        seen.in_recovery
+        and seen.streaming_from == primary_address
+        and seen.timeline == mark.timeline
+        and seen.behind is not None
+        and seen.behind <= 0
+    )
+
+
+def _behind(arg: AwaitCaughtUpInput, seen: _ReplicaSeen | None, mark: _Mark) -> ReplicaBehind:
+    waited = f"Replica {arg.replica.name} has not caught up with {arg.primary.name} in {arg.timeout_s:g} s"
+    wanted = f"the primary was at {mark.lsn} on timeline {mark.timeline}"
+    if seen is None:
+        return ReplicaBehind(f"{waited}: it does not answer; {wanted}.", remedy="Look at its log.")
+    if not seen.in_recovery:
+        return ReplicaBehind(f"{waited}: it is not a replica; {wanted}.", remedy="Rebuild it.")
+    source = f"streams from {seen.streaming_from}" if seen.streaming_from else "does not stream"
+    distance = "" if seen.behind is None else f" ({max(0, seen.behind)} bytes behind)"
+    return ReplicaBehind(
+        f"{waited}: it {source}, has replayed {seen.replayed}{distance} on timeline {seen.timeline}; {wanted}.",
+        remedy="Look at its log, or rebuild it.",
+    )
+
+
+async def _leave_mark(connection: Connection) -> _Mark:
+    """Write a small record and return its end, flushed, so that it is sent at once.
+
+    The insert position itself won't do: after a page boundary it is past the last record's end, where no replay gets.
+    ``local``, because with a synchronous standby away the commit would wait for the very replica asked about.
+    """
+    async with connection.transaction():
+        await connection.execute("SET LOCAL synchronous_commit = local")
+        lsn = await _value(connection, "SELECT pg_logical_emit_message(true, 'mpg', '')::text")
+    # After a promotion the control file's timeline is old until the next checkpoint; the current segment's is not.
+    segment = str(await _value(connection, "SELECT pg_walfile_name(pg_current_wal_insert_lsn())"))
+    return _Mark(lsn=str(lsn), timeline=int(segment[:8], 16))
+
+
+async def _look_at_replica(connection: Connection, mark: _Mark) -> _ReplicaSeen:
+    cursor = await connection.execute(
+        "SELECT pg_is_in_recovery(), w.sender_host, w.received_tli, pg_last_wal_replay_lsn()::text,"
+        " pg_wal_lsn_diff(%s, pg_last_wal_replay_lsn())::bigint"
+        " FROM (VALUES (1)) AS one LEFT JOIN pg_stat_wal_receiver w ON w.status = 'streaming'",
+        (mark.lsn,),
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    return _ReplicaSeen(*row)
+
+
+async def _await_in_force(connection: Connection, names: str, standby: str | None) -> None:
+    bound = time.monotonic() + IN_FORCE_S
+    while not await _is_in_force(connection, names, standby):
+        if time.monotonic() > bound:
+            whom = "nobody" if standby is None else f"standby {standby!r}"
+            raise NotYet(f"That commits wait for {whom} is not in force after {IN_FORCE_S:g} s.")
+        await asyncio.sleep(_POLL_S)
+
+
+async def _is_in_force(connection: Connection, names: str, standby: str | None) -> bool:
+    if await _shown(connection) != names or not await _checkpointer_has_reloaded(connection):
+        return False
+    if standby is None:
+        return not await _value(connection, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+    query = (
+        "SELECT count(*) FROM pg_stat_replication"
+        " WHERE application_name = %s AND state = 'streaming' AND sync_state IN ('sync', 'quorum')"
+    )
+    return bool(await _value(connection, query, standby))
+
+
+async def _checkpointer_has_reloaded(connection: Connection) -> bool:
+    """Tell whether the process that switches waiting on and off for all sessions has read the setting.
+
+    It is the checkpointer (SyncRepUpdateSyncStandbysDefined), which does so when it wakes: seen asleep twice, some
+    milliseconds apart and after this session has the new value, it has. While it syncs files it may take seconds.
+    """
+    for pause in (_POLL_S, 0.0):
+        query = (
+            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
+            " AND wait_event IN ('CheckpointerMain', 'CheckpointWriteDelay')"
+        )
+        if not await _value(connection, query):
+            return False
+        await asyncio.sleep(pause)
+    return True
+
+
+def _alter_system(names: str) -> Composed:
+    # RESET would bring a value from postgresql.conf back; an empty one is certain.
+    return SQL("ALTER SYSTEM SET synchronous_standby_names = {}").format(Literal(names))
+
+
+async def _in_recovery(connection: Connection) -> bool:
+    return bool(await _value(connection, "SELECT pg_is_in_recovery()"))
+
+
+async def _shown(connection: Connection) -> str:
+    return str(await _value(connection, "SELECT current_setting('synchronous_standby_names')"))
+
+
+async def _value(connection: Connection, query: LiteralString, *parameters: str) -> object:
+    cursor = await connection.execute(query, parameters)
+    row = await cursor.fetchone()
+    return row[0] if row else None

@@ -1,0 +1,89 @@
+"""The worker: the one process that runs workflows and activities. Connect, register, serve.
+
+``python -m worker`` serves until SIGTERM or SIGINT; then it stops taking work, lets what runs come to a point where
+the next worker can go on, and exits.
+"""
+
+import asyncio
+import signal
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+import structlog
+from temporalio.client import Client
+from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities.registry import Activities, open_activities
+from model.converter import DATA_CONVERTER
+from model.errors import MpgError
+from model.master_key import load_or_create_master_key
+from model.names import MAIN_QUEUE, host_queue
+from model.settings import Settings, load_settings
+from starter.logs import configure_logging
+from workflows.registry import WORKFLOWS
+
+GRACE = timedelta(seconds=5)
+"""How long activities may go on after a stop was asked for. What takes longer is taken up by the next worker."""
+
+log = structlog.get_logger()
+
+
+async def connect(settings: Settings) -> Client:
+    """Return a client of the namespace in *settings*. Raises ``RuntimeError`` when Temporal does not answer."""
+    return await Client.connect(
+        settings.temporal_target,
+        namespace=settings.temporal_namespace,
+        data_converter=DATA_CONVERTER,
+        tls=settings.temporal_tls,
+        api_key=settings.temporal_api_key.get_secret_value() if settings.temporal_api_key else None,
+    )
+
+
+def workers(client: Client, settings: Settings, activities: Activities) -> list[Worker]:
+    """Return the worker of decisions and SQL work, and the one of this host's containers."""
+    main = Worker(
+        client,
+        task_queue=MAIN_QUEUE,
+        workflows=WORKFLOWS,
+        activities=activities.main,
+        workflow_runner=SandboxedWorkflowRunner(
+            restrictions=SandboxRestrictions.default.with_passthrough_modules("model", "pydantic", "pydantic_core")
+        ),
+        workflow_failure_exception_types=[MpgError],
+        max_concurrent_activities=1000,
+        max_concurrent_local_activities=100,
+        max_heartbeat_throttle_interval=timedelta(seconds=1),
+        graceful_shutdown_timeout=GRACE,
+    )
+    host = Worker(
+        client,
+        task_queue=host_queue(settings.host_name),
+        activities=activities.host,
+        max_concurrent_activities=200,
+        max_heartbeat_throttle_interval=timedelta(seconds=1),
+        graceful_shutdown_timeout=GRACE,
+    )
+    return [main, host]
+
+
+async def main() -> None:
+    """Serve until a signal says stop."""
+    settings = load_settings()
+    configure_logging(settings)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    client = await connect(settings)
+    async with AsyncExitStack() as stack:
+        master_key = load_or_create_master_key(settings.master_key_file)
+        activities = await stack.enter_async_context(open_activities(settings, client, master_key))
+        for worker in workers(client, settings, activities):
+            await stack.enter_async_context(worker)
+        log.info("worker serves", host=settings.host_name, temporal=settings.temporal_target)
+        await stop.wait()
+        log.info("worker stops")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,1 @@
+"""Decisions: one module per operation, and the cluster's own long-lived workflow. No I/O."""

@@ -1,0 +1,133 @@
+"""How effects are called: the one table of timeouts and retries."""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
+
+with workflow.unsafe.imports_passed_through():
+    from model.effects import HOST_KINDS, Effect, I, Kind, O
+    from model.errors import NON_RETRYABLE, MpgError, from_type
+    from model.names import MAIN_QUEUE, host_queue
+
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Manner:
+    """Timeouts and retries of a kind of effect."""
+
+    attempt: timedelta
+    """start-to-close: one try."""
+    heartbeat: timedelta | None
+    retry: RetryPolicy
+
+
+def _retry(first: float, most: float, attempts: int) -> RetryPolicy:
+    return RetryPolicy(
+        initial_interval=timedelta(seconds=first),
+        backoff_coefficient=2.0,
+        maximum_interval=timedelta(seconds=most),
+        maximum_attempts=attempts,
+        non_retryable_error_types=NON_RETRYABLE,
+    )
+
+
+_SECONDS = timedelta(seconds=1)
+_FOREVER = timedelta(days=3650)
+
+MANNERS: dict[Kind, Manner] = {
+    # About a minute of tries: a failover is over by then, and a caller is still waiting.
+    Kind.SQL: Manner(30 * _SECONDS, None, _retry(0.05, 5, 15)),
+    Kind.SQL_WAIT: Manner(900 * _SECONDS, 5 * _SECONDS, _retry(0.1, 5, 15)),
+    Kind.HOST: Manner(180 * _SECONDS, 10 * _SECONDS, _retry(0.2, 5, 6)),
+    Kind.HOST_LONG: Manner(timedelta(hours=24), 10 * _SECONDS, _retry(0.2, 10, 6)),
+    # Clients are waiting: a lost worker is noticed within 3 s, and the next try finds out how far the last one got.
+    Kind.SWITCHOVER: Manner(timedelta(hours=2), 3 * _SECONDS, _retry(0.01, 0.5, 20)),
+    Kind.WATCH: Manner(_FOREVER, 5 * _SECONDS, _retry(0.1, 5, 0)),
+}
+
+
+async def call(effect: Effect[I, O], arg: I, *, summary: str, host: str | None = None) -> O:
+    """Run *effect* and return its output.
+
+    Args:
+        effect: what to run.
+        arg: its input.
+        summary: one line for Temporal's UI.
+        host: the host on whose queue container work runs; needed for the kinds that touch Docker.
+
+    Raises:
+        MpgError: the effect failed for good; the class is the one that the activity raised.
+        asyncio.CancelledError: the operation was cancelled.
+    """
+    try:
+        return await _to_its_end(_execute(effect, arg, summary, host))
+    except ActivityError as error:
+        if is_cancelled_exception(error):
+            raise
+        raise failure_of(error) from error
+
+
+async def _to_its_end(execution: Coroutine[Any, Any, R]) -> R:
+    """Await *execution*; on cancellation ask it to stop, wait until it did, and raise the cancellation.
+
+    The SDK alone would forget a cancellation that meets an activity which completes all the same.
+    """
+    task = asyncio.create_task(execution)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        task.cancel()
+        await workflow.wait([task])
+        raise
+
+
+async def _execute(effect: Effect[I, O], arg: I, summary: str, host: str | None) -> O:
+    manner = MANNERS[effect.kind]
+    if effect.kind is Kind.SQL:
+        return await workflow.execute_local_activity(
+            effect.name,
+            arg,
+            result_type=effect.output,
+            start_to_close_timeout=manner.attempt,
+            retry_policy=manner.retry,
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            summary=summary,
+        )
+    return await workflow.execute_activity(
+        effect.name,
+        arg,
+        result_type=effect.output,
+        task_queue=_queue(effect, host),
+        start_to_close_timeout=manner.attempt,
+        heartbeat_timeout=manner.heartbeat,
+        retry_policy=manner.retry,
+        cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+        summary=summary,
+    )
+
+
+def _queue(effect: Effect[Any, Any], host: str | None) -> str:
+    if effect.kind not in HOST_KINDS:
+        return MAIN_QUEUE
+    assert host is not None, f"{effect.name} touches containers: say on which host"
+    return host_queue(host)
+
+
+def failure_of(error: BaseException) -> MpgError:
+    """Return the error of ours at the root of *error*, or one that carries the root's sentence."""
+    root: BaseException = error
+    while isinstance(root, FailureError) and root.__cause__ is not None:
+        root = root.__cause__
+    if isinstance(root, MpgError):
+        return root
+    if isinstance(root, ApplicationError):
+        return from_type(root.type, root.message or str(root))
+    return MpgError(str(root) or type(root).__name__)

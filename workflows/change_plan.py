@@ -1,0 +1,84 @@
+"""ChangePlan: other resources for the nodes, other limits for the poolers, with one switchover."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from model import effects
+    from model.cluster import Node
+    from model.effects import HostCheck
+    from model.facts import PlanIs
+    from model.operations import ChangePlanRequest, OperationResult
+    from model.plans import Plan
+    from model.tuning import connection_limit
+    from workflows.nodes import NodeOperation, resources_of
+    from workflows.operation import Done
+
+
+@workflow.defn
+class ChangePlan(NodeOperation):
+    """Move a cluster to another plan."""
+
+    @workflow.run
+    async def run(self, request: ChangePlanRequest) -> OperationResult:
+        """The replica first; if it does not come up on the new plan, the primary was never touched."""
+
+        async def steps() -> Done:
+            name, old = self.state.spec.name, self.state.spec.plan
+            if request.plan == old.name:
+                return Done(f"Cluster {name} is on plan {old.name} already.", changed=False)
+            room = await self._see_room(request.plan)
+            primary, replica = self.primary_node, self.state.status.replica
+            assert replica is not None, "checked with the turn"
+            self.plan(*(f"rebuild {replica.name} on plan {room.plan.name}", f"switch over to {replica.name}"))
+            self.plan(*(f"rebuild {primary.name} on plan {room.plan.name}", "set the poolers' limits"))
+            self.plan("set the users' connection limits")
+            await self._rebuild(replica, room)
+            await self.do(
+                f"switch over to {replica.name}",
+                lambda: self.switch_to(replica.name, request.max_pause_s),
+                undo=lambda: self.switch_to(primary.name, request.max_pause_s),
+            )
+            await self._rebuild(primary, room)
+            await self._set_limits(old, room.plan)
+            await self.conclude(PlanIs(plan=room.plan))
+            return Done(f"Cluster {name} is on plan {room.plan.name} now.")
+
+        return await self.operate(request, steps)
+
+    async def _see_room(self, plan: str) -> HostCheck:
+        arg = effects.CheckHostInput(plan=plan, pg_major_version=self.state.spec.pg_major_version)
+        return await self.effect(effects.CHECK_HOST, arg, f"see that {self.host} has room for {plan}")
+
+    async def _rebuild(self, node: Node, room: HostCheck) -> None:
+        """Rebuild *node*, a replica by then, on the new plan; undone by doing the same with the plan it has."""
+        await self.do(
+            f"rebuild {node.name} on plan {room.plan.name}",
+            lambda: self.rebuild_replica(node.name, room.plan.name, room.resources),
+            undo=lambda: self.rebuild_replica(node.name, node.plan, resources_of(node)),
+        )
+
+    async def _set_limits(self, old: Plan, new: Plan) -> None:
+        await self.do("set the poolers' limits", lambda: self._configure(new), undo=lambda: self._configure(old))
+        await self.do(
+            "set the users' connection limits", lambda: self._limit_users(new), undo=lambda: self._limit_users(old)
+        )
+
+    async def _configure(self, plan: Plan) -> None:
+        status = self.state.status
+        assert status.endpoint is not None
+        arg = effects.ConfigurePoolersInput(
+            cluster_id=self.state.spec.id,
+            endpoint=status.endpoint,
+            poolers=status.poolers,
+            plan=plan,
+            primary_address=self.primary_node.address,
+        )
+        await self.effect(effects.CONFIGURE_POOLERS, arg, f"give the poolers the limits of plan {plan.name}")
+
+    async def _limit_users(self, plan: Plan) -> None:
+        arg = effects.SetConnectionLimitsInput(
+            target=self.primary,
+            usernames=tuple(user.name for user in self.state.spec.users),
+            connection_limit=connection_limit(plan),
+        )
+        await self.effect(effects.SET_CONNECTION_LIMITS, arg, f"give the users the limits of plan {plan.name}")

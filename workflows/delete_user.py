@@ -1,0 +1,31 @@
+"""DeleteUser: what the user owns becomes its group's. What is dropped cannot be brought back."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from model import effects
+    from model.facts import UserGone
+    from model.operations import DeleteUserRequest, OperationResult
+    from workflows.operation import Done, Operation
+
+
+@workflow.defn
+class DeleteUser(Operation):
+    """Remove a user."""
+
+    @workflow.run
+    async def run(self, request: DeleteUserRequest) -> OperationResult:
+        """Drop the role, in every database. Repeating it finishes what a lost try began."""
+
+        async def steps() -> Done:
+            user = self.state.spec.user(request.username)
+            assert user is not None, "checked with the turn"
+            await self.step(
+                "drop the role",
+                effects.DROP_USER,
+                effects.DropUserInput(target=self.primary, username=user.name, role=user.role),
+            )
+            await self.conclude(UserGone(name=user.name))
+            return Done(f"User {user.name} was deleted.")
+
+        return await self.operate(request, steps)

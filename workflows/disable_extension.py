@@ -1,0 +1,34 @@
+"""DisableExtension: with ``force`` also what depends on it. What is dropped cannot be brought back."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from model import effects
+    from model.errors import NotFound
+    from model.operations import DisableExtensionRequest, OperationResult
+    from workflows.extensions import installed
+    from workflows.operation import Done, Operation
+
+
+@workflow.defn
+class DisableExtension(Operation):
+    """Remove an extension from a database."""
+
+    @workflow.run
+    async def run(self, request: DisableExtensionRequest) -> OperationResult:
+        """Drop the extension."""
+
+        async def steps() -> Done:
+            database, extension = request.database, request.extension
+            if not await installed(self, database, extension):
+                raise NotFound(f"Database {database} has no extension {extension}.")
+            await self.step(
+                "drop the extension",
+                effects.DISABLE_EXTENSION,
+                effects.DisableExtensionInput(
+                    target=self.primary, database=database, extension=extension, force=request.force
+                ),
+            )
+            return Done(f"Extension {extension} was disabled in database {database}.")
+
+        return await self.operate(request, steps)

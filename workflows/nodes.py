@@ -1,0 +1,207 @@
+"""Sequences over a cluster's two nodes that several operations share: rebuild, restart, bring in sync, switch over."""
+
+from typing import Protocol
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from model import effects
+    from model.cluster import ClusterState, Durability, Node, NodeRole, Pooler
+    from model.effects import Bootstrap, Effect, I, NodeSpec, O, Target
+    from model.errors import MpgError, NeedsOperator, ReplicaBehind
+    from model.facts import Fact, InSync, NodeIs, PrimaryIs
+    from model.plans import Resources
+    from workflows.operation import Operation
+
+SWITCHOVER_PATIENCE_S = 15.0
+"""How long a switchover waits, before it touches anything, for a replica that is a little behind."""
+
+
+class CallEffect(Protocol):
+    """:meth:`workflows.operation.Operation.effect`, or what does the same."""
+
+    async def __call__(self, effect: Effect[I, O], arg: I, summary: str) -> O:
+        """Run *effect*."""
+        ...
+
+
+async def bring_in_sync(call: CallEffect, state: ClusterState) -> tuple[Fact, ...]:
+    """Wait until the replica holds every acknowledged commit and will hold every later one; return what to record.
+
+    In ``async`` durability it only catches up. Raises the error of the effect that failed.
+    """
+    primary, replica = state.status.primary, state.status.replica
+    if primary is None or replica is None:
+        raise NeedsOperator(f"Cluster {state.spec.name} has no pair of nodes on record.")
+    mark = effects.AwaitCaughtUpInput(cluster_id=state.spec.id, primary=primary, replica=replica)
+    seen = await call(effects.AWAIT_CAUGHT_UP, mark, f"wait until {replica.name} has caught up")
+    caught_up = NodeIs(node=replica.model_copy(update={"timeline": seen.timeline, "lag_bytes": seen.lag_bytes}))
+    if state.spec.durability is not Durability.SYNC:
+        return (caught_up,)
+    await call(
+        effects.SET_SYNCHRONOUS,
+        effects.SetSynchronousInput(target=_target(state, primary), standby=replica.name),
+        f"let commits wait for {replica.name}",
+    )
+    # What was acknowledged between the first mark and the setting may be on the primary alone: a second mark covers it.
+    await call(effects.AWAIT_CAUGHT_UP, mark, f"see that {replica.name} holds every commit")
+    return caught_up, InSync(name=replica.name, value=True)
+
+
+def node_spec(
+    state: ClusterState, name: str, role: NodeRole, plan: str, resources: Resources, primary_address: str | None
+) -> NodeSpec:
+    """Return what the container of node *name* is to be made from. The cluster's network has to be on record."""
+    network = state.status.network
+    if network is None:
+        raise NeedsOperator(f"Cluster {state.spec.name} has no network on record.")
+    return NodeSpec(
+        cluster_id=state.spec.id,
+        cluster_name=state.spec.name,
+        name=name,
+        role=role,
+        plan=plan,
+        resources=resources,
+        image=state.spec.image,
+        network=network,
+        pg_major_version=state.spec.pg_major_version,
+        primary_address=primary_address,
+    )
+
+
+def _target(state: ClusterState, node: Node) -> Target:
+    return Target(cluster_id=state.spec.id, address=node.address)
+
+
+class NodeOperation(Operation):
+    """An operation that stops, rebuilds or switches nodes."""
+
+    def __init__(self) -> None:
+        """Begin knowing which node is the primary."""
+        super().__init__()
+        self._switching = False
+
+    @property
+    def primary_node(self) -> Node:
+        """The node that takes writes. Raises :class:`NeedsOperator` when none is recorded."""
+        primary = self.state.status.primary
+        if primary is None:
+            raise NeedsOperator(f"Cluster {self.state.spec.name} has no primary on record.")
+        return primary
+
+    async def lead(self, *, read_only: Node, poolers: tuple[Pooler, ...] | None = None) -> None:
+        """Lead new connections: read-only ones to *read_only*, the others as recorded (or over *poolers*)."""
+        chosen = self.state.status.current_poolers if poolers is None else poolers
+        await self.effect(
+            effects.SET_ROUTES,
+            effects.RouteInput(
+                cluster_id=self.state.spec.id,
+                pooler_ports=tuple(pooler.port for pooler in chosen),
+                direct=self.primary_node.address,
+                read_only=read_only.address,
+            ),
+            f"lead read-only connections to {read_only.name}",
+        )
+
+    async def release_replica(self, replica: Node) -> None:
+        """Let the primary go on alone, so that *replica* can stop: recorded first, then done."""
+        if replica.in_sync:
+            await self.commit(InSync(name=replica.name, value=False))
+        if self.state.spec.durability is Durability.SYNC:
+            await self.effect(
+                effects.SET_SYNCHRONOUS,
+                effects.SetSynchronousInput(target=self.primary, standby=None),
+                f"let no commit wait for {replica.name}",
+            )
+        await self.lead(read_only=self.primary_node)
+
+    async def rejoin_replica(self, replica: Node) -> None:
+        """Bring *replica*, which runs, in sync and lead read-only connections to it."""
+        await self.commit(NodeIs(node=replica))
+        await self.commit(*await bring_in_sync(self.effect, self.state))
+        await self.lead(read_only=replica)
+
+    async def rebuild_replica(self, name: str, plan: str, resources: Resources) -> None:
+        """Make the container of *name* again, with *plan*, on its volume, as a replica; then bring it in sync.
+
+        Raises :class:`NeedsOperator` for a node that is, or may be, the primary: it holds what nobody else has.
+        """
+        node = self.state.status.node(name)
+        if node is None or node.role is NodeRole.PRIMARY or self._switching:
+            raise NeedsOperator(f"Node {name} is not rebuilt: it may be the primary.")
+        await self.release_replica(node)
+        spec = node_spec(self.state, name, NodeRole.REPLICA, plan, resources, self.primary_node.address)
+        made = await self.effect(
+            effects.ENSURE_NODE,
+            effects.EnsureNodeInput(spec=spec, bootstrap=Bootstrap.KEEP),
+            f"start {name} on plan {plan} as a replica of {self.primary_node.name}",
+        )
+        await self.rejoin_replica(made)
+
+    async def switch_to(self, name: str, max_pause_s: float) -> None:
+        """Make *name* the primary. Cannot be cancelled in the middle; the record is true when it returns or raises.
+
+        Raises :class:`ReplicaBehind` before anything is touched, :class:`LongTransaction` with nothing changed.
+        """
+        if self.primary_node.name != name:
+            await self._see_ready(name)
+        await self.finish(self._switch(name, max_pause_s))
+
+    async def exchange_roles(self, max_pause_s: float) -> None:
+        """Switch over to the replica and bring the old primary back as its replica: two steps.
+
+        A switch that failed is undone by leading everybody to the old primary again. After one that succeeded the
+        way is forward only.
+        """
+        old, new = self.primary_node, self.state.status.replica
+        if new is None:
+            raise ReplicaBehind(f"Cluster {self.state.spec.name} has no replica to switch to.")
+        switch, rejoin = f"switch over to {new.name}", f"bring {old.name} back as a replica"
+        self.plan(switch, rejoin)
+        await self.do(
+            switch,
+            lambda: self.switch_to(new.name, max_pause_s),
+            undo=lambda: self.switch_to(old.name, max_pause_s),
+        )
+        self.keep()
+        await self.see_through(self.do(rejoin, lambda: self.rebuild_replica(old.name, old.plan, resources_of(old))))
+
+    async def _see_ready(self, name: str) -> None:
+        replica = self.state.status.node(name)
+        if replica is None:
+            raise ReplicaBehind(f"Cluster {self.state.spec.name} has no node {name}.")
+        mark = effects.AwaitCaughtUpInput(
+            cluster_id=self.state.spec.id,
+            primary=self.primary_node,
+            replica=replica,
+            timeout_s=SWITCHOVER_PATIENCE_S,
+        )
+        try:
+            await self.effect(effects.AWAIT_CAUGHT_UP, mark, f"see that {name} can take over")
+        except MpgError as error:
+            raise ReplicaBehind(f"Replica {name} cannot take over: {error}") from error
+
+    async def _switch(self, name: str, max_pause_s: float) -> None:
+        spec, status = self.state.spec, self.state.status
+        # Until it returned, only the activity knows which node is the primary.
+        self._switching = True
+        report = await self.effect(
+            effects.SWITCH_PRIMARY,
+            effects.SwitchoverInput(
+                cluster_id=spec.id,
+                operation_id=workflow.info().workflow_id,
+                status=status,
+                plan=spec.plan,
+                target=name,
+                max_pause_s=max_pause_s,
+            ),
+            f"switch over to {name}",
+        )
+        # Even where it was the primary before: a try that failed late may have recorded the other one.
+        await self.commit(PrimaryIs(name=name, timeline=report.timeline))
+        self._switching = False
+
+
+def resources_of(node: Node) -> Resources:
+    """Return the resources that *node* has."""
+    return Resources(cpus=node.cpus, memory_mb=node.memory_mb)
