@@ -1,6 +1,7 @@
 """A PgBouncer's admin console over a persistent connection."""
 
 import asyncio
+import contextlib
 import time
 from typing import Any, LiteralString
 
@@ -94,9 +95,15 @@ class Console:
     async def pause(self) -> None:
         """Hold every client until :meth:`resume`; return when nothing is in flight.
 
-        That is no transaction, or in session mode no session. Cancelling it un-pauses. Paused already: nothing happens.
+        That is no transaction, or in session mode no session. Cancelling it un-pauses, and ends this connection.
+        Paused already: nothing happens.
         """
-        await self._unless("PAUSE", "already suspended/paused")
+        waiting = asyncio.create_task(self._unless("PAUSE", "already suspended/paused"))
+        try:
+            await asyncio.shield(waiting)
+        except asyncio.CancelledError:
+            await self._give_up(waiting)
+            raise
 
     async def resume(self) -> None:
         """Let clients go on. Nothing happens when it is not paused."""
@@ -135,6 +142,15 @@ class Console:
     async def close(self) -> None:
         """Close the connection."""
         await self._connection.close()
+
+    async def _give_up(self, waiting: asyncio.Task[None]) -> None:
+        """End a PAUSE that waits. A cancel request resumes, a lost connection does not; neither answers the PAUSE."""
+        with contextlib.suppress(psycopg.Error):
+            await self._connection.cancel_safe(timeout=CONNECT_TIMEOUT_S)
+        # Left to itself, psycopg waits 5 s for an answer that PgBouncer never gives.
+        self._connection.pgconn.finish()
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
 
     async def _rows(self, command: LiteralString) -> list[DictRow]:
         return await (await self._connection.execute(command)).fetchall()

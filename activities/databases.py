@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import NamedTuple
 
 import psycopg
 from psycopg.sql import SQL, Identifier
@@ -13,13 +14,20 @@ from activities.sql import Connection, SqlSessions
 from model import effects
 from model.effects import DatabaseInput, DropDatabaseInput, Nothing
 from model.errors import NotYet, Refused
-from model.names import SUPERUSER
+from model.names import POOLER_USER, SUPERUSER
 
 RELEASE_S = 1.0
 """How long server connections that the poolers let go may take to be gone, in seconds."""
 _POLL_S = 0.005
 _INVALID = -2
 """``pg_database.datconnlimit`` of a database whose DROP was interrupted (DATCONNLIMIT_INVALID_DB)."""
+
+
+class _Sessions(NamedTuple):
+    """Sessions in a database: all, and those that are not the poolers' own to look users up."""
+
+    any: int
+    people: int
 
 
 class DatabaseActivities:
@@ -60,12 +68,11 @@ class DatabaseActivities:
             clients = await self._pooled.release_database(cluster_id, arg.endpoint, arg.poolers, arg.database)
             patience = 0.0 if clients else RELEASE_S
         bound = time.monotonic() + patience
-        while sessions := await _sessions(connection, arg.database):
-            if time.monotonic() >= bound:
-                break
+        # Postgres does not tell when a session ends; asking is all there is.
+        while (there := await _sessions(connection, arg.database)).any and time.monotonic() < bound:  # noqa: ASYNC110
             await asyncio.sleep(_POLL_S)
-        if clients or sessions:
-            raise _in_use(arg.database, max(clients, sessions))
+        if clients or there.people:
+            raise _in_use(arg.database, max(clients, there.people))
 
 
 async def put_database(connection: Connection, name: str) -> None:
@@ -106,7 +113,8 @@ async def _drop(connection: Connection, arg: DropDatabaseInput) -> None:
                 f"Database {arg.database!r} is in use by something that is not a session: {error.diag.message_detail}",
                 remedy="Remove its replication slots and subscriptions first.",
             ) from None
-        raise _in_use(arg.database, max(1, await _sessions(connection, arg.database))) from None
+        there = await _sessions(connection, arg.database)
+        raise _in_use(arg.database, max(1, there.people)) from None
 
 
 async def _limit(connection: Connection, name: str) -> int | None:
@@ -116,14 +124,15 @@ async def _limit(connection: Connection, name: str) -> int | None:
     return int(row[0]) if row else None
 
 
-async def _sessions(connection: Connection, name: str) -> int:
-    # Parallel workers and autovacuum are not sessions of anybody's; DROP DATABASE waits for the one and ends the other.
+async def _sessions(connection: Connection, name: str) -> _Sessions:
+    # Parallel workers and autovacuum are nobody's: DROP DATABASE waits for the former and ends the latter.
     cursor = await connection.execute(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND backend_type IN ('client backend', 'walsender')",
-        (name,),
+        "SELECT count(*), count(*) FILTER (WHERE usename <> %s) FROM pg_stat_activity"
+        " WHERE datname = %s AND backend_type IN ('client backend', 'walsender')",
+        (POOLER_USER, name),
     )
     row = await cursor.fetchone()
-    return int(row[0]) if row else 0
+    return _Sessions(*row) if row else _Sessions(0, 0)
 
 
 def _in_use(database: str, sessions: int) -> Refused:

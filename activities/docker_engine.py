@@ -14,6 +14,7 @@ import docker
 import requests
 from docker.errors import APIError, DockerException
 from docker.utils import kwargs_from_env
+from urllib3.exceptions import ReadTimeoutError
 
 from activities.docker_calls import create_arguments, network_arguments
 from activities.docker_types import (
@@ -99,7 +100,7 @@ class DockerEngine:
             NotYet: it still runs after *timeout_s* seconds.
         """
         try:
-            answer = await self._call(lambda client: client.wait(container, timeout=timeout_s))
+            answer = await self._in_thread(lambda client: client.wait(container, timeout=timeout_s))
         except TimeoutError:
             raise NotYet(f"Container {container} still runs after {timeout_s:g} s.") from None
         return answer["StatusCode"]
@@ -222,6 +223,14 @@ class DockerEngine:
     # --- how a call is made
 
     async def _call(self, call: Callable[[Any], T]) -> T:
+        try:
+            return await self._in_thread(call)
+        except TimeoutError:
+            raise StackDown(
+                f"The Docker engine did not answer within {CALL_TIMEOUT_S} s.", remedy="See dockerd's log."
+            ) from None
+
+    async def _in_thread(self, call: Callable[[Any], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, call)
 
     async def _call_or_none(self, call: Callable[[Any], T]) -> T | None:
@@ -235,9 +244,9 @@ class DockerEngine:
             return call(self._connected())
         except APIError as error:
             raise _refused(error) from None
-        except requests.exceptions.ReadTimeout:
-            raise TimeoutError from None
         except (DockerException, requests.exceptions.RequestException, OSError) as error:
+            if _timed_out(error):
+                raise TimeoutError from None
             raise StackDown(
                 f"The Docker engine does not answer: {error}.", remedy="Start it; 'mpg doctor' says how."
             ) from None
@@ -260,6 +269,12 @@ def _refused(error: APIError) -> MpgError:
     if "no space left" in said.lower():
         return HostFull(f"The disk of the Docker engine is full: {said}.", remedy="Free space on it, then try again.")
     return EngineError(f"The Docker engine refused: {said}.", explanation=said, status=status)
+
+
+def _timed_out(error: Exception) -> bool:
+    # While the answer's body is read, requests wraps urllib3's timeout as if the connection had broken.
+    cause = error.args[0] if error.args else None
+    return isinstance(error, requests.exceptions.ReadTimeout) or isinstance(cause, ReadTimeoutError)
 
 
 def _filters(labels: Mapping[str, str]) -> list[str]:

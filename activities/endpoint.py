@@ -11,11 +11,11 @@ from activities.docker_engine import DockerEngine
 from activities.docker_types import ContainerSpec, EngineError, File, NetworkInfo, PublishedPort, RestartPolicy
 from activities.heartbeat import heartbeating
 from activities.labels import Kind, StateLabel, make_labels, read_state
-from activities.rules import RULES_FILE, Rules, RulesSession, render_rules
+from activities.rules import RULES_FILE, Rules, lead, render_rules
 from model import effects
 from model.cluster import Address, Endpoint, Network
 from model.effects import ClusterKey, CreateEndpointInput, Nothing, RouteInput
-from model.errors import HostFull, NeedsOperator, NotFound
+from model.errors import HostFull, NeedsOperator
 from model.names import (
     DIRECT_PORT,
     LABEL_KIND,
@@ -78,18 +78,8 @@ class EndpointActivities:
     @activity.defn(name=effects.SET_ROUTES.name)
     async def set_routes(self, arg: RouteInput) -> Nothing:
         """Lead new connections, all rules in one transaction. Raises :class:`NotFound`, :class:`StackDown`."""
-        container = endpoint_container(arg.cluster_id)
         async with heartbeating():
-            found = await self._docker.inspect(container)
-            if found is None:
-                raise NotFound(f"There is no container {container}: the cluster has no endpoint.")
-            gateway = found.gateways[network(arg.cluster_id)]
-            rules = Rules(pooler_ports=arg.pooler_ports, direct=arg.direct, read_only=arg.read_only, gateway=gateway)
-            session = await RulesSession.open(self._docker, container)
-            try:
-                await session.load(render_rules(rules))
-            finally:
-                await session.close()
+            await lead(self._docker, arg)
         return Nothing()
 
     async def _take_subnet(self, cluster_id: str, name: str) -> Network:

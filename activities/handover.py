@@ -9,7 +9,6 @@ from typing import Generic, LiteralString, Self, TypeVar
 import structlog
 from temporalio.client import Client
 
-from activities.control_file import ControlFile, locate
 from activities.docker_engine import DockerEngine
 from activities.pause import Pause, open_pause
 from activities.pgbouncer import write_pooler_files
@@ -56,19 +55,20 @@ class Handover(Generic[A]):
         self.replica: Connection
         self.pause: Pause
         self.rules: RulesSession
-        self.control: ControlFile
 
     @classmethod
     async def opened(cls, stack: AsyncExitStack, arg: A, clients: Clients) -> Self:
         """Open every connection; they are closed with *stack*."""
         self = cls(arg, clients)
-        self.rules = await RulesSession.open(self.docker, endpoint_container(arg.cluster_id))
-        stack.push_async_callback(self.rules.close)
-        self.pause = await stack.enter_async_context(
-            open_pause(arg.cluster_id, self.endpoint, arg.status.poolers, clients.master_key)
+        # Side by side: after a loss every millisecond here is one that clients wait.
+        self.rules, self.pause, self.replica = await asyncio.gather(
+            RulesSession.open(self.docker, endpoint_container(arg.cluster_id)),
+            stack.enter_async_context(
+                open_pause(arg.cluster_id, self.endpoint, arg.status.poolers, clients.master_key)
+            ),
+            stack.enter_async_context(self.sql.use(self.target_of(self.new))),
         )
-        self.replica = await stack.enter_async_context(self.sql.use(self.target_of(self.new)))
-        self.control = await locate(self.docker, arg.cluster_id, self.old.name)
+        stack.push_async_callback(self.rules.close)
         return self
 
     def target_of(self, node: Node) -> Target:
@@ -92,7 +92,7 @@ class Handover(Generic[A]):
 
     async def replayed_past(self, lsn: int, bound_s: float, otherwise: MpgError) -> None:
         """Wait until the replica has replayed past *lsn*. Raises *otherwise* after *bound_s* seconds."""
-        await self._until(
+        await self.until(
             "SELECT pg_last_wal_replay_lsn()::text",
             lambda seen: seen is not None and parse_lsn(str(seen)) > lsn,
             bound_s,
@@ -103,7 +103,7 @@ class Handover(Generic[A]):
         """Promote the node. ``pg_promote(wait => true)`` would poll each 100 ms. Raises :class:`NotYet`."""
         with self.watch.step("promotion"):
             await self.replica.execute("SELECT pg_promote(wait => false)")
-            await self._until(
+            await self.until(
                 "SELECT pg_is_in_recovery()",
                 lambda in_recovery: in_recovery is False,
                 PROMOTION_BOUND_S,
@@ -148,7 +148,7 @@ class Handover(Generic[A]):
         except Exception as error:
             log.warning("the new primary is not on record yet", error=str(error) or type(error).__name__)
 
-    async def _until(
+    async def until(
         self, query: LiteralString, met: Callable[[object], bool], bound_s: float, otherwise: MpgError
     ) -> None:
         """Ask the replica *query* each millisecond until *met*. Raises *otherwise* after *bound_s* seconds."""

@@ -7,6 +7,7 @@ Anywhere else the engine does it.
 
 import asyncio
 import contextlib
+import math
 import os
 import signal
 from collections.abc import AsyncGenerator
@@ -15,6 +16,8 @@ from pathlib import Path
 
 from activities.docker_engine import DockerEngine
 from activities.docker_types import ContainerInfo
+
+ENGINE_POLL_S = 0.1
 
 
 class NodeProcess:
@@ -26,6 +29,14 @@ class NodeProcess:
         self._container = container
         self._pidfd = pidfd
 
+    async def kill(self) -> None:
+        """Send SIGKILL, which also ends a process that is stopped or hangs."""
+        if self._pidfd is None:
+            await self._docker.kill(self._container, "SIGKILL")
+            return
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
     async def interrupt(self) -> None:
         """Send SIGINT: Postgres's fast shutdown, which sends all its WAL to the standby and archives it."""
         if self._pidfd is None:
@@ -34,10 +45,10 @@ class NodeProcess:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGINT)
 
-    async def wait_end(self, timeout_s: float) -> None:
-        """Return once the process has ended. Raises ``TimeoutError`` or :class:`~model.errors.NotYet`."""
+    async def wait_end(self, timeout_s: float | None) -> None:
+        """Return once the process has ended. Raises ``TimeoutError``."""
         if self._pidfd is None:
-            await self._docker.wait(self._container, timeout_s)
+            await self._wait_through_engine(timeout_s)
             return
         loop = asyncio.get_running_loop()
         ended = asyncio.Event()
@@ -46,6 +57,13 @@ class NodeProcess:
             await asyncio.wait_for(ended.wait(), timeout_s)
         finally:
             loop.remove_reader(self._pidfd)
+
+    async def _wait_through_engine(self, timeout_s: float | None) -> None:
+        deadline = asyncio.get_running_loop().time() + (math.inf if timeout_s is None else timeout_s)
+        while (found := await self._docker.inspect(self._container)) is not None and found.running:
+            if asyncio.get_running_loop().time() > deadline:
+                raise TimeoutError
+            await asyncio.sleep(ENGINE_POLL_S)
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from typing import cast
 
+import psycopg
 from psycopg.sql import SQL, Identifier
 
 from activities.console import Console
@@ -13,7 +14,12 @@ class _ReleasingConsole(Console):
 
     async def reconnect(self, database: str) -> None:
         """Close the idle server connections to *database*; those in use follow when their client is done."""
-        await self._connection.execute(SQL("RECONNECT {}").format(Identifier(database)))
+        try:
+            await self._connection.execute(SQL("RECONNECT {}").format(Identifier(database)))
+        except psycopg.Error as error:
+            # It learns of a database from the first client that asks for it.
+            if "no such database" not in str(error):
+                raise
 
 
 class PooledSessions:
@@ -38,7 +44,7 @@ class PooledSessions:
             console = cast(_ReleasingConsole, opened)
             try:
                 here = sum(client.database == database for client in await console.show_clients())
-                if not here and any(pool.database == database for pool in await console.show_pools()):
+                if not here:
                     await console.reconnect(database)
                 clients += here
             finally:

@@ -11,8 +11,10 @@ from activities.cleanup import CleanupActivities
 from activities.containers import NodeActivities
 from activities.databases import DatabaseActivities
 from activities.docker_engine import DockerEngine
+from activities.docker_events import DockerEvents
 from activities.endpoint import EndpointActivities
 from activities.extensions import ExtensionActivities
+from activities.failover import FailoverActivities
 from activities.handover import Clients
 from activities.hosts import HostActivities
 from activities.observe import ObserveActivities
@@ -23,6 +25,7 @@ from activities.role_system import RoleSystemActivities
 from activities.roles import RoleActivities
 from activities.sql import SqlSessions
 from activities.switchover import SwitchoverActivities
+from activities.watch import WatchActivities
 from model.effects import EFFECTS, HOST_KINDS
 from model.settings import Settings
 
@@ -41,7 +44,9 @@ class Activities:
 async def open_activities(settings: Settings, client: Client, master_key: bytes) -> AsyncGenerator[Activities, None]:
     """Lend the activities with open clients, which are closed afterwards."""
     docker = DockerEngine(settings.docker_host, extra_labels=settings.extra_labels)
+    events = DockerEvents(settings.docker_host)
     sql = SqlSessions(master_key)
+    clients = Clients(docker, sql, client, master_key)
     try:
         yield arrange(
             HostActivities(docker, settings),
@@ -50,7 +55,9 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
             PoolerActivities(docker, master_key, settings.pooler_drain_seconds),
             CleanupActivities(docker),
             ObserveActivities(docker, sql, master_key),
-            SwitchoverActivities(Clients(docker, sql, client, master_key)),
+            SwitchoverActivities(clients),
+            FailoverActivities(clients),
+            WatchActivities(docker, sql, events, client),
             RoleActivities(sql, master_key),
             RoleSystemActivities(sql, master_key),
             DatabaseActivities(sql, master_key),
@@ -59,6 +66,7 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
             OperationActivities(client),
         )
     finally:
+        await events.close()
         await sql.close()
         await docker.close()
 

@@ -14,7 +14,7 @@ from activities.sql import Connection, SqlSessions
 from model import effects
 from model.cluster import Role, User
 from model.effects import AdoptRolesInput, Nothing, SetUpRolesInput, Target
-from model.names import PLATFORM_SCHEMA, POOLER_USER, REPLICATOR
+from model.names import POOLER_USER, REPLICATOR
 from model.secrets import scram_verifier
 
 _TEMPLATE = "template1"
@@ -70,8 +70,7 @@ class RoleSystemActivities:
         await self._put_platform_roles(target, connection)
         await connection.execute(statements.CLOSE_PLATFORM_DATABASES)
         async with self._sql.use(target, _TEMPLATE) as template:
-            if not await _is_prepared(template):
-                await template.execute(statements.prepare_database())
+            await template.execute(statements.prepare_database())
         await _await_template_free(connection)
 
     async def _put_platform_roles(self, target: Target, connection: Connection) -> None:
@@ -101,13 +100,6 @@ class RoleSystemActivities:
             schemas, tables, sequences = [await _owned_by_admins(inside, query) for query in _OWNED]
             if grants := statements.grant_existing(schemas, tables, sequences):
                 await inside.execute(grants)
-
-
-async def _is_prepared(template: Connection) -> bool:
-    # Preparing is one transaction, and its last part is this function.
-    cursor = await template.execute("SELECT to_regprocedure(%s) IS NOT NULL", (f"{PLATFORM_SCHEMA}.user_lookup(text)",))
-    row = await cursor.fetchone()
-    return bool(row and row[0])
 
 
 async def _await_template_free(connection: Connection) -> None:

@@ -5,8 +5,18 @@ import secrets
 from activities.docker_engine import DockerEngine
 from activities.exec_session import ExecSession
 from model.base import Record
-from model.errors import MpgError
-from model.names import DIRECT_PORT, FIRST_POOLER_PORT, LAST_POOLER_PORT, POOLED_PORT, POSTGRES_PORT, READ_ONLY_PORT
+from model.effects import RouteInput
+from model.errors import MpgError, NotFound
+from model.names import (
+    DIRECT_PORT,
+    FIRST_POOLER_PORT,
+    LAST_POOLER_PORT,
+    POOLED_PORT,
+    POSTGRES_PORT,
+    READ_ONLY_PORT,
+    endpoint_container,
+    network,
+)
 
 RULES_FILE = "/etc/mpg/rules.nft"
 ANSWER_TIMEOUT_S = 3.0
@@ -114,3 +124,22 @@ class RulesSession:
         said, _, code = output.decode(errors="replace").rpartition(mark)
         if code.strip() != "0":
             raise MpgError(f"A command in the endpoint failed: {said.strip() or f'code {code.strip()}'}.")
+
+
+async def lead(docker: DockerEngine, routes: RouteInput) -> None:
+    """Lead a cluster's new connections as *routes* say. Raises :class:`NotFound` when there is no endpoint."""
+    container = endpoint_container(routes.cluster_id)
+    found = await docker.inspect(container)
+    if found is None:
+        raise NotFound(f"There is no container {container}: the cluster has no endpoint.")
+    rules = Rules(
+        pooler_ports=routes.pooler_ports,
+        direct=routes.direct,
+        read_only=routes.read_only,
+        gateway=found.gateways[network(routes.cluster_id)],
+    )
+    session = await RulesSession.open(docker, container)
+    try:
+        await session.load(render_rules(rules))
+    finally:
+        await session.close()

@@ -1,6 +1,8 @@
 """Admin connections to nodes: one persistent connection per node, made again when it broke."""
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -13,6 +15,9 @@ from model.names import POSTGRES_PORT, SUPERUSER
 from model.secrets import derive_password
 
 CONNECT_TIMEOUT_S = 5
+ALIVE_TIMEOUT_S = 2.0
+"""For a kept connection to show that its node still answers."""
+CANCEL_PATIENCE_S = 2.0
 APPLICATION_NAME = "mpg"
 
 Connection = AsyncConnection[TupleRow]
@@ -31,7 +36,7 @@ class SqlSessions:
         self._kept: dict[str, Connection] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
-    async def open(self, target: Target, dbname: str = "postgres") -> Connection:
+    async def open(self, target: Target, dbname: str = "postgres", *, timeout_s: int = CONNECT_TIMEOUT_S) -> Connection:
         """Return a new connection that the caller closes. Raises ``psycopg.OperationalError``."""
         return await psycopg.AsyncConnection.connect(
             host=target.address,
@@ -40,7 +45,7 @@ class SqlSessions:
             password=derive_password(self._master_key, target.cluster_id, SUPERUSER),
             dbname=dbname,
             application_name=APPLICATION_NAME,
-            connect_timeout=CONNECT_TIMEOUT_S,
+            connect_timeout=timeout_s,
             # Users own schemas in their databases: nothing of theirs may be found by an unqualified name.
             options="-c search_path=pg_catalog",
             autocommit=True,
@@ -54,14 +59,15 @@ class SqlSessions:
         replaced before it is lent.
         """
         if dbname != "postgres":
-            async with await self.open(target, dbname) as connection:
+            async with await self.open(target, dbname) as connection, _cut_if_cancelled(connection):
                 yield connection
             return
         key = f"{target.cluster_id}@{target.address}"
         async with self._locks.setdefault(key, asyncio.Lock()):
             connection = await self._living(key, target)
             try:
-                yield connection
+                async with _cut_if_cancelled(connection):
+                    yield connection
             except BaseException:
                 # Whatever state the caller left it in, nobody else meets it.
                 self._kept.pop(key, None)
@@ -72,7 +78,8 @@ class SqlSessions:
         kept = self._kept.get(key)
         if kept is not None:
             try:
-                await kept.execute("SELECT 1")
+                async with bounded(kept, ALIVE_TIMEOUT_S):
+                    await kept.execute("SELECT 1")
             except psycopg.Error:
                 await kept.close()
                 del self._kept[key]
@@ -87,3 +94,49 @@ class SqlSessions:
         for connection in self._kept.values():
             await connection.close()
         self._kept.clear()
+
+
+@asynccontextmanager
+async def bounded(connection: Connection, seconds: float) -> AsyncGenerator[None, None]:
+    """Cut *connection* when the block takes longer than *seconds*; what waits on it raises ``OperationalError``.
+
+    Cancelling is no bound: psycopg then asks the server to cancel and waits for its answer, and a server that hangs
+    never gives one.
+    """
+    timer = asyncio.get_running_loop().call_later(seconds, _cut, connection)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@asynccontextmanager
+async def _cut_if_cancelled(connection: Connection) -> AsyncGenerator[None, None]:
+    """Cut *connection* when this task was cancelled and still waits on it :data:`CANCEL_PATIENCE_S` later."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    cancelled_before = task.cancelling() if task else 0
+
+    def look(seen: bool) -> None:
+        nonlocal timer
+        cancelling = task is not None and task.cancelling() > cancelled_before
+        if cancelling and seen:
+            _cut(connection)
+        else:
+            timer = loop.call_later(CANCEL_PATIENCE_S, look, cancelling)
+
+    timer = loop.call_later(CANCEL_PATIENCE_S, look, False)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _cut(connection: Connection) -> None:
+    """Shut the socket down under libpq, which then sees the end of the stream."""
+    if connection.closed:
+        return
+    with socket.socket(fileno=os.dup(connection.pgconn.socket)) as raw:
+        try:
+            raw.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # the other side was faster

@@ -15,6 +15,7 @@ import psycopg
 import structlog
 from temporalio import activity
 
+from activities.control_file import ControlFile, locate
 from activities.handover import Clients, Handover
 from activities.heartbeat import heartbeating
 from activities.node_process import NodeProcess, open_process
@@ -86,9 +87,11 @@ class Switchover(Handover[SwitchoverInput]):
 
     can_turn_back = True
     """Whether a cancellation may still end it: not once promotion was asked for."""
+    control: ControlFile
 
     async def run(self) -> SwitchoverReport:
         """Go from wherever the nodes are to the end."""
+        self.control = await locate(self.docker, self.arg.cluster_id, self.old.name)
         stage = await self._stage()
         log.info("switchover begins", stage=stage, primary=self.old.name, target=self.new.name)
         if stage is Stage.LOST:

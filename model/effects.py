@@ -44,7 +44,9 @@ class Kind(StrEnum):
     SWITCHOVER = "switchover"
     """PAUSE to RESUME: heartbeat timeout 3 s, retried at once, never cancelled in between."""
     WATCH = "watch"
-    """Returns only when something needs a decision."""
+    """Returns only when something ended: an activity on the main queue."""
+    WATCH_HOST = "watch_host"
+    """Returns only when something on the host needs a decision."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,8 @@ class Bootstrap(StrEnum):
     """Base backup of the primary, unless that was done. Waits until the primary lets it in."""
     KEEP = "keep"
     """The volume as it is."""
+    REJOIN = "rejoin"
+    """After a failover: pg_rewind of what the volume has, a fresh base backup where that cannot be."""
 
 
 class NodeSpec(Record):
@@ -241,6 +245,45 @@ class SwitchoverReport(Record):
     steps_ms: dict[str, float]
 
 
+class FailoverInput(HandoverInput):
+    """The primary is lost: it is fenced with proof, then the target is promoted.
+
+    Whether the target holds every acknowledged commit is the caller's to know.
+    """
+
+
+class FailoverReport(Record):
+    """What a failover took, in milliseconds from its first step on, and the new primary's timeline."""
+
+    timeline: int
+    held_ms: float
+    steps_ms: dict[str, float]
+
+
+class WatchInput(Record):
+    """Watch a cluster until something needs a decision."""
+
+    cluster_id: str
+    status: ClusterStatus
+
+
+class AlarmKind(StrEnum):
+    """What was lost."""
+
+    NODE = "node"
+    """A node's process ended, or it does not answer."""
+    WAY_IN = "way_in"
+    """The endpoint or a pooler ended; Docker starts these again, but poolers must join a new endpoint's namespace."""
+
+
+class Alarm(Record):
+    """Something needs a decision. ``name`` is the node's or the pooler's, ``how`` is for people."""
+
+    kind: AlarmKind
+    name: str
+    how: str
+
+
 class ObserveInput(Record):
     """Look at what a cluster's containers and Postgres really are."""
 
@@ -276,6 +319,8 @@ REMOVE_POOLERS = Effect("remove_poolers", RemovePoolersInput, Nothing, Kind.HOST
 DRAIN_POOLERS = Effect("drain_poolers", DrainPoolersInput, Nothing, Kind.HOST_LONG)
 SET_ROUTES = Effect("set_routes", RouteInput, Nothing, Kind.HOST)
 SWITCH_PRIMARY = Effect("switch_primary", SwitchoverInput, SwitchoverReport, Kind.SWITCHOVER)
+FAIL_OVER = Effect("fail_over", FailoverInput, FailoverReport, Kind.SWITCHOVER)
+WATCH_CLUSTER = Effect("watch_cluster", WatchInput, Alarm, Kind.WATCH_HOST)
 OBSERVE_CLUSTER = Effect("observe_cluster", ObserveInput, Observation, Kind.HOST)
 SETTLE_CLUSTER = Effect("settle_cluster", SettleInput, Observation, Kind.HOST_LONG)
 REMOVE_CLUSTER = Effect("remove_cluster", ClusterKey, Nothing, Kind.HOST)
@@ -484,5 +529,5 @@ EFFECTS: tuple[Effect[Any, Any], ...] = tuple(
     cast("Effect[Any, Any]", value) for value in list(globals().values()) if isinstance(value, Effect)
 )
 """Every effect of this module."""
-HOST_KINDS = frozenset({Kind.HOST, Kind.HOST_LONG, Kind.SWITCHOVER})
+HOST_KINDS = frozenset({Kind.HOST, Kind.HOST_LONG, Kind.SWITCHOVER, Kind.WATCH_HOST})
 """Kinds that run on the queue of the host that owns the containers."""

@@ -66,7 +66,7 @@ def load_plans(path: Path | None) -> Mapping[str, Plan]:
     try:
         tables = tomllib.loads(path.read_text())["plans"]
         plans = [Plan(name=name, **fields) for name, fields in tables.items()]
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
         detail = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise InvalidInput(f"The plan table {path} cannot be used: {detail}.") from error
     if not plans:

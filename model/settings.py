@@ -4,6 +4,7 @@ The environment wins. Nothing here is kept per cluster: what a cluster is made o
 """
 
 import ipaddress
+import json
 import os
 import tomllib
 from collections.abc import Mapping
@@ -180,7 +181,8 @@ class Settings(BaseSettings):
     def child_environment(self, environ: Mapping[str, str]) -> dict[str, str]:
         """Return *environ* with the variables that give another process these same settings, secrets included."""
         low, high = self.port_range
-        values = {name: value for name, value in self if value is not None} | {"port_range": f"{low}-{high}"}
+        as_text = {"port_range": f"{low}-{high}", "extra_labels": json.dumps(self.extra_labels)}
+        values = {name: value for name, value in self if value is not None} | as_text
         shown = {name: v.get_secret_value() if isinstance(v, SecretStr) else str(v) for name, v in values.items()}
         ours = {f"MPG_{name.upper()}" for name in type(self).model_fields}
         kept = {name: value for name, value in environ.items() if name not in ours}

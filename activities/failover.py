@@ -1,0 +1,106 @@
+"""The primary is lost: fence it with proof, promote the replica once it has replayed all it received, lead on.
+
+Clients are held from the first moment, so that they wait rather than fail. The activity may be run again from any
+point. What no fence can prove is written in docs/operations/failover.md.
+"""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import structlog
+from temporalio import activity
+
+from activities.handover import Clients, Handover
+from activities.heartbeat import heartbeating
+from activities.node_process import open_process
+from model import effects
+from model.effects import FailoverInput, FailoverReport
+from model.errors import NotYet
+
+log = structlog.get_logger()
+
+FENCE_BOUND_S = 15.0
+"""For the kernel to end a process that was killed. One in uninterruptible sleep, on a dead disk, can take longer."""
+REPLAY_BOUND_S = 300.0
+
+
+class FailoverActivities:
+    """The effect ``fail_over``."""
+
+    def __init__(self, clients: Clients) -> None:
+        """Work through *clients*."""
+        self._clients = clients
+
+    @activity.defn(name=effects.FAIL_OVER.name)
+    async def fail_over(self, arg: FailoverInput) -> FailoverReport:
+        """Fence the other node and make ``arg.target`` the primary.
+
+        Raises:
+            NotYet: the lost primary's end could not be proven, or the target did not come that far; clients go on
+                waiting for the next try, which finds out how far this one got.
+            psycopg.OperationalError: the target does not answer.
+        """
+        async with heartbeating(), AsyncExitStack() as stack:
+            failover = await Failover.opened(stack, arg, self._clients)
+            task = asyncio.create_task(failover.run())
+            try:
+                return await asyncio.shield(task)
+            except asyncio.CancelledError:
+                # Half a failover is no cluster: the worker may stop, but not between fence and repoint.
+                await asyncio.gather(task, return_exceptions=True)
+                raise
+
+
+class Failover(Handover[FailoverInput]):
+    """One run of a failover."""
+
+    async def run(self) -> FailoverReport:
+        """Go from wherever the nodes are to the end."""
+        log.warning("failover begins", lost=self.old.name, target=self.new.name)
+        try:
+            await self._take_over()
+            await self.lead_to_new()
+        except BaseException:
+            # Nobody may be held for longer than somebody works on it.
+            await self.pause.end()
+            raise
+        # pg_rewind compares with the last checkpoint: without one on the new timeline it sees nothing to do.
+        await self.replica.execute("CHECKPOINT")
+        log.warning("failover ends", primary=self.new.name, held_ms=self.pause.held_ms, steps_ms=self.watch.steps_ms)
+        return FailoverReport(timeline=await self.timeline(), held_ms=self.pause.held_ms, steps_ms=self.watch.steps_ms)
+
+    async def _take_over(self) -> None:
+        if not await self.in_recovery():
+            await self.write_pooler_files(self.new.address)
+            return
+        with self.watch.step("pause"):
+            await self.pause.begin(0)
+        writing = asyncio.create_task(self.write_pooler_files(self.new.address))
+        with self.watch.step("fence"):
+            await self._fence()
+        await self.replica.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        with self.watch.step("replay"):
+            await self._replay_received()
+        await self.promote()
+        await writing
+
+    async def _fence(self) -> None:
+        """Make it certain that the old primary accepts no write: its process is ended, and the end is proven."""
+        found = await self.docker.inspect(self.old.container)
+        if found is None or not found.running:
+            return  # no restart policy: only we start it
+        async with open_process(self.docker, found) as process:
+            await process.kill()
+            try:
+                await process.wait_end(FENCE_BOUND_S)
+            except TimeoutError:
+                raise NotYet(f"The end of node {self.old.name} is not proven after {FENCE_BOUND_S:g} s.") from None
+
+    async def _replay_received(self) -> None:
+        """Wait until the replica has replayed all that it received: the acknowledged commits among it."""
+        await self.until(
+            "SELECT coalesce(pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn(), true)",
+            lambda done: done is True,
+            REPLAY_BOUND_S,
+            NotYet(f"Replica {self.new.name} did not replay all it received within {REPLAY_BOUND_S:g} s."),
+        )

@@ -1,0 +1,105 @@
+"""Watching one node: that its process lives, and that it answers."""
+
+import asyncio
+from dataclasses import dataclass
+
+import psycopg
+
+from activities.docker_engine import DockerEngine
+from activities.docker_types import ContainerInfo
+from activities.node_process import open_process
+from activities.sql import Connection, SqlSessions, bounded
+from model.effects import Target
+
+PROBE_EVERY_S = 0.5
+PROBE_TIMEOUT_S = 2
+SILENT_PROBES = 2
+"""Probes in a row without an answer before a node that runs counts as hung: about 5 s in all."""
+STARTUP_S = 60.0
+"""How long a container that just started may take to answer before it counts as hung."""
+REAPPEAR_S = 0.25
+
+
+@dataclass(frozen=True)
+class NodeLost:
+    """A node that was there is not any more. ``how`` is for people."""
+
+    name: str
+    how: str
+
+
+class NodeWatch:
+    """Follows one node's container through its lives."""
+
+    def __init__(self, docker: DockerEngine, sql: SqlSessions, name: str, container: str, target: Target) -> None:
+        """Watch the node *name* in *container*, asking it at *target*."""
+        self._docker = docker
+        self._sql = sql
+        self._name = name
+        self._container = container
+        self._target = target
+
+    async def until_lost(self) -> NodeLost:
+        """Return when the node's process has ended or does not answer any more; at once if it does not run."""
+        found = await self._docker.inspect(self._container)
+        if found is None or not found.running:
+            return NodeLost(self._name, "its container does not run")
+        ended = asyncio.create_task(self._ended(found))
+        silent = asyncio.create_task(self._silent())
+        try:
+            await asyncio.wait((ended, silent), return_when=asyncio.FIRST_COMPLETED)
+            return (ended if ended.done() else silent).result()
+        finally:
+            for task in (ended, silent):
+                task.cancel()
+            await asyncio.gather(ended, silent, return_exceptions=True)
+
+    async def until_back(self) -> None:
+        """Return when the node's container runs and Postgres in it answers."""
+        while True:
+            found = await self._docker.inspect(self._container)
+            if found is not None and found.running and await self._answers():
+                return
+            await asyncio.sleep(REAPPEAR_S)
+
+    async def _ended(self, found: ContainerInfo) -> NodeLost:
+        async with open_process(self._docker, found) as process:
+            await process.wait_end(None)
+        return NodeLost(self._name, "its process ended")
+
+    async def _silent(self) -> NodeLost:
+        missed = 0
+        started = asyncio.get_running_loop().time()
+        answered = False
+        connection: Connection | None = None
+        try:
+            while missed < SILENT_PROBES:
+                connection = await self._probe(connection)
+                answered = answered or connection is not None
+                # A node that replays WAL after a crash says so for as long as that takes.
+                patience = not answered and asyncio.get_running_loop().time() - started < STARTUP_S
+                missed = 0 if connection is not None or patience else missed + 1
+                await asyncio.sleep(PROBE_EVERY_S)
+        finally:
+            if connection is not None:
+                await connection.close()
+        return NodeLost(self._name, f"it did not answer {SILENT_PROBES} times, {PROBE_TIMEOUT_S} s each")
+
+    async def _answers(self) -> bool:
+        connection = await self._probe(None)
+        if connection is not None:
+            await connection.close()
+        return connection is not None
+
+    async def _probe(self, connection: Connection | None) -> Connection | None:
+        """Ask through *connection*, or a new one; return the connection that answered, or None."""
+        try:
+            if connection is None:
+                connection = await self._sql.open(self._target, timeout_s=PROBE_TIMEOUT_S)
+            async with bounded(connection, PROBE_TIMEOUT_S):
+                await connection.execute("SELECT 1")
+        except psycopg.Error:
+            if connection is not None:
+                await connection.close()
+            return None
+        return connection

@@ -1,0 +1,39 @@
+"""Effects that compare a cluster's record with reality, and put it back in service."""
+
+from temporalio import activity
+
+from activities.docker_engine import DockerEngine
+from activities.heartbeat import heartbeating
+from activities.settle import Settling
+from activities.sql import SqlSessions
+from activities.survey import Survey
+from model import effects
+from model.effects import Observation, ObserveInput, SettleInput
+
+
+class ObserveActivities:
+    """Looks at clusters and settles them."""
+
+    def __init__(self, docker: DockerEngine, sql: SqlSessions, master_key: bytes) -> None:
+        """Work through *docker* and *sql*; passwords are derived from *master_key*."""
+        self._docker = docker
+        self._sql = sql
+        self._master_key = master_key
+
+    @activity.defn(name=effects.OBSERVE_CLUSTER.name)
+    async def observe_cluster(self, arg: ObserveInput) -> Observation:
+        """Return the facts that correct the cluster's record. Changes nothing. Raises :class:`StackDown`."""
+        async with heartbeating():
+            return Observation(facts=await Survey(self._docker, self._sql, arg.state).facts())
+
+    @activity.defn(name=effects.SETTLE_CLUSTER.name)
+    async def settle_cluster(self, arg: SettleInput) -> Observation:
+        """Put a cluster back in service: one primary, poolers that lead to it, rules, nothing astray.
+
+        Raises:
+            NeedsOperator: that is not possible without promoting a node or choosing between two.
+            NotYet: the primary or a pooler does not come up.
+        """
+        async with heartbeating():
+            await Settling(self._docker, self._sql, self._master_key, arg.state).run()
+            return Observation(facts=await Survey(self._docker, self._sql, arg.state).facts())

@@ -1,0 +1,186 @@
+"""Putting a cluster back in service after an operation that did not complete. Never promotes a node."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import psycopg
+import structlog
+
+from activities.console import Console
+from activities.containers import NodeActivities
+from activities.docker_engine import DockerEngine
+from activities.labels import Kind, read_state
+from activities.node_probe import NodeProbe
+from activities.pooler_files import write_pooler_files
+from activities.rules import lead
+from activities.sql import SqlSessions
+from activities.survey import NodeLook, Survey, actual_poolers
+from model.cluster import ClusterState, Endpoint, Node, NodeRole, Pooler, PoolerPhase
+from model.effects import Bootstrap, EnsureNodeInput, RouteInput, Target
+from model.errors import MpgError, NeedsOperator, NotYet
+from model.names import LABEL_KIND, LABEL_NAME
+from model.settling import Seen, choose_primary
+
+log = structlog.get_logger()
+
+PRIMARY_TIMEOUT_S = 600.0
+"""The replay of a primary that crashed takes as long as there is WAL since its last checkpoint."""
+REPLICA_TIMEOUT_S = 30.0
+POOLER_TIMEOUT_S = 20.0
+SILENT_TIMEOUT_S = 20.0
+
+
+class Settling:
+    """One cluster's way back into service."""
+
+    def __init__(self, docker: DockerEngine, sql: SqlSessions, master_key: bytes, state: ClusterState) -> None:
+        """Settle the cluster recorded as *state*."""
+        self._docker = docker
+        self._nodes = NodeActivities(docker, sql, master_key)
+        self._probe = NodeProbe(docker, sql)
+        self._survey = Survey(docker, sql, state)
+        self._master_key = master_key
+        self._state = state
+
+    async def run(self) -> None:
+        """Bring up the endpoint, the one primary, the poolers and rules, then the replica; drop what is astray.
+
+        Raises :class:`NeedsOperator` before anything is changed where no safe step is left, else as each step.
+        """
+        await self._await_silent()
+        looks = await self._survey.nodes()
+        recorded = self._state.status.primary
+        primary = looks[choose_primary(recorded and recorded.name, {name: look.seen for name, look in looks.items()})]
+        rejoined = await self._start_endpoint()
+        await self._start_primary(primary)
+        await self._serve(primary.node, read_only=None, restart=rejoined)
+        replica = await self._start_replica(primary.node, looks)
+        if replica is not None:
+            await self._route(primary.node, replica.address)
+        await self._remove_astray()
+
+    async def _await_silent(self) -> None:
+        """Give a node that just starts the time to answer: what it is decides everything else."""
+
+        async def wait(node: Node) -> None:
+            target = Target(cluster_id=self._state.spec.id, address=node.address)
+            try:
+                await self._probe.await_answer(target, node.container, SILENT_TIMEOUT_S)
+            except MpgError as error:
+                log.warning("a node does not answer", node=node.name, error=str(error))
+
+        looks = await self._survey.nodes()
+        await asyncio.gather(*(wait(look.node) for look in looks.values() if look.seen is Seen.SILENT))
+
+    async def _start_endpoint(self) -> bool:
+        """Start the endpoint if it does not run; tell whether poolers have to join its new namespace."""
+        endpoint = self._endpoint()
+        found = await self._docker.inspect(endpoint.container)
+        if found is None:
+            raise NeedsOperator(
+                f"The endpoint of cluster {self._state.spec.name} is gone, and with it the addresses of its clients.",
+                remedy="Restore the cluster from a backup, or destroy it.",
+            )
+        if not found.running:
+            await self._docker.start(found.name)
+        poolers = await asyncio.gather(*(self._docker.inspect(each.container) for each in self._state.status.poolers))
+        started = (await self._docker.inspect(endpoint.container) or found).started_at
+        return any(p and p.started_at and started and p.started_at < started for p in poolers)
+
+    async def _start_primary(self, look: NodeLook) -> None:
+        if look.seen is Seen.STOPPED_PRIMARY:
+            log.info("starting the primary in place", node=look.node.name)
+            await self._nodes.start_in_place(self._state.spec.id, look.node)
+
+    async def _serve(self, primary: Node, *, read_only: str | None, restart: bool) -> None:
+        """Lead poolers and rules to the primary."""
+        poolers = await self._running_poolers(restart=restart)
+        await write_pooler_files(
+            self._docker,
+            self._state.spec.id,
+            poolers,
+            plan=self._state.spec.plan,
+            primary_address=primary.address,
+            master_key=self._master_key,
+        )
+        await asyncio.gather(*(self._resume(pooler) for pooler in poolers))
+        await self._route(primary, read_only or primary.address)
+
+    async def _running_poolers(self, *, restart: bool) -> list[Pooler]:
+        """Start the poolers that there are, once more where the endpoint's namespace is a new one."""
+        containers = await self._survey.containers()
+        poolers = [
+            pooler
+            for pooler in actual_poolers(self._state.status.poolers, containers, datetime.now(UTC))
+            if any(each.labels.get(LABEL_NAME) == pooler.name for each in containers)
+        ]
+
+        async def start(pooler: Pooler) -> None:
+            if restart:
+                # SIGTERM would wait for clients that cannot reach it any more.
+                await self._docker.stop(pooler.container, signal="SIGQUIT", timeout_s=POOLER_TIMEOUT_S)
+            await self._docker.start(pooler.container)
+
+        await asyncio.gather(*(start(pooler) for pooler in poolers))
+        return poolers
+
+    async def _resume(self, pooler: Pooler) -> None:
+        console = await Console.wait_until_answers(
+            self._endpoint().address,
+            pooler.port,
+            master_key=self._master_key,
+            cluster_id=self._state.spec.id,
+            timeout_s=POOLER_TIMEOUT_S,
+        )
+        try:
+            await console.reload()
+            await console.resume()
+        except psycopg.Error as error:
+            raise NotYet(f"Pooler {pooler.name} could not be resumed: {error}.") from None
+        finally:
+            await console.close()
+
+    async def _route(self, primary: Node, read_only: str) -> None:
+        current = tuple(p.port for p in self._state.status.poolers if p.phase is not PoolerPhase.DRAINING)
+        routes = RouteInput(
+            cluster_id=self._state.spec.id, pooler_ports=current, direct=primary.address, read_only=read_only
+        )
+        await lead(self._docker, routes)
+
+    async def _start_replica(self, primary: Node, looks: dict[str, NodeLook]) -> Node | None:
+        """Return the other node if it follows the primary; one that does not come up must not keep the rest down."""
+        look = next((each for each in looks.values() if each.node.name != primary.name), None)
+        if look is None or look.seen in {Seen.MISSING, Seen.SILENT}:
+            return None
+        if look.seen is Seen.STANDBY and look.state is not None and look.state.follows == primary.address:
+            return look.node
+        try:
+            async with asyncio.timeout(REPLICA_TIMEOUT_S):
+                return await self._follow(look.node, primary)
+        except (MpgError, TimeoutError) as error:
+            log.warning("the replica does not come up", node=look.node.name, error=str(error))
+            return None
+
+    async def _follow(self, node: Node, primary: Node) -> Node | None:
+        """Run the node as a standby of the primary, on the data it has."""
+        found = await self._docker.inspect(node.container)
+        label = found and read_state(found.labels)
+        if label is None or label.node is None:
+            return None
+        spec = label.node.model_copy(update={"role": NodeRole.REPLICA, "primary_address": primary.address})
+        kept = label.bootstrap if spec == label.node and label.bootstrap else Bootstrap.KEEP
+        return await self._nodes.ensure_node(EnsureNodeInput(spec=spec, bootstrap=kept))
+
+    async def _remove_astray(self) -> None:
+        """Remove nodes that the record does not name. Their volumes stay: data is removed only when asked."""
+        named = {node.container for node in self._state.status.nodes}
+        for each in await self._survey.containers():
+            if each.labels.get(LABEL_KIND) == Kind.NODE and each.name not in named:
+                log.warning("removing a container that the cluster does not name", container=each.name)
+                await self._docker.stop(each.name)
+                await self._docker.remove(each.name)
+
+    def _endpoint(self) -> Endpoint:
+        if self._state.status.endpoint is None:
+            raise NeedsOperator(f"Cluster {self._state.spec.name} has no endpoint on record.", remedy="Destroy it.")
+        return self._state.status.endpoint

@@ -1,0 +1,109 @@
+"""Connection strings: where a cluster's clients connect, as which user, with which password."""
+
+from enum import StrEnum
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import quote
+
+from model.base import Record
+from model.cluster import Address, ClusterState
+from model.errors import NotFound, NotYet, Refused
+from model.master_key import load_or_create_master_key
+from model.names import DEFAULT_DATABASE, DEFAULT_USER
+from model.secrets import derive_password
+
+
+class EndpointKind(StrEnum):
+    """The three addresses of a cluster: through the poolers, to the primary, to the replica."""
+
+    POOLED = "pooled"
+    DIRECT = "direct"
+    READ_ONLY = "read_only"
+
+
+class Connection(Record):
+    """Everything that a client needs to connect."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    database: str
+
+    @property
+    def uri(self) -> str:
+        """The connection as a libpq URI, percent-encoded (RFC 3986)."""
+        user, password, database = (quote(part, safe="") for part in (self.user, self.password, self.database))
+        return f"postgresql://{user}:{password}@{_bracketed(self.host)}:{self.port}/{database}"
+
+
+def connection(
+    state: ClusterState,
+    *,
+    master_key: bytes,
+    user: str = DEFAULT_USER,
+    database: str = DEFAULT_DATABASE,
+    kind: EndpointKind = EndpointKind.POOLED,
+) -> Connection:
+    """Return how *user* connects to *database*.
+
+    Raises:
+        NotFound: the cluster has no such user or database.
+        NotYet: the cluster has no endpoint yet.
+    """
+    spec = state.spec
+    found = spec.user(user)
+    if found is None:
+        raise NotFound(f"Cluster {spec.name} has no user {user!r}.")
+    if spec.database(database) is None:
+        raise NotFound(f"Cluster {spec.name} has no database {database!r}.")
+    at = address(state, kind)
+    password = derive_password(master_key, spec.id, user, found.password_version)
+    return Connection(host=at.host, port=at.port, user=user, password=password, database=database)
+
+
+def connection_uri(
+    state: ClusterState,
+    *,
+    master_key: bytes,
+    user: str = DEFAULT_USER,
+    database: str = DEFAULT_DATABASE,
+    kind: EndpointKind = EndpointKind.POOLED,
+) -> str:
+    """Return :func:`connection` as a URI. Raises what that raises."""
+    return connection(state, master_key=master_key, user=user, database=database, kind=kind).uri
+
+
+def address(state: ClusterState, kind: EndpointKind) -> Address:
+    """Return where clients connect. Raises :class:`NotYet` while the cluster has no endpoint."""
+    endpoint = state.status.endpoint
+    if endpoint is None:
+        raise NotYet(f"Cluster {state.spec.name} has no endpoint yet.", remedy="Wait until 'mpg status' says ready.")
+    match kind:
+        case EndpointKind.POOLED:
+            return endpoint.pooled
+        case EndpointKind.DIRECT:
+            return endpoint.direct
+        case EndpointKind.READ_ONLY:
+            return endpoint.read_only
+
+
+def read_master_key(path: Path) -> bytes:
+    """Return the master key in *path*.
+
+    Unlike the worker, a client never makes one: passwords derived from a new key would be wrong without a word.
+    Raises :class:`Refused` when there is none, or when it cannot be used.
+    """
+    if not path.exists():
+        raise Refused(
+            f"There is no master key at {path}, so passwords cannot be derived here.",
+            remedy="Set MPG_HOME to the stack's state directory, or start the stack with 'mpg up'.",
+        )
+    return load_or_create_master_key(path)
+
+
+def _bracketed(host: str) -> str:
+    try:
+        return f"[{host}]" if ip_address(host).version == 6 else host
+    except ValueError:
+        return host

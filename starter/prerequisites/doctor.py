@@ -1,0 +1,86 @@
+"""The checks in their order, timed, each with its result."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from model.errors import MpgError
+from model.settings import Settings
+from starter.prerequisites.engine import check_engine, ensure_engine
+from starter.prerequisites.node_image import check_image, ensure_image
+from starter.prerequisites.result import CheckName, CheckResult, CheckState, Missing, OnProgress
+from starter.prerequisites.temporal_binary import check_temporal, ensure_temporal
+
+Look = Callable[[Settings], str]
+Fix = Callable[[Settings, OnProgress], str]
+
+_STEPS: dict[CheckName, tuple[Look, Fix]] = {
+    CheckName.DOCKER: (check_engine, ensure_engine),
+    CheckName.TEMPORAL: (check_temporal, ensure_temporal),
+    CheckName.NODE_IMAGE: (check_image, ensure_image),
+}
+
+
+async def check(settings: Settings) -> list[CheckResult]:
+    """Return what is there and what is missing; nothing is changed."""
+    results = await asyncio.gather(*(asyncio.to_thread(_look, name, settings) for name in _STEPS))
+    return list(results)
+
+
+async def ensure(settings: Settings, on_progress: OnProgress) -> list[CheckResult]:
+    """Start, install and build what is missing, and return how each check ended.
+
+    Args:
+        settings: which engine, which Temporal, which image.
+        on_progress: takes one line at a time, each beginning with the name of its check.
+    """
+    # Temporal needs no engine and may take minutes; the image needs the engine.
+    temporal = asyncio.to_thread(_look_and_fix, CheckName.TEMPORAL, settings, on_progress)
+    found, (engine, image) = await asyncio.gather(temporal, _engine_then_image(settings, on_progress))
+    return [engine, found, image]
+
+
+async def _engine_then_image(settings: Settings, on_progress: OnProgress) -> tuple[CheckResult, CheckResult]:
+    engine = await asyncio.to_thread(_look_and_fix, CheckName.DOCKER, settings, on_progress)
+    step = _look_and_fix if engine.passed else _look_only
+    return engine, await asyncio.to_thread(step, CheckName.NODE_IMAGE, settings, on_progress)
+
+
+def _look(name: CheckName, settings: Settings) -> CheckResult:
+    return _timed(name, CheckState.OK, lambda: _STEPS[name][0](settings))
+
+
+def _look_only(name: CheckName, settings: Settings, on_progress: OnProgress) -> CheckResult:
+    result = _look(name, settings)
+    on_progress(describe(result))
+    return result
+
+
+def _look_and_fix(name: CheckName, settings: Settings, on_progress: OnProgress) -> CheckResult:
+    result = _look(name, settings)
+    if not result.passed:
+        on_progress(f"{name}: {result.detail}")
+        fix = _STEPS[name][1]
+        result = _timed(name, CheckState.FIXED, lambda: fix(settings, lambda line: on_progress(f"{name}: {line}")))
+    on_progress(describe(result))
+    return result
+
+
+def describe(result: CheckResult) -> str:
+    """Return *result* as one line for a person."""
+    remedy = f" {result.remedy}" if result.remedy else ""
+    return f"{result.name}: {result.state} in {result.seconds:.1f} s, {result.detail}{remedy}"
+
+
+def _timed(name: CheckName, success: CheckState, step: Callable[[], str]) -> CheckResult:
+    started = time.monotonic()
+    state, remedy = success, ""
+    try:
+        detail = step()
+    except Missing as missing:
+        state, detail, remedy = CheckState.FAILED, missing.detail, missing.remedy
+    except MpgError as error:
+        state, detail, remedy = CheckState.FAILED, error.message, error.remedy
+    return CheckResult(
+        name=name, state=state, detail=detail, seconds=round(time.monotonic() - started, 3), remedy=remedy
+    )

@@ -1,0 +1,191 @@
+"""The node image: built once from a Debian image, or from a root filesystem where no registry answers."""
+
+import contextlib
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from docker import DockerClient
+from docker.errors import DockerException, ImageNotFound
+from requests.exceptions import RequestException
+
+from images.recipe import VERSION_LABEL, Recipe, build_context, recipe_for
+from model.settings import Settings
+from starter.prerequisites.command import CommandFailed, apt_install, can_install_packages, run
+from starter.prerequisites.engine import connect
+from starter.prerequisites.lock import file_lock
+from starter.prerequisites.paths import cache_dir
+from starter.prerequisites.result import Missing, OnProgress
+
+DEFAULT_MAJOR = 17
+REGISTRY_SECONDS = 20
+"""How long a registry may be silent before it counts as absent."""
+BUILD_SECONDS = 600
+BOOTSTRAP_SECONDS = 600
+
+_BASE_REPOSITORY = "mpg-base"
+_REMEDY = "Give this machine a registry or a Debian mirror that answers, or load an image with that name."
+
+
+def check_image(settings: Settings, pg_major: int = DEFAULT_MAJOR) -> str:
+    """Return the name of the node image for *pg_major*, which is there and up to date.
+
+    Raises:
+        Missing: it is not there, or its recipe has changed since.
+    """
+    tag = settings.node_image_for(pg_major)
+    recipe = recipe_for(pg_major, postgis=settings.postgis)
+    with contextlib.closing(connect(settings)) as client:
+        try:
+            built = _label(client, tag)
+        except (DockerException, RequestException):
+            raise Missing("The node image can't be looked up.", "Start the Docker engine first.") from None
+    if built is None:
+        raise Missing(f"There is no image {tag}.", "Run: mpg doctor --fix")
+    if built != recipe.version:
+        raise Missing(f"The image {tag} was built from another recipe.", "Run: mpg doctor --fix")
+    return tag
+
+
+def ensure_image(settings: Settings, on_progress: OnProgress, pg_major: int = DEFAULT_MAJOR) -> str:
+    """Build the node image for *pg_major* unless it is there and up to date, and return its name.
+
+    Raises:
+        InvalidInput: there is no recipe for that version.
+        Missing: it could not be built.
+    """
+    recipe = recipe_for(pg_major, postgis=settings.postgis)
+    lock = cache_dir() / f"node-image-{pg_major}.lock"
+    with (
+        file_lock(lock, on_wait=lambda: on_progress("another process is building it")),
+        contextlib.closing(connect(settings, timeout=BUILD_SECONDS)) as client,
+    ):
+        with contextlib.suppress(Missing):
+            return check_image(settings, pg_major)
+        tag = settings.node_image_for(pg_major)
+        try:
+            _build_from_any_base(client, recipe, tag, settings, on_progress)
+        except (DockerException, RequestException, CommandFailed) as error:
+            raise Missing(f"The image {tag} could not be built: {_sentence(error)}.", _REMEDY) from error
+        return tag
+
+
+def _build_from_any_base(
+    client: DockerClient, recipe: Recipe, tag: str, settings: Settings, on_progress: OnProgress
+) -> None:
+    base = _bootstrapped_base(recipe)
+    if _label(client, base) is None and _pull(settings, recipe.base_image, on_progress):
+        try:
+            _build(client, recipe, tag, recipe.base_image, on_progress)
+            return
+        except CommandFailed as error:
+            # The registry answered but the mirror did not, from inside a container: this machine's apt still may.
+            on_progress(f"not from {recipe.base_image}: {error}")
+    if _label(client, base) is None:
+        _bootstrap(client, recipe, base, on_progress)
+    _build(client, recipe, tag, base, on_progress)
+
+
+def _label(client: DockerClient, tag: str) -> str | None:
+    """Return the version label of *tag*, empty for an image without one, None where there is no such image."""
+    try:
+        labels = client.images.get(tag).labels
+    except ImageNotFound:
+        return None
+    return str(labels.get(VERSION_LABEL, ""))
+
+
+def _pull(settings: Settings, image: str, on_progress: OnProgress) -> bool:
+    """Fetch *image*; tell whether a registry had it. Fails fast, because there is another way."""
+    on_progress(f"asking the registry for {image}")
+    repository, _, tag = image.partition(":")
+    try:
+        with contextlib.closing(connect(settings, timeout=REGISTRY_SECONDS)) as client:
+            api: Any = client.api  # its stubs leave this call's answer untyped
+            _follow(api.pull(repository, tag=tag, stream=True, decode=True), on_progress)
+    except (DockerException, RequestException, CommandFailed):
+        on_progress("no registry answers")
+        return False
+    return True
+
+
+def _build(client: DockerClient, recipe: Recipe, tag: str, base: str, on_progress: OnProgress) -> None:
+    on_progress(f"building {tag} from {base}")
+    previous = client.images.list(name=tag)
+    arguments = {"BASE": base, "PG_MAJOR": str(recipe.pg_major), "EXTRA_PACKAGES": " ".join(recipe.extra_packages)}
+    events: Iterable[Any] = client.api.build(
+        fileobj=build_context(),
+        custom_context=True,
+        tag=tag,
+        buildargs=arguments,
+        labels={VERSION_LABEL: recipe.version},
+        rm=True,
+        forcerm=True,
+        decode=True,
+    )
+    _follow(events, on_progress)
+    for image in previous:
+        with contextlib.suppress(DockerException):  # containers may still run from it
+            client.images.remove(str(image.id))
+
+
+def _follow(events: Iterable[Any], on_progress: OnProgress) -> None:
+    """Pass on the engine's progress.
+
+    Raises:
+        CommandFailed: the stream ends with an error.
+    """
+    for event in events:
+        if "error" in event:
+            raise CommandFailed(str(event["error"]).strip().splitlines()[-1])
+        text = str(event.get("stream") or "").strip()
+        if text.startswith("Step "):
+            on_progress(text.splitlines()[0][:100])
+
+
+def _bootstrapped_base(recipe: Recipe) -> str:
+    """Return the name of the base image with all packages: one for each suite and list of packages."""
+    content = " ".join([recipe.suite, *recipe.packages])
+    return f"{_BASE_REPOSITORY}:{recipe.suite}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
+
+
+def _bootstrap(client: DockerClient, recipe: Recipe, base: str, on_progress: OnProgress) -> None:
+    """Make a root filesystem with every package, by this machine's apt, and import it as *base*."""
+    if shutil.which("mmdebstrap") is None:
+        if not can_install_packages():
+            raise CommandFailed("mmdebstrap is not installed")
+        on_progress("installing mmdebstrap")
+        apt_install(["mmdebstrap"], on_progress)
+    on_progress(f"making a root filesystem of Debian {recipe.suite}, about a minute")
+    with tempfile.TemporaryDirectory(prefix="mpg-base-", dir=cache_dir()) as directory:
+        tarball = Path(directory) / "rootfs.tar"
+        run(_mmdebstrap(recipe, tarball), on_line=on_progress, timeout=BOOTSTRAP_SECONDS)
+        on_progress("importing it")
+        repository, _, tag = base.partition(":")
+        api: Any = client.api
+        answer = str(api.import_image_from_file(str(tarball), repository=repository, tag=tag))
+        if '"error"' in answer:
+            raise CommandFailed(answer[-200:])
+
+
+def _mmdebstrap(recipe: Recipe, tarball: Path) -> list[str]:
+    return [
+        "mmdebstrap",
+        "--variant=minbase",
+        f"--include={','.join(recipe.packages)}",
+        "--dpkgopt=path-exclude=/usr/share/man/*",
+        "--dpkgopt=path-exclude=/usr/share/doc/*",
+        "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+        "--dpkgopt=path-exclude=/usr/share/locale/*",
+        # The server package makes a database of its own, 40 MB that every layer above would carry.
+        '--customize-hook=rm -rf "$1"/var/lib/postgresql/* "$1"/etc/postgresql/*',
+        recipe.suite,
+        str(tarball),
+    ]
+
+
+def _sentence(error: Exception) -> str:
+    return str(error).strip().rstrip(".").splitlines()[-1]

@@ -1,0 +1,85 @@
+"""The connection to Temporal, and its errors in our words."""
+
+import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from temporalio.client import Client, WorkflowQueryFailedError, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from model.converter import DATA_CONVERTER
+from model.errors import MpgError, NotFound, StackDown, from_type
+from model.settings import Settings
+
+CONNECT_TIMEOUT_S = 2.0
+CALL_TIMEOUT = timedelta(seconds=5)
+"""Bound on one query or start. It is answered in milliseconds, or nobody serves it."""
+
+_SILENT = {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
+
+
+async def connect(settings: Settings) -> Client:
+    """Return a client of the Temporal service in *settings*.
+
+    Raises :class:`StackDown` within two seconds when it does not answer.
+    """
+    key = settings.temporal_api_key
+    try:
+        return await asyncio.wait_for(
+            Client.connect(
+                settings.temporal_target,
+                namespace=settings.temporal_namespace,
+                data_converter=DATA_CONVERTER,
+                api_key=key.get_secret_value() if key else None,
+                tls=settings.temporal_tls,
+            ),
+            CONNECT_TIMEOUT_S,
+        )
+    except (RuntimeError, TimeoutError):  # the SDK raises a plain RuntimeError when it cannot connect
+        raise silent(settings) from None
+
+
+def silent(settings: Settings) -> StackDown:
+    """Return the error of a Temporal service that does not answer."""
+    return StackDown(f"Temporal does not answer at {settings.temporal_target}.", remedy=_remedy(settings))
+
+
+def _remedy(settings: Settings) -> str:
+    return "Start the stack with 'mpg up'." if settings.embedded else "See that it runs and can be reached from here."
+
+
+@contextmanager
+def translated(settings: Settings, missing: str = "There is no such workflow.") -> Generator[None]:
+    """Raise our errors in place of Temporal's; *missing* is the sentence for a workflow that is not there."""
+    try:
+        yield
+    except RPCError as error:
+        raise _translate(error, settings, missing) from error
+    except (WorkflowQueryFailedError, WorkflowUpdateFailedError) as error:
+        raise from_failure(error) from error
+
+
+def _translate(error: RPCError, settings: Settings, missing: str) -> MpgError:
+    if error.status is RPCStatusCode.NOT_FOUND:
+        if "namespace" in error.message.lower():
+            name = settings.temporal_namespace
+            return StackDown(f"Temporal has no namespace {name!r}.", remedy="Start the stack with 'mpg up'.")
+        return NotFound(missing)
+    if error.status is RPCStatusCode.UNAVAILABLE and "poller" not in error.message:
+        return silent(settings)
+    # Temporal itself answered, but no worker took the query in time.
+    if error.status in _SILENT or error.status is RPCStatusCode.FAILED_PRECONDITION:
+        return StackDown("The worker does not answer.", remedy="Start it with 'mpg up', or see 'mpg doctor'.")
+    return MpgError(f"Temporal refused the call: {error.message}.")
+
+
+def from_failure(error: BaseException) -> MpgError:
+    """Return the error of ours that *error* carries: the first in its chain of causes with a type of ours."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ApplicationError):
+            return from_type(cause.type, cause.message)
+        cause = cause.__cause__
+    return MpgError(str(error))

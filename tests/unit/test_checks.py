@@ -1,0 +1,102 @@
+"""Which requests a cluster's state refuses, and with which sentence."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from model.checks import check
+from model.cluster import ClusterPhase, ClusterSpec, ClusterState, ClusterStatus, Role
+from model.errors import AlreadyExists, MpgError, NotFound, Refused
+from model.operations import (
+    ChangePlanRequest,
+    CreateDatabaseRequest,
+    CreateUserRequest,
+    DeleteDatabaseRequest,
+    DeleteUserRequest,
+    DestroyClusterRequest,
+    DisableExtensionRequest,
+    EnableExtensionRequest,
+    OperationRequest,
+    OptInRolesRequest,
+    RestartRequest,
+    RotatePasswordRequest,
+    SetUserRoleRequest,
+    SwitchoverRequest,
+)
+from model.plans import DEFAULT_PLANS
+
+ID = "0123456789abcdef"
+CREATE_AMY = CreateUserRequest(cluster_id=ID, username="amy", role=Role.READER)
+
+
+def cluster(phase: ClusterPhase = ClusterPhase.READY, *, legacy_roles: bool = False) -> ClusterState:
+    spec = ClusterSpec(
+        id=ID,
+        name="orders",
+        org="personal",
+        region="local",
+        host="local",
+        plan=DEFAULT_PLANS["basic"],
+        legacy_roles=legacy_roles,
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    return ClusterState(spec=spec, status=ClusterStatus(phase=phase))
+
+
+REFUSED: list[tuple[OperationRequest, type[MpgError], str]] = [
+    (CreateUserRequest(cluster_id=ID, username="fly-user", role=Role.READER), AlreadyExists, "has a user 'fly-user'"),
+    (SetUserRoleRequest(cluster_id=ID, username="amy", role=Role.READER), NotFound, "has no user 'amy'"),
+    (SetUserRoleRequest(cluster_id=ID, username="fly-user", role=Role.READER), Refused, "stays schema_admin"),
+    (DeleteUserRequest(cluster_id=ID, username="amy"), NotFound, "has no user 'amy'"),
+    (DeleteUserRequest(cluster_id=ID, username="fly-user"), Refused, "cannot be deleted"),
+    (RotatePasswordRequest(cluster_id=ID, username="amy"), NotFound, "has no user 'amy'"),
+    (CreateDatabaseRequest(cluster_id=ID, database="fly-db"), AlreadyExists, "has a database 'fly-db'"),
+    (DeleteDatabaseRequest(cluster_id=ID, database="shop"), NotFound, "has no database 'shop'"),
+    (DeleteDatabaseRequest(cluster_id=ID, database="fly-db"), Refused, "cannot be deleted"),
+    (EnableExtensionRequest(cluster_id=ID, database="shop", extension="x"), NotFound, "has no database 'shop'"),
+    (DisableExtensionRequest(cluster_id=ID, database="shop", extension="x"), NotFound, "has no database 'shop'"),
+    (SwitchoverRequest(cluster_id=ID), Refused, "has no replica"),
+    (ChangePlanRequest(cluster_id=ID, plan="launch"), Refused, "has no replica"),
+    (RestartRequest(cluster_id=ID, node="a"), NotFound, "has no node 'a'"),
+]
+
+
+@pytest.mark.parametrize(("request_", "error", "said"), REFUSED)
+def test_refused(request_: OperationRequest, error: type[MpgError], said: str):
+    with pytest.raises(error, match=said):
+        check(cluster(), request_)
+
+
+ALLOWED: list[OperationRequest] = [
+    CREATE_AMY,
+    RotatePasswordRequest(cluster_id=ID, username="fly-user"),
+    SetUserRoleRequest(cluster_id=ID, username="fly-user", role=Role.SCHEMA_ADMIN),
+    CreateDatabaseRequest(cluster_id=ID, database="shop"),
+    OptInRolesRequest(cluster_id=ID),
+    RestartRequest(cluster_id=ID),
+]
+
+
+@pytest.mark.parametrize("request_", ALLOWED, ids=lambda request: request.operation)
+def test_allowed(request_: OperationRequest):
+    check(cluster(), request_)
+
+
+@pytest.mark.parametrize(
+    ("phase", "error"),
+    [
+        (ClusterPhase.DESTROYED, NotFound),
+        (ClusterPhase.DESTROYING, NotFound),
+        (ClusterPhase.ERROR, Refused),
+    ],
+)
+def test_cluster_that_is_over_can_only_be_destroyed(phase: ClusterPhase, error: type[MpgError]):
+    with pytest.raises(error):
+        check(cluster(phase), CREATE_AMY)
+    check(cluster(phase), DestroyClusterRequest(cluster_id=ID))
+
+
+def test_legacy_cluster_takes_no_users_until_it_opted_in():
+    with pytest.raises(Refused, match="opt-in-roles orders"):
+        check(cluster(legacy_roles=True), CREATE_AMY)
+    check(cluster(legacy_roles=True), OptInRolesRequest(cluster_id=ID))

@@ -1,0 +1,138 @@
+"""How facts change the record."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from model.cluster import (
+    ClusterPhase,
+    ClusterSpec,
+    ClusterState,
+    ClusterStatus,
+    Condition,
+    Database,
+    Network,
+    Node,
+    NodePhase,
+    NodeRole,
+    PoolMode,
+    Role,
+    User,
+)
+from model.facts import (
+    ConditionIs,
+    DatabaseGone,
+    DatabaseIs,
+    Fact,
+    InSync,
+    NetworkIs,
+    NodeGone,
+    NodeIs,
+    PhaseIs,
+    PlanIs,
+    PoolersAre,
+    PoolModeIs,
+    PrimaryIs,
+    RolesAdopted,
+    UserGone,
+    UserIs,
+    apply,
+)
+from model.operations import Commit
+from model.plans import DEFAULT_PLANS
+from model.poolers import next_generation, plan_generation
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def node(name: str, role: NodeRole, *, in_sync: bool = False) -> Node:
+    return Node(
+        name=name,
+        role=role,
+        phase=NodePhase.RUNNING,
+        container=name,
+        address="10.0.0.3",
+        plan="basic",
+        cpus=2,
+        memory_mb=1024,
+        in_sync=in_sync,
+    )
+
+
+@pytest.fixture
+def state() -> ClusterState:
+    spec = ClusterSpec(
+        id="0123456789abcdef",
+        name="orders",
+        org="personal",
+        region="local",
+        host="local",
+        plan=DEFAULT_PLANS["basic"],
+        legacy_roles=True,
+        created_at=NOW,
+    )
+    nodes = (node("a", NodeRole.PRIMARY), node("b", NodeRole.REPLICA, in_sync=True))
+    return ClusterState(spec=spec, status=ClusterStatus(nodes=nodes))
+
+
+def condition(status: bool) -> ConditionIs:
+    return ConditionIs(condition=Condition(type="Backup", status=status, since=NOW, message="It is old."))
+
+
+EVERY: list[Fact] = [
+    UserIs(user=User(name="amy", role=Role.READER)),
+    UserGone(name="fly-user"),
+    DatabaseIs(database=Database(name="shop")),
+    DatabaseGone(name="fly-db"),
+    PlanIs(plan=DEFAULT_PLANS["launch"]),
+    PoolModeIs(pool_mode=PoolMode.SESSION),
+    RolesAdopted(),
+    NetworkIs(network=Network(name="n", subnet="10.0.0.0/28", gateway="10.0.0.1")),
+    NodeIs(node=node("c", NodeRole.REPLICA)),
+    NodeGone(name="b"),
+    PrimaryIs(name="b", timeline=2),
+    InSync(name="b", value=False),
+    PoolersAre(poolers=plan_generation("0123456789abcdef", 1, PoolMode.SESSION, ())),
+    PhaseIs(phase=ClusterPhase.READY),
+    condition(True),
+]
+
+
+@pytest.mark.parametrize("fact", EVERY, ids=lambda fact: fact.kind)
+def test_fact_changes_the_record_once_and_survives_the_wire(state: ClusterState, fact: Fact):
+    after = apply(state, [fact])
+    assert after != state
+    assert apply(after, [fact]) == after
+    sent = Commit(operation_id="x", facts=(fact,))
+    assert Commit.model_validate_json(sent.model_dump_json()) == sent
+
+
+def test_user_is_changed_in_place(state: ClusterState):
+    after = apply(state, [UserIs(user=User(name="fly-user", role=Role.SCHEMA_ADMIN, password_version=2))])
+    assert [user.password_version for user in after.spec.users] == [2]
+
+
+def test_new_primary_makes_the_other_a_replica_that_is_not_known_in_sync(state: ClusterState):
+    status = apply(state, [PrimaryIs(name="b", timeline=2)]).status
+    assert status.primary is not None
+    assert status.replica is not None
+    assert (status.primary.name, status.primary.timeline) == ("b", 2)
+    assert (status.replica.name, status.replica.in_sync) == ("a", False)
+
+
+def test_condition_that_is_over_is_removed(state: ClusterState):
+    assert apply(state, [condition(True), condition(False)]).status.conditions == ()
+
+
+def test_generation_of_poolers_gets_what_no_living_one_has():
+    first = plan_generation("0123456789abcdef", 1, PoolMode.SESSION, ())
+    second = plan_generation("0123456789abcdef", 2, PoolMode.TRANSACTION, first)
+    third = plan_generation("0123456789abcdef", 3, PoolMode.SESSION, second)
+    assert [pooler.port for pooler in (*first, *second, *third)] == [6441, 6442, 6443, 6444, 6441, 6442]
+    assert [pooler.peer_id for pooler in (*first, *second)] == [1, 2, 3, 4]
+    assert [next_generation(()), next_generation((*first, *second))] == [1, 3]
+
+
+def test_generation_planned_again_is_the_same():
+    first = plan_generation("0123456789abcdef", 1, PoolMode.SESSION, ())
+    assert plan_generation("0123456789abcdef", 1, PoolMode.SESSION, first) == first

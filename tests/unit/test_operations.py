@@ -1,0 +1,55 @@
+"""Requests: their ids, and what is wrong with those that do not fit."""
+
+import pytest
+
+from model.errors import InvalidInput
+from model.operations import REQUESTS, ChangePlanRequest, CreateClusterRequest, CreateUserRequest, workflow_id
+from model.validation import validated
+from workflows.cluster import Cluster
+from workflows.cluster_name import ClusterName
+from workflows.registry import WORKFLOWS
+
+ID = "0123456789abcdef"
+
+
+def test_workflow_id_is_readable():
+    request = ChangePlanRequest(cluster_id=ID, plan="launch")
+    assert workflow_id(request, "orders", "5f3c") == "change-plan/orders/5f3c"
+
+
+def test_every_request_has_its_workflow():
+    assert {workflow.__name__ for workflow in WORKFLOWS if workflow not in {Cluster, ClusterName}} == set(REQUESTS)
+
+
+@pytest.mark.parametrize("cls", REQUESTS.values(), ids=lambda cls: cls.__name__)
+def test_request_is_named_after_its_workflow(cls: type):
+    assert cls.__name__ == f"{cls.operation}Request"
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"name": "Orders"}, "Cluster name 'Orders' is not allowed"),
+        ({"name": "o" * 49}, "is not allowed"),
+        ({"name": "orders", "storage_gb": 0}, "Storage of 0 GB is not possible: 1 to 500 GB at creation."),
+        ({"name": "orders", "storage_gb": 501}, "Storage of 501 GB"),
+        ({"name": "orders", "pool_mode": "statement"}, "session or transaction"),
+        ({"name": "orders", "host": "-x"}, "Host '-x' is not one"),
+        ({}, "The request lacks 'name'."),
+        ({"name": "orders", "plan_name": "x"}, "unknown field 'plan_name'"),
+    ],
+)
+def test_creation_that_does_not_fit(fields: dict[str, object], said: str):
+    with pytest.raises(InvalidInput, match=said):
+        validated(CreateClusterRequest, cluster_id=ID, **fields)
+
+
+@pytest.mark.parametrize("name", ['a"b', "a-b", "ä", "Amy", "x" * 63])
+def test_usernames_that_postgres_can_quote_are_fine(name: str):
+    assert validated(CreateUserRequest, cluster_id=ID, username=name, role="reader").username == name
+
+
+@pytest.mark.parametrize("name", ["", "a b", "postgres", "pg_x", "mpg_x", "pgbouncer", "x" * 64, "a/b", "ä" * 32])
+def test_usernames_that_are_not_possible(name: str):
+    with pytest.raises(InvalidInput):
+        validated(CreateUserRequest, cluster_id=ID, username=name, role="reader")

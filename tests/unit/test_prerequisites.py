@@ -1,0 +1,139 @@
+"""Prerequisites: what is decided from what a machine has. Nothing is installed here."""
+
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from images.recipe import build_context, recipe_for
+from model.errors import InvalidInput
+from model.settings import Settings, load_settings
+from starter.part_runner import LOG_BYTES, bound_log
+from starter.prerequisites.command import CommandFailed, run
+from starter.prerequisites.engine import Facts, Step, forget_stale_pids, steps
+from starter.prerequisites.result import CheckName, CheckResult, CheckState, Missing
+from starter.prerequisites.temporal_binary import candidates
+
+DEBIAN_ROOT = Facts(remote=False, installed=True, root=True, can_install=True, systemd=False, init_script=True)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return load_settings(home=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        (DEBIAN_ROOT, [Step.SERVICE, Step.DAEMON]),
+        (DEBIAN_ROOT._replace(systemd=True), [Step.SYSTEMCTL]),
+        (DEBIAN_ROOT._replace(init_script=False), [Step.DAEMON]),
+        (DEBIAN_ROOT._replace(installed=False, init_script=False), [Step.INSTALL, Step.DAEMON]),
+        (DEBIAN_ROOT._replace(can_install=False), [Step.SERVICE, Step.DAEMON]),
+    ],
+)
+def test_an_engine_is_started_the_way_its_machine_starts_services(facts: Facts, expected: list[Step]) -> None:
+    assert steps(facts) == expected
+
+
+@pytest.mark.parametrize(
+    ("facts", "said", "remedy"),
+    [
+        (DEBIAN_ROOT._replace(remote=True), "configured", "MPG_DOCKER_HOST"),
+        (DEBIAN_ROOT._replace(installed=False, can_install=False), "not installed", "root on Debian"),
+        (DEBIAN_ROOT._replace(root=False, can_install=False), "this user", "group 'docker'"),
+    ],
+)
+def test_an_engine_that_can_not_be_had_from_here_comes_with_a_remedy(facts: Facts, said: str, remedy: str) -> None:
+    with pytest.raises(Missing) as caught:
+        steps(facts)
+    assert said in caught.value.detail
+    assert remedy in caught.value.remedy
+
+
+@pytest.mark.parametrize("content", ["", "999999999", str(os.getpid())])
+def test_only_a_pid_file_of_a_running_engine_is_kept(tmp_path: Path, content: str) -> None:
+    stale = tmp_path / "docker.pid"
+    stale.write_text(content)
+    forget_stale_pids({stale: "dockerd"})
+    assert not stale.exists()
+
+    name = Path(f"/proc/{os.getpid()}/comm").read_text().strip()
+    current = tmp_path / "own.pid"
+    current.write_text(f"{os.getpid()}\n")
+    forget_stale_pids({current: name, tmp_path / "absent.pid": "dockerd"})
+    assert current.exists()
+
+
+def test_temporal_on_path_comes_before_built_ones(settings: Settings, tmp_path: Path) -> None:
+    on_path = tmp_path / "path" / "temporal"
+    on_path.parent.mkdir()
+    on_path.touch(mode=0o755)
+    found = candidates(settings, {"PATH": str(on_path.parent), "HOME": "/h"}, tmp_path / "cache")
+    assert found == [
+        on_path,
+        settings.home / "bin" / "temporal",
+        tmp_path / "cache" / "bin" / "temporal",
+        Path("/h/go/bin/temporal"),
+    ]
+
+
+def test_a_failed_command_tells_its_own_error() -> None:
+    with pytest.raises(CommandFailed, match="E: no such package"):
+        run(["sh", "-c", "echo 'E: no such package'; echo more; exit 100"], on_line=print, timeout=10)
+
+
+def test_a_command_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("starter.prerequisites.command.PROGRESS_SECONDS", 0.05)
+    lines: list[str] = []
+    with pytest.raises(CommandFailed, match="longer than"):
+        run(["sh", "-c", "echo at work; exec sleep 60"], on_line=lines.append, timeout=0.3)
+    assert lines[-1].endswith("at work")
+
+
+def test_a_command_that_is_not_there_says_so() -> None:
+    with pytest.raises(CommandFailed, match="no-such-program"):
+        run(["no-such-program"], on_line=print, timeout=1)
+
+
+def test_only_a_failed_check_has_not_passed() -> None:
+    results = [CheckResult(name=CheckName.DOCKER, state=state, detail="", seconds=0) for state in CheckState]
+    assert [result.passed for result in results] == [True, True, False]
+
+
+def test_a_postgres_version_that_no_debian_ships_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="Postgres 16") as caught:
+        recipe_for(16)
+    assert "15 or 17" in caught.value.remedy
+
+
+def test_an_older_postgres_comes_from_an_older_debian() -> None:
+    recipe = recipe_for(15)
+    assert recipe.base_image == "debian:bookworm-slim"
+    assert "postgresql-15-pgvector" in recipe.packages
+
+
+def test_whatever_shapes_the_image_changes_its_version() -> None:
+    versions = {recipe_for(17).version, recipe_for(17, postgis=True).version, recipe_for(15).version}
+    assert len(versions) == 3
+    assert recipe_for(17).version == recipe_for(17).version
+
+
+def test_the_build_context_holds_the_recipe_and_runnable_entrypoints() -> None:
+    entrypoints = {"entrypoints/node", "entrypoints/pooler", "entrypoints/endpoint"}
+    with tarfile.open(fileobj=build_context()) as tar:
+        modes = {member.name: member.mode & 0o111 for member in tar}
+    assert set(modes) == {"Dockerfile", "packages.txt"} | entrypoints
+    assert all(modes[name] for name in entrypoints)
+
+
+def test_a_log_that_grew_too_long_is_moved_aside_under_its_writer(tmp_path: Path) -> None:
+    log = tmp_path / "worker.log"
+    with log.open("ab") as writer:
+        writer.write(b"x" * (LOG_BYTES + 1))
+        writer.flush()
+        bound_log(log)
+        writer.write(b"after")
+    assert log.read_bytes() == b"after"
+    assert (tmp_path / "worker.log.1").stat().st_size == LOG_BYTES + 1
