@@ -50,6 +50,7 @@ MANNERS: dict[Kind, Manner] = {
     Kind.HOST_LONG: Manner(timedelta(hours=24), 10 * _SECONDS, _retry(0.2, 10, 6)),
     # Clients are waiting: a lost worker is noticed within 3 s, and the next try finds out how far the last one got.
     Kind.SWITCHOVER: Manner(timedelta(hours=2), 3 * _SECONDS, _retry(0.01, 0.5, 20)),
+    Kind.WATCH_HOST: Manner(_FOREVER, 5 * _SECONDS, _retry(0.1, 5, 0)),
     Kind.WATCH: Manner(_FOREVER, 5 * _SECONDS, _retry(0.1, 5, 0)),
 }
 
@@ -68,17 +69,17 @@ async def call(effect: Effect[I, O], arg: I, *, summary: str, host: str | None =
         asyncio.CancelledError: the operation was cancelled.
     """
     try:
-        return await _to_its_end(_execute(effect, arg, summary, host))
+        return await to_its_end(_execute(effect, arg, summary, host))
     except ActivityError as error:
         if is_cancelled_exception(error):
             raise
         raise failure_of(error) from error
 
 
-async def _to_its_end(execution: Coroutine[Any, Any, R]) -> R:
+async def to_its_end(execution: Coroutine[Any, Any, R]) -> R:
     """Await *execution*; on cancellation ask it to stop, wait until it did, and raise the cancellation.
 
-    The SDK alone would forget a cancellation that meets an activity which completes all the same.
+    The SDK alone forgets a cancellation that meets an activity, or a signal, which completes all the same.
     """
     task = asyncio.create_task(execution)
     try:

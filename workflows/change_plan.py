@@ -29,16 +29,27 @@ class ChangePlan(NodeOperation):
             room = await self._see_room(request.plan)
             primary, replica = self.primary_node, self.state.status.replica
             assert replica is not None, "checked with the turn"
-            self.plan(*(f"rebuild {replica.name} on plan {room.plan.name}", f"switch over to {replica.name}"))
-            self.plan(*(f"rebuild {primary.name} on plan {room.plan.name}", "set the poolers' limits"))
-            self.plan("set the users' connection limits")
-            await self._rebuild(replica, room)
+            self.plan(
+                f"rebuild {replica.name} on plan {room.plan.name}",
+                f"switch over to {replica.name}",
+                f"rebuild {primary.name} on plan {room.plan.name}",
+                "set the poolers' limits",
+                "set the users' connection limits",
+            )
+            await self.do(
+                f"rebuild {replica.name} on plan {room.plan.name}",
+                lambda: self.rebuild_replica(replica.name, room.plan.name, room.resources),
+                undo=lambda: self.rebuild_replica(replica.name, replica.plan, resources_of(replica)),
+            )
             await self.do(
                 f"switch over to {replica.name}",
                 lambda: self.switch_to(replica.name, request.max_pause_s),
-                undo=lambda: self.switch_to(primary.name, request.max_pause_s),
+                undo=lambda: self._return_to(primary, request.max_pause_s),
             )
-            await self._rebuild(primary, room)
+            await self.do(
+                f"rebuild {primary.name} on plan {room.plan.name}",
+                lambda: self.rebuild_replica(primary.name, room.plan.name, room.resources),
+            )
             await self._set_limits(old, room.plan)
             await self.conclude(PlanIs(plan=room.plan))
             return Done(f"Cluster {name} is on plan {room.plan.name} now.")
@@ -49,13 +60,11 @@ class ChangePlan(NodeOperation):
         arg = effects.CheckHostInput(plan=plan, pg_major_version=self.state.spec.pg_major_version)
         return await self.effect(effects.CHECK_HOST, arg, f"see that {self.host} has room for {plan}")
 
-    async def _rebuild(self, node: Node, room: HostCheck) -> None:
-        """Rebuild *node*, a replica by then, on the new plan; undone by doing the same with the plan it has."""
-        await self.do(
-            f"rebuild {node.name} on plan {room.plan.name}",
-            lambda: self.rebuild_replica(node.name, room.plan.name, room.resources),
-            undo=lambda: self.rebuild_replica(node.name, node.plan, resources_of(node)),
-        )
+    async def _return_to(self, primary: Node, max_pause_s: float) -> None:
+        """Make the node that was *primary* the primary again, on the plan that it had."""
+        if self.primary_node.name != primary.name:
+            await self.rebuild_replica(primary.name, primary.plan, resources_of(primary))
+        await self.switch_to(primary.name, max_pause_s)
 
     async def _set_limits(self, old: Plan, new: Plan) -> None:
         await self.do("set the poolers' limits", lambda: self._configure(new), undo=lambda: self._configure(old))

@@ -9,7 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from model import effects, search_attributes
     from model.addresses import node_address
     from model.cluster import ClusterPhase, ClusterSpec, ClusterState, ClusterStatus, NodeRole, OperationRef
-    from model.effects import Bootstrap, ClusterKey, HostCheck, NameClaim, Nothing, Target
+    from model.effects import Bootstrap, ClusterKey, HostCheck, NameClaim, Target
     from model.errors import AlreadyExists
     from model.facts import EndpointIs, NetworkIs, NodeIs, PhaseIs, PoolersAre
     from model.names import NODES, cluster_workflow_id
@@ -33,8 +33,16 @@ class CreateCluster(NodeOperation):
         """Containers in parallel; undone by removing all of them."""
 
         async def steps() -> Done:
-            self.plan("make the network", "make the endpoint", f"start node {FIRST}", f"start node {SECOND}")
-            self.plan("set up roles", "start the poolers", "open the endpoint", f"bring {SECOND} in sync")
+            self.plan(
+                "make the network",
+                "make the endpoint",
+                f"start node {FIRST}",
+                f"start node {SECOND}",
+                "set up roles",
+                "start the poolers",
+                "open the endpoint",
+                f"bring {SECOND} in sync",
+            )
             await self._make_network()
             await self.together(self._serve(), self._make_replica())
             await self.do(f"bring {SECOND} in sync", self._bring_in_sync)
@@ -163,12 +171,11 @@ class CreateCluster(NodeOperation):
         )
         await self.commit(PoolersAre(poolers=made.poolers))
 
-    async def _bring_in_sync(self) -> Nothing:
+    async def _bring_in_sync(self) -> None:
         await self.commit(*await bring_in_sync(self.effect, self.state))
         replica = self.state.status.replica
         assert replica is not None
         await self.lead(read_only=replica)
-        return Nothing()
 
     def _address(self, node: str) -> str:
         network = self.state.status.network

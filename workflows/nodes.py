@@ -117,7 +117,8 @@ class NodeOperation(Operation):
 
     async def rejoin_replica(self, replica: Node) -> None:
         """Bring *replica*, which runs, in sync and lead read-only connections to it."""
-        await self.commit(NodeIs(node=replica))
+        # Whatever was seen of it while it started, it is in sync only once that is proven below.
+        await self.commit(NodeIs(node=replica.model_copy(update={"in_sync": False})))
         await self.commit(*await bring_in_sync(self.effect, self.state))
         await self.lead(read_only=replica)
 
@@ -138,38 +139,32 @@ class NodeOperation(Operation):
         )
         await self.rejoin_replica(made)
 
-    async def switch_to(self, name: str, max_pause_s: float) -> None:
-        """Make *name* the primary. Cannot be cancelled in the middle; the record is true when it returns or raises.
-
-        Raises :class:`ReplicaBehind` before anything is touched, :class:`LongTransaction` with nothing changed.
-        """
-        if self.primary_node.name != name:
-            await self._see_ready(name)
-        await self.finish(self._switch(name, max_pause_s))
-
     async def exchange_roles(self, max_pause_s: float) -> None:
-        """Switch over to the replica and bring the old primary back as its replica: two steps.
+        """Switch over to the replica and bring the old primary back as its replica: three steps.
 
-        A switch that failed is undone by leading everybody to the old primary again. After one that succeeded the
-        way is forward only.
+        A switch that failed is undone by leading everybody to the old primary again. From its beginning the operation
+        cannot be cancelled any more: it ends with a pair of nodes, one way or the other.
         """
         old, new = self.primary_node, self.state.status.replica
         if new is None:
             raise ReplicaBehind(f"Cluster {self.state.spec.name} has no replica to switch to.")
-        switch, rejoin = f"switch over to {new.name}", f"bring {old.name} back as a replica"
-        self.plan(switch, rejoin)
-        await self.do(
-            switch,
-            lambda: self.switch_to(new.name, max_pause_s),
-            undo=lambda: self.switch_to(old.name, max_pause_s),
-        )
-        self.keep()
-        await self.see_through(self.do(rejoin, lambda: self.rebuild_replica(old.name, old.plan, resources_of(old))))
+        see, switch = f"see that {new.name} can take over", f"switch over to {new.name}"
+        rejoin = f"bring {old.name} back as a replica"
+        self.plan(see, switch, rejoin)
+        await self.do(see, lambda: self._see_ready(new))
 
-    async def _see_ready(self, name: str) -> None:
-        replica = self.state.status.node(name)
-        if replica is None:
-            raise ReplicaBehind(f"Cluster {self.state.spec.name} has no node {name}.")
+        async def exchange() -> None:
+            await self.do(
+                switch,
+                lambda: self.switch_to(new.name, max_pause_s),
+                undo=lambda: self.switch_to(old.name, max_pause_s),
+            )
+            self.keep()
+            await self.do(rejoin, lambda: self.rebuild_replica(old.name, old.plan, resources_of(old)))
+
+        await self.see_through(exchange())
+
+    async def _see_ready(self, replica: Node) -> None:
         mark = effects.AwaitCaughtUpInput(
             cluster_id=self.state.spec.id,
             primary=self.primary_node,
@@ -177,9 +172,17 @@ class NodeOperation(Operation):
             timeout_s=SWITCHOVER_PATIENCE_S,
         )
         try:
-            await self.effect(effects.AWAIT_CAUGHT_UP, mark, f"see that {name} can take over")
+            await self.effect(effects.AWAIT_CAUGHT_UP, mark, f"see that {replica.name} can take over")
         except MpgError as error:
-            raise ReplicaBehind(f"Replica {name} cannot take over: {error}") from error
+            raise ReplicaBehind(f"Replica {replica.name} cannot take over: {error}") from error
+
+    async def switch_to(self, name: str, max_pause_s: float) -> None:
+        """Make *name*, which has caught up, the primary; if it is that already, only lead everybody to it.
+
+        Cannot be cancelled in the middle: the cancellation follows when it is over and the record is true. Raises
+        :class:`LongTransaction` with nothing changed.
+        """
+        await self.finish(self._switch(name, max_pause_s))
 
     async def _switch(self, name: str, max_pause_s: float) -> None:
         spec, status = self.state.spec, self.state.status

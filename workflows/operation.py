@@ -27,7 +27,7 @@ with workflow.unsafe.imports_passed_through():
         TurnGrant,
         TurnRequest,
     )
-    from workflows.call import call, failure_of
+    from workflows.call import call, failure_of, to_its_end
     from workflows.checklist import Checklist
     from workflows.saga import Saga, Undo
     from workflows.search import upsert
@@ -96,7 +96,7 @@ class Operation:
             requested_at=workflow.now(),
         )
         try:
-            await self._cluster(request.cluster_id).signal("request_turn", turn)
+            await to_its_end(self._cluster(request.cluster_id).signal("request_turn", turn))
         except FailureError as error:
             if is_cancelled_exception(error):
                 raise

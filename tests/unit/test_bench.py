@@ -116,7 +116,8 @@ def test_unknown_section_is_refused_with_those_there_are(capsys: pytest.CaptureF
     with pytest.raises(SystemExit) as stopped:
         arguments(["nonsense"])
     assert stopped.value.code == 2
-    assert all(name in capsys.readouterr().err for name in SECTIONS)
+    said = capsys.readouterr().err
+    assert all(name in said for name in SECTIONS)
 
 
 def test_stub_cluster_is_one_that_operations_accept() -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
 
 import pytest
 
@@ -11,9 +10,8 @@ from workflows.saga import Saga, Undo
 
 
 @pytest.fixture(autouse=True)
-def _plain_logger(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _plain_logger(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(saga_module.workflow, "logger", logging.getLogger("saga"))
-    return
 
 
 class Journal:

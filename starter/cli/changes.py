@@ -1,0 +1,82 @@
+"""`mpg change-plan`, `set-pool-mode`, `restart`, `switchover`."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from model.cluster import PoolMode
+from model.names import DEFAULT_ORG
+from starter.cli import options
+from starter.cli.session import operate
+
+
+class NodeName(StrEnum):
+    """The nodes of a cluster."""
+
+    A = "a"
+    B = "b"
+
+
+MaxPause = Annotated[
+    float,
+    typer.Option("--max-pause", metavar="SECONDS", help="How long to wait for transactions before giving up."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to *app*."""
+    app.command(epilog=options.example("mpg change-plan orders launch"))(change_plan)
+    app.command(epilog=options.example("mpg set-pool-mode orders session"))(set_pool_mode)
+    app.command(epilog=options.example("mpg restart orders", "mpg restart orders --node b"))(restart)
+    app.command(epilog=options.example("mpg switchover orders"))(switchover)
+
+
+def change_plan(
+    cluster: options.Cluster,
+    plan: Annotated[str, typer.Argument(metavar="PLAN", help="One of 'mpg plans'.")],
+    max_pause: MaxPause = 30.0,
+    detach: options.Detach = False,
+    as_json: options.Json = False,
+    org: options.Org = DEFAULT_ORG,
+) -> None:
+    """Move a cluster to another plan. Clients wait a moment, once, and see no error."""
+    operate(lambda mpg: mpg.change_plan(cluster, plan, max_pause_s=max_pause, org=org), detach=detach, as_json=as_json)
+
+
+def set_pool_mode(
+    cluster: options.Cluster,
+    pool_mode: Annotated[PoolMode, typer.Argument(metavar="MODE", help="session or transaction.")],
+    detach: options.Detach = False,
+    as_json: options.Json = False,
+    org: options.Org = DEFAULT_ORG,
+) -> None:
+    """Give new pooled connections another mode. Open sessions keep theirs."""
+    operate(lambda mpg: mpg.set_pool_mode(cluster, pool_mode, org=org), detach=detach, as_json=as_json)
+
+
+def restart(
+    cluster: options.Cluster,
+    node: Annotated[NodeName | None, typer.Option(help="Only this node.")] = None,
+    max_pause: MaxPause = 30.0,
+    detach: options.Detach = False,
+    as_json: options.Json = False,
+    org: options.Org = DEFAULT_ORG,
+) -> None:
+    """Restart a cluster's nodes in turn with a switchover between, or one of them."""
+    operate(
+        lambda mpg: mpg.restart(cluster, node=node and node.value, max_pause_s=max_pause, org=org),
+        detach=detach,
+        as_json=as_json,
+    )
+
+
+def switchover(
+    cluster: options.Cluster,
+    max_pause: MaxPause = 30.0,
+    detach: options.Detach = False,
+    as_json: options.Json = False,
+    org: options.Org = DEFAULT_ORG,
+) -> None:
+    """Make the replica the primary and the primary a replica."""
+    operate(lambda mpg: mpg.switchover(cluster, max_pause_s=max_pause, org=org), detach=detach, as_json=as_json)

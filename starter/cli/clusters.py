@@ -1,0 +1,132 @@
+"""`mpg plans`, `create`, `list`, `status`, `destroy`."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from model.cluster import Durability, PoolMode
+from model.names import DEFAULT_ORG
+from model.plans import load_plans
+from starter.cli import options
+from starter.cli.output import print_json, print_table
+from starter.cli.session import confirm, operate, settings, with_client
+
+if TYPE_CHECKING:
+    from model.operations import OperationResult
+    from starter.cli.pages import Created
+    from starter.client import MpgClient
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to *app*."""
+    app.command(epilog=options.example("mpg plans"))(plans)
+    app.command(epilog=options.example("mpg create --name orders --plan launch"))(create)
+    app.command("list", epilog=options.example("mpg list", "mpg list --deleted --json"))(list_clusters)
+    app.command(epilog=options.example("mpg status orders"))(status)
+    app.command(epilog=options.example("mpg destroy orders --yes"))(destroy)
+
+
+def plans(as_json: options.Json = False, org: options.Org = DEFAULT_ORG) -> None:
+    """Show the plans: resources of a node, limits of the poolers."""
+    found = list(load_plans(settings().plans_file).values())
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ["plan", "CPUs", "memory", "clients", "connections", "reserve", "USD a month"],
+        [
+            (
+                plan.name,
+                f"{plan.cpus} shared" if plan.shared_cpus else plan.cpus,
+                plan.memory_text,
+                plan.max_client_connections,
+                plan.max_database_connections,
+                plan.reserve_pool,
+                plan.usd_per_month,
+            )
+            for plan in found
+        ],
+    )
+
+
+def create(
+    name: Annotated[str, typer.Option("--name", "-n", metavar="N", help="Name, unique in the organization.")],
+    plan: Annotated[str, typer.Option(help="One of 'mpg plans'.")] = "basic",
+    region: Annotated[str | None, typer.Option(help="Region code; by default this stack's.")] = None,
+    volume_size: Annotated[int, typer.Option(metavar="GB", help="Storage per node, 1 to 500.")] = 10,
+    pg_major_version: Annotated[int, typer.Option(help="Postgres major version.")] = 17,
+    pool_mode: Annotated[PoolMode, typer.Option(help="When poolers reuse a connection.")] = PoolMode.TRANSACTION,
+    durability: Annotated[
+        Durability, typer.Option(help="Whether a commit waits until both nodes have it.")
+    ] = Durability.SYNC,
+    detach: options.Detach = False,
+    as_json: options.Json = False,
+    org: options.Org = DEFAULT_ORG,
+) -> None:
+    """Make a cluster and print how to connect to it."""
+    from starter.cli.pages import created, show_created
+
+    async def answer(mpg: "MpgClient", result: "OperationResult") -> "Created":
+        return created(await mpg.view(result.cluster_id, org=org), mpg.settings)
+
+    operate(
+        lambda mpg: mpg.create_cluster(
+            name,
+            org=org,
+            region=region,
+            plan=plan,
+            storage_gb=volume_size,
+            pg_major_version=pg_major_version,
+            pool_mode=pool_mode,
+            durability=durability,
+        ),
+        detach=detach,
+        as_json=as_json,
+        answer=answer,
+        show=show_created,
+    )
+
+
+def list_clusters(
+    deleted: Annotated[bool, typer.Option("--deleted", help="Those that were destroyed, while still known.")] = False,
+    as_json: options.Json = False,
+    org: options.Org = DEFAULT_ORG,
+) -> None:
+    """List clusters."""
+    from starter import shapes
+
+    views = with_client(lambda mpg: mpg.deleted_clusters(org=org) if deleted else mpg.clusters(org=org))
+    found = [shapes.cluster(view) for view in views]
+    if as_json:
+        print_json(found)
+    elif not found:
+        print(f"Organization {org} has no {'destroyed ' if deleted else ''}clusters.")
+    else:
+        print_table(
+            ["id", "name", "status", "plan", "region", "disk"],
+            [(c.id, c.name, c.status, c.plan, c.region, f"{c.disk} GB") for c in found],
+        )
+
+
+def status(cluster: options.Cluster, as_json: options.Json = False, org: options.Org = DEFAULT_ORG) -> None:
+    """Show a cluster: its nodes, poolers, addresses, what runs on it and what is worth knowing."""
+    from starter import shapes
+    from starter.cli.pages import show_status
+
+    found = shapes.cluster_status(with_client(lambda mpg: mpg.view(cluster, org=org)))
+    if as_json:
+        print_json(found)
+    else:
+        show_status(found)
+
+
+def destroy(
+    cluster: options.Cluster,
+    yes: options.Yes = False,
+    detach: options.Detach = False,
+    as_json: options.Json = False,
+    org: options.Org = DEFAULT_ORG,
+) -> None:
+    """Remove a cluster with all its data."""
+    confirm(f"Destroying cluster {cluster} removes all its data.", yes=yes)
+    operate(lambda mpg: mpg.destroy_cluster(cluster, org=org), detach=detach, as_json=as_json)

@@ -1,0 +1,119 @@
+"""`mpg up`, `down`, `doctor`: the embedded stack and what it needs."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from model.base import Record
+from model.names import DEFAULT_ORG
+from starter.cli import options
+from starter.cli.errors import ExitCode, say
+from starter.cli.output import print_fields, print_json
+from starter.cli.session import settings
+
+if TYPE_CHECKING:
+    from starter.prerequisites import CheckResult
+    from starter.stack import StackStatus, Started
+
+
+class Stopped(Record):
+    """What `mpg down` found: whether anything ran."""
+
+    was_up: bool
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to *app*."""
+    app.command(epilog=options.example("mpg up --detach"))(up)
+    app.command(epilog=options.example("mpg down"))(down)
+    app.command(epilog=options.example("mpg doctor", "mpg doctor --fix"))(doctor)
+
+
+def up(
+    detach: Annotated[bool, typer.Option("--detach", help="Return once the stack is ready.")] = False,
+    as_json: options.Json = False,
+    org: options.Org = DEFAULT_ORG,
+) -> None:
+    """Start the stack: Temporal and the worker. Clusters run with or without it."""
+    import asyncio
+
+    from starter import stack
+
+    def ready(started: "Started") -> None:
+        if as_json:
+            print_json(started.status)
+        else:
+            _show_stack(started.status, "was up already" if started.already_up else "is up")
+            if not detach and not started.already_up:
+                say("Ctrl-C stops it; clusters keep running.")
+
+    chosen = settings()
+    if detach:
+        ready(asyncio.run(stack.start_detached(chosen)))
+    else:
+        asyncio.run(stack.run_foreground(chosen, on_ready=ready))
+
+
+def down(as_json: options.Json = False, org: options.Org = DEFAULT_ORG) -> None:
+    """Stop the stack. Clusters keep running, and nothing is lost."""
+    import asyncio
+
+    from starter import stack
+
+    was_up = asyncio.run(stack.stop(settings()))
+    if as_json:
+        print_json(Stopped(was_up=was_up))
+    else:
+        print("The stack is down; clusters keep running." if was_up else "The stack was not up.")
+
+
+def doctor(
+    fix: Annotated[bool, typer.Option("--fix", help="Start, install and build what is missing.")] = False,
+    as_json: options.Json = False,
+    org: options.Org = DEFAULT_ORG,
+) -> None:
+    """Say what this machine lacks and how to get it; with --json also the settings in force, secrets masked."""
+    import asyncio
+
+    from starter import prerequisites, stack
+
+    chosen = settings()
+    results = asyncio.run(prerequisites.ensure(chosen, say) if fix else prerequisites.check(chosen))
+    if as_json:
+        status = asyncio.run(stack.status(chosen))
+        print_json(Diagnosis(checks=tuple(dict(r) for r in results), settings=chosen.masked(), stack=dict(status)))
+    else:
+        _show_checks(results)
+        _show_stack(asyncio.run(stack.status(chosen)), None)
+    if not all(result.passed for result in results):
+        say("Error: Something is missing. What can be repaired is with 'mpg doctor --fix'.")
+        raise typer.Exit(ExitCode.FAILED)
+
+
+class Diagnosis(Record):
+    """What `mpg doctor` found, as programs read it."""
+
+    checks: tuple[dict[str, Any], ...]
+    settings: dict[str, Any]
+    stack: dict[str, Any]
+
+
+def _show_checks(results: "list[CheckResult]") -> None:
+    for result in results:
+        print(f"{'✓' if result.passed else '✗'} {result.name}: {result.detail}")
+        if result.remedy:
+            print(f"  {result.remedy}")
+
+
+def _show_stack(status: "StackStatus", how: str | None) -> None:
+    print(f"The stack {how or 'is ' + status.state.value}.")
+    if status.error:
+        print(status.error)
+    print_fields(
+        [
+            ("Temporal", f"{status.temporal_address}, namespace {status.namespace}"),
+            ("Temporal UI", status.temporal_ui_url),
+            ("state", status.home),
+            ("logs", status.logs_dir),
+        ]
+    )

@@ -1,0 +1,95 @@
+"""The `mpg` program as tests run it: in an environment, a state directory and ports of its own."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rig import TEST_LABEL
+
+PROGRAM = Path(sys.executable).with_name("mpg")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@dataclass
+class Ended:
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+    @property
+    def json(self) -> Any:
+        assert self.code == 0, self.err
+        return json.loads(self.out)
+
+
+@dataclass
+class Mpg:
+    """The program in an environment of its own."""
+
+    environment: dict[str, str]
+
+    def __call__(self, *arguments: str, timeout: float = 120) -> Ended:
+        begun = time.monotonic()
+        ended = subprocess.run(
+            [PROGRAM, *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+        )
+        assert "Traceback" not in ended.stderr
+        return Ended(ended.returncode, ended.stdout, ended.stderr, time.monotonic() - begun)
+
+    def done(self, *arguments: str, timeout: float = 120) -> Ended:
+        ended = self(*arguments, timeout=timeout)
+        assert ended.code == 0, f"{arguments}: {ended.err}"
+        return ended
+
+    def refused(self, *arguments: str, code: int = 1) -> str:
+        ended = self(*arguments)
+        assert (ended.code, ended.out) == (code, ""), f"{arguments}: {ended.out} {ended.err}"
+        return ended.err
+
+
+@contextmanager
+def running_stack() -> Generator[Mpg]:
+    """A stack of its own; its clusters are destroyed and it is stopped at the end."""
+    home = Path(tempfile.mkdtemp(prefix="mpg", dir="/tmp"))
+    first = 30000 + os.getpid() % 10 * 100
+    program = Mpg(
+        os.environ
+        | {
+            "MPG_HOME": str(home),
+            "MPG_TEMPORAL_PORT": str(free_port()),
+            "MPG_TEMPORAL_UI_PORT": str(free_port()),
+            "MPG_PORT_RANGE": f"{first}-{first + 99}",
+            "MPG_SUBNET_POOL": "10.218.0.0/16",
+            "MPG_EXTRA_LABELS": json.dumps(TEST_LABEL),
+            "MPG_ALLOW_OVERCOMMIT": "true",
+        }
+    )
+    try:
+        program.done("up", "--detach")
+        yield program
+        for cluster in program("list", "--json").json:
+            program("destroy", cluster["id"], "--yes")
+    finally:
+        program("down")
+        shutil.rmtree(home, ignore_errors=True)

@@ -1,0 +1,205 @@
+"""PgBouncers on real Docker: cancel requests, modes, limits, draining."""
+
+import asyncio
+import contextlib
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+from rig import PLAN, Rig, TestCluster, make_poolers, until
+
+from activities.console import Console
+from model.cluster import Pooler, PoolMode
+from model.effects import ConfigurePoolersInput, DrainPoolersInput, RemovePoolersInput, RouteInput
+
+pytestmark = pytest.mark.integration
+
+
+async def _console(rig: Rig, cluster: TestCluster, pooler: Pooler) -> Console:
+    return await Console.open(cluster.endpoint.address, pooler.port, master_key=rig.master_key, cluster_id=cluster.id)
+
+
+async def _config(rig: Rig, cluster: TestCluster, pooler: Pooler) -> dict[str, str]:
+    console = await _console(rig, cluster, pooler)
+    try:
+        return await console.show_config()
+    finally:
+        await console.close()
+
+
+async def _lead_to(rig: Rig, cluster: TestCluster, poolers: tuple[Pooler, ...]) -> None:
+    await rig.endpoints.set_routes(
+        RouteInput(
+            cluster_id=cluster.id,
+            pooler_ports=tuple(pooler.port for pooler in poolers),
+            direct=cluster.a.address,
+            read_only=cluster.a.address,
+        )
+    )
+
+
+async def test_poolers_share_new_connections(rig: Rig, cluster: TestCluster) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(6):
+            connection = await psycopg.AsyncConnection.connect(cluster.conninfo(cluster.endpoint.pooled))
+            await stack.enter_async_context(connection)
+        counts: list[int] = []
+        for pooler in cluster.poolers:
+            console = await _console(rig, cluster, pooler)
+            counts.append(len(await console.show_clients()))
+            await console.close()
+    assert counts == [3, 3]
+
+
+async def test_cancel_request_reaches_the_pooler_it_is_meant_for(cluster: TestCluster) -> None:
+    cancelled = 0
+    for _ in range(20):
+        async with await psycopg.AsyncConnection.connect(cluster.conninfo(cluster.endpoint.pooled)) as connection:
+            sleeping = asyncio.create_task(connection.execute("SELECT pg_sleep(10)"))
+            await asyncio.sleep(0.05)  # sent, and running
+            await connection.cancel_safe(timeout=3)
+            with pytest.raises(psycopg.errors.QueryCanceled):
+                await asyncio.wait_for(sleeping, 5)
+            cancelled += 1
+    assert cancelled == 20
+
+
+async def test_cancel_reaches_a_pooler_of_the_former_generation(rig: Rig, cluster: TestCluster) -> None:
+    async with await psycopg.AsyncConnection.connect(cluster.conninfo(cluster.endpoint.pooled)) as connection:
+        new = await make_poolers(
+            rig, cluster.id, cluster.endpoint, cluster.image, cluster.a.address, generation=2, living=cluster.poolers
+        )
+        await _lead_to(rig, cluster, new)
+        for _ in range(4):
+            sleeping = asyncio.create_task(connection.execute("SELECT pg_sleep(10)"))
+            await asyncio.sleep(0.05)
+            await connection.cancel_safe(timeout=3)
+            with pytest.raises(psycopg.errors.QueryCanceled):
+                await asyncio.wait_for(sleeping, 5)
+            await connection.rollback()
+    await _lead_to(rig, cluster, cluster.poolers)
+    await rig.poolers.remove_poolers(RemovePoolersInput(cluster_id=cluster.id, poolers=new))
+
+
+async def test_limits_of_both_poolers_add_up_to_the_plans(rig: Rig, cluster: TestCluster) -> None:
+    configs = [await _config(rig, cluster, pooler) for pooler in cluster.poolers]
+    allowed = PLAN.max_database_connections + PLAN.reserve_pool
+    assert sum(int(config["max_db_connections"]) for config in configs) == allowed
+    assert {config["max_client_conn"] for config in configs} == {str(PLAN.max_client_connections)}
+
+
+async def test_configuring_again_with_another_plan_takes_effect_at_once(rig: Rig, cluster: TestCluster) -> None:
+    larger = PLAN.model_copy(update={"max_database_connections": 100, "max_client_connections": 321})
+    arg = ConfigurePoolersInput(
+        cluster_id=cluster.id,
+        endpoint=cluster.endpoint,
+        poolers=cluster.poolers,
+        plan=larger,
+        primary_address=cluster.a.address,
+    )
+    await rig.poolers.configure_poolers(arg)
+    assert (await _config(rig, cluster, cluster.poolers[0]))["max_client_conn"] == "321"
+    await rig.poolers.configure_poolers(arg.model_copy(update={"plan": PLAN}))
+
+
+async def test_new_generation_serves_its_mode_and_sessions_of_the_old_one_live_on(
+    rig: Rig, cluster: TestCluster
+) -> None:
+    pooled = cluster.conninfo(cluster.endpoint.pooled)
+    old_session = await psycopg.AsyncConnection.connect(pooled, autocommit=True)
+    new = await make_poolers(
+        rig,
+        cluster.id,
+        cluster.endpoint,
+        cluster.image,
+        cluster.a.address,
+        generation=2,
+        pool_mode=PoolMode.SESSION,
+        living=cluster.poolers,
+    )
+    assert not {p.port for p in new} & {p.port for p in cluster.poolers}
+    await _lead_to(rig, cluster, new)
+    async with await psycopg.AsyncConnection.connect(pooled, autocommit=True) as session:
+        await session.execute("CREATE TEMPORARY TABLE mine (n int)")
+        await old_session.execute("SELECT 1")
+        await session.execute("SELECT * FROM mine")
+        assert (await _config(rig, cluster, new[0]))["pool_mode"] == "session"
+        draining = asyncio.create_task(
+            rig.poolers.drain_poolers(
+                DrainPoolersInput(
+                    cluster_id=cluster.id, endpoint=cluster.endpoint, poolers=new, since=datetime.now(UTC)
+                )
+            )
+        )
+        await _lead_to(rig, cluster, cluster.poolers)
+        await asyncio.sleep(2.5)  # two polls of the drain
+        await session.execute("SELECT * FROM mine")
+        assert not draining.done()
+    await asyncio.wait_for(draining, 10)
+    for pooler in new:
+        assert await rig.docker.inspect(pooler.container) is None
+    await old_session.execute("SELECT 1")
+    await old_session.close()
+
+
+async def test_drain_ends_at_its_limit_though_a_session_stays(rig: Rig, cluster: TestCluster) -> None:
+    new = await make_poolers(
+        rig, cluster.id, cluster.endpoint, cluster.image, cluster.a.address, generation=3, living=cluster.poolers
+    )
+    await _lead_to(rig, cluster, new)
+    session = await psycopg.AsyncConnection.connect(cluster.conninfo(cluster.endpoint.pooled), autocommit=True)
+    await _lead_to(rig, cluster, cluster.poolers)
+    long_ago = datetime.now(UTC) - timedelta(days=1)
+    await rig.poolers.drain_poolers(
+        DrainPoolersInput(cluster_id=cluster.id, endpoint=cluster.endpoint, poolers=new, since=long_ago)
+    )
+    with pytest.raises(psycopg.OperationalError):
+        await session.execute("SELECT 1")
+    assert await rig.docker.inspect(new[0].container) is None
+
+
+async def test_pause_holds_clients_and_cancelling_it_lets_them_go(rig: Rig, cluster: TestCluster) -> None:
+    pooler = cluster.poolers[0]
+    await _lead_to(rig, cluster, (pooler,))
+    pooled = cluster.conninfo(cluster.endpoint.pooled)
+    console, watcher = await _console(rig, cluster, pooler), await _console(rig, cluster, pooler)
+    async with await psycopg.AsyncConnection.connect(pooled) as busy:
+        await busy.execute("SELECT 1")  # a transaction that stays open
+        started = asyncio.get_running_loop().time()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(console.pause(), 0.3)
+        assert asyncio.get_running_loop().time() - started < 1.5
+
+        async def resumed() -> bool:
+            return not await watcher.is_paused()
+
+        await until(resumed, timeout_s=2, what="the end of the pause")
+    await watcher.pause()
+    await watcher.pause()
+    assert await watcher.is_paused()
+    await watcher.resume()
+    await watcher.resume()
+    assert not await watcher.is_paused()
+    await console.close()
+    await watcher.close()
+    await _lead_to(rig, cluster, cluster.poolers)
+
+
+async def test_making_a_generation_again_changes_nothing(rig: Rig, cluster: TestCluster) -> None:
+    before = [await rig.docker.inspect(pooler.container) for pooler in cluster.poolers]
+    again = await make_poolers(
+        rig, cluster.id, cluster.endpoint, cluster.image, cluster.a.address, living=cluster.poolers
+    )
+    assert again == cluster.poolers
+    assert [await rig.docker.inspect(pooler.container) for pooler in cluster.poolers] == before
+
+
+async def test_endpoint_and_poolers_stay_small(rig: Rig, cluster: TestCluster) -> None:
+    resident = 0
+    for container in (cluster.endpoint.container, *(pooler.container for pooler in cluster.poolers)):
+        shell = await rig.docker.open_exec(container, ("sh",))
+        asked = b"for s in /proc/[0-9]*/status; do [ $s = /proc/$$/status ] || grep VmRSS $s; done; echo END.\n"
+        answer = await shell.converse(asked, b"END.\n", 5)
+        await shell.close()
+        resident += sum(int(line.split()[1]) for line in answer.decode().splitlines() if line.startswith("VmRSS"))
+    assert resident < 60 * 1024, f"{resident} kB resident"

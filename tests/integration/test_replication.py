@@ -1,0 +1,152 @@
+"""What may be believed of a replica, and when commits wait for it."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import pytest
+from postgres_servers import CLUSTER_ID, Effects, Server
+
+from activities import replication
+from activities.sql import Connection
+from model.cluster import NodeRole
+from model.effects import AwaitCaughtUpInput, SetSynchronousInput
+from model.errors import NotYet, Refused, ReplicaBehind
+
+pytest_plugins = ("postgres_fixtures",)
+pytestmark = pytest.mark.integration
+
+
+async def wait_for(effects: Effects, standby: str | None) -> None:
+    await effects.replication.set_synchronous(SetSynchronousInput(target=effects.server.target, standby=standby))
+
+
+def caught_up(effects: Effects, replica: Server, timeout_s: float = 20) -> AwaitCaughtUpInput:
+    return AwaitCaughtUpInput(
+        cluster_id=CLUSTER_ID,
+        primary=effects.server.node(NodeRole.PRIMARY),
+        replica=replica.node(NodeRole.REPLICA),
+        timeout_s=timeout_s,
+    )
+
+
+@asynccontextmanager
+async def frozen(server: Server) -> AsyncGenerator[None]:
+    server.container.pause()
+    try:
+        yield
+    finally:
+        server.container.unpause()
+
+
+@asynccontextmanager
+async def replay_paused(server: Server) -> AsyncGenerator[None]:
+    await server.run("postgres", "SELECT pg_wal_replay_pause()", "postgres")
+    try:
+        yield
+    finally:
+        await server.run("postgres", "SELECT pg_wal_replay_resume()", "postgres")
+
+
+@pytest.fixture
+async def asynchronous_after(effects: Effects) -> AsyncGenerator[None]:
+    yield
+    await wait_for(effects, None)
+
+
+async def commit(connection: Connection) -> None:
+    await connection.execute("CREATE TABLE IF NOT EXISTS public.committed (at timestamptz)")
+    await connection.execute("INSERT INTO public.committed VALUES (now())")
+
+
+async def test_replica_has_caught_up_with_what_was_committed_before(effects: Effects, standby: Server) -> None:
+    async with await effects.server.connect() as connection:
+        await connection.execute("DROP TABLE IF EXISTS big")
+        await connection.execute("CREATE TABLE big AS SELECT generate_series(1, 200000) AS n")
+    seen = await effects.replication.await_caught_up(caught_up(effects, standby))
+    assert await standby.run("postgres", "SELECT count(*) FROM big") == [(200000,)]
+    assert seen.timeline == 1
+    assert seen.lag_bytes < 1_000_000
+
+
+async def test_idle_replica_is_seen_caught_up_at_once(effects: Effects, standby: Server) -> None:
+    await effects.replication.await_caught_up(caught_up(effects, standby))
+    took: list[float] = []
+    for _ in range(5):
+        began = time.monotonic()
+        await effects.replication.await_caught_up(caught_up(effects, standby))
+        took.append(time.monotonic() - began)
+    assert sorted(took)[2] < 0.25
+
+
+async def test_replica_that_does_not_replay_is_behind_and_the_error_has_the_numbers(
+    effects: Effects, standby: Server
+) -> None:
+    async with replay_paused(standby):
+        with pytest.raises(ReplicaBehind, match=r"bytes behind\) on timeline 1; the primary was at 0/.*timeline 1"):
+            await effects.replication.await_caught_up(caught_up(effects, standby, timeout_s=0.3))
+    await effects.replication.await_caught_up(caught_up(effects, standby))
+
+
+async def test_replica_of_another_primary_is_not_believed(effects: Effects, standby: Server) -> None:
+    arg = caught_up(effects, standby, timeout_s=0.3)
+    elsewhere = arg.primary.model_copy(update={"address": effects.server.target.address, "name": "a"})
+    # The receiver is connected to the address it was given; asked about another, it must not count.
+    async with await standby.connect(database="postgres") as connection:
+        await connection.execute("ALTER SYSTEM SET primary_conninfo = ''")
+        await connection.execute("SELECT pg_reload_conf()")
+        try:
+            with pytest.raises(ReplicaBehind, match="does not stream"):
+                await effects.replication.await_caught_up(arg.model_copy(update={"primary": elsewhere}))
+        finally:
+            await connection.execute("ALTER SYSTEM RESET primary_conninfo")
+            await connection.execute("SELECT pg_reload_conf()")
+    await effects.replication.await_caught_up(caught_up(effects, standby))
+
+
+async def test_a_primary_is_not_taken_for_a_replica(effects: Effects) -> None:
+    with pytest.raises(ReplicaBehind, match="it is not a replica"):
+        await effects.replication.await_caught_up(caught_up(effects, effects.server, timeout_s=0.2))
+
+
+@pytest.mark.usefixtures("asynchronous_after")
+async def test_commit_waits_for_a_synchronous_standby_and_goes_on_when_it_is_released(
+    effects: Effects, standby: Server
+) -> None:
+    await wait_for(effects, "b")
+    await wait_for(effects, "b")
+    async with await effects.server.connect() as connection:
+        await commit(connection)
+        async with frozen(standby):
+            waiting = asyncio.create_task(commit(connection))
+            done, _ = await asyncio.wait({waiting}, timeout=0.5)
+            assert not done
+            began = time.monotonic()
+            await wait_for(effects, None)
+            await asyncio.wait_for(waiting, 2)
+            assert time.monotonic() - began < 1
+
+
+@pytest.mark.usefixtures("asynchronous_after")
+async def test_standby_that_does_not_stream_is_not_reported_synchronous(
+    effects: Effects, standby: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replication, "IN_FORCE_S", 0.3)
+    with pytest.raises(NotYet, match="standby 'c' is not in force"):
+        await wait_for(effects, "c")
+
+
+async def test_a_standby_never_gets_a_synchronous_standby(effects: Effects, standby: Server) -> None:
+    with pytest.raises(Refused, match="only the primary"):
+        await effects.replication.set_synchronous(SetSynchronousInput(target=standby.target, standby="a"))
+    assert await standby.run("postgres", "SHOW synchronous_standby_names", "postgres") == [("",)]
+
+
+@pytest.mark.usefixtures("asynchronous_after")
+async def test_mark_does_not_wait_for_a_synchronous_standby_that_is_away(effects: Effects, standby: Server) -> None:
+    await effects.replication.await_caught_up(caught_up(effects, standby))
+    await wait_for(effects, "b")
+    async with replay_paused(standby):
+        with pytest.raises(ReplicaBehind):
+            await asyncio.wait_for(effects.replication.await_caught_up(caught_up(effects, standby, 0.2)), 3)

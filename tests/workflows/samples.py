@@ -1,0 +1,153 @@
+"""A cluster as it is after its creation, and a request for every operation."""
+
+import itertools
+import secrets
+from datetime import UTC, datetime
+
+from model.addresses import endpoint_address, node_address
+from model.cluster import (
+    Address,
+    ClusterPhase,
+    ClusterSpec,
+    ClusterState,
+    ClusterStatus,
+    Database,
+    Durability,
+    Endpoint,
+    Network,
+    Node,
+    NodePhase,
+    NodeRole,
+    PoolMode,
+    Role,
+    User,
+)
+from model.names import endpoint_container, node_container
+from model.operations import (
+    ChangePlanRequest,
+    CreateClusterRequest,
+    CreateDatabaseRequest,
+    CreateUserRequest,
+    DeleteDatabaseRequest,
+    DeleteUserRequest,
+    DestroyClusterRequest,
+    DisableExtensionRequest,
+    EnableExtensionRequest,
+    OperationRequest,
+    OptInRolesRequest,
+    RestartRequest,
+    RotatePasswordRequest,
+    SetPoolModeRequest,
+    SetUserRoleRequest,
+    SwitchoverRequest,
+)
+from model.plans import DEFAULT_PLANS
+from model.poolers import plan_generation
+
+NETWORK = Network(name="net", subnet="10.213.0.0/28", gateway="10.213.0.1")
+INSTALLED = "pg_trgm"
+"""The extension that the stubs say is installed."""
+_numbers = itertools.count(1)
+
+
+def new_id() -> str:
+    """A cluster id of its own."""
+    return "t" + secrets.token_hex(4) + f"{next(_numbers):07d}"
+
+
+def endpoint(cluster_id: str) -> Endpoint:
+    return Endpoint(
+        container=endpoint_container(cluster_id),
+        address=endpoint_address(NETWORK),
+        pooled=Address(host="127.0.0.1", port=20000),
+        direct=Address(host="127.0.0.1", port=20001),
+        read_only=Address(host="127.0.0.1", port=20002),
+    )
+
+
+def node(cluster_id: str, name: str, role: NodeRole, plan: str = "basic") -> Node:
+    found = DEFAULT_PLANS[plan]
+    return Node(
+        name=name,
+        role=role,
+        phase=NodePhase.RUNNING,
+        container=node_container(cluster_id, name),
+        address=node_address(NETWORK, name),
+        plan=plan,
+        cpus=found.cpus,
+        memory_mb=found.memory_mb,
+        timeline=1,
+    )
+
+
+def ready_cluster(*, legacy_roles: bool = False, durability: Durability = Durability.SYNC) -> ClusterState:
+    """A cluster that serves: a is primary, b its replica in sync; with a user and a database more than at first."""
+    cluster_id = new_id()
+    spec = ClusterSpec(
+        id=cluster_id,
+        name=f"orders-{cluster_id}",
+        org="personal",
+        region="local",
+        host="local",
+        plan=DEFAULT_PLANS["basic"],
+        legacy_roles=legacy_roles,
+        durability=durability,
+        users=(User(name="fly-user", role=Role.SCHEMA_ADMIN), User(name="amy", role=Role.READER)),
+        databases=(Database(name="fly-db"), Database(name="shop")),
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    replica = node(cluster_id, "b", NodeRole.REPLICA).model_copy(update={"in_sync": durability is Durability.SYNC})
+    status = ClusterStatus(
+        phase=ClusterPhase.READY,
+        network=NETWORK,
+        endpoint=endpoint(cluster_id),
+        nodes=(node(cluster_id, "a", NodeRole.PRIMARY), replica),
+        poolers=plan_generation(cluster_id, 1, PoolMode.TRANSACTION, ()),
+    )
+    return ClusterState(spec=spec, status=status)
+
+
+SCENARIOS = (
+    "create-cluster",
+    "destroy-cluster",
+    "change-plan",
+    "set-pool-mode",
+    "restart",
+    "restart-a",
+    "restart-b",
+    "switchover",
+    "create-user",
+    "set-user-role",
+    "delete-user",
+    "rotate-password",
+    "create-database",
+    "delete-database",
+    "enable-extension",
+    "disable-extension",
+    "opt-in-roles",
+)
+
+
+def request_of(scenario: str, state: ClusterState) -> OperationRequest:
+    """What *scenario* asks of the cluster."""
+    key = state.spec.id
+    requests: dict[str, OperationRequest] = {
+        "create-cluster": CreateClusterRequest(cluster_id=key, name=state.spec.name),
+        "destroy-cluster": DestroyClusterRequest(cluster_id=key),
+        "change-plan": ChangePlanRequest(cluster_id=key, plan="launch"),
+        "set-pool-mode": SetPoolModeRequest(cluster_id=key, pool_mode=PoolMode.SESSION),
+        "restart": RestartRequest(cluster_id=key),
+        "restart-a": RestartRequest(cluster_id=key, node="a"),
+        "restart-b": RestartRequest(cluster_id=key, node="b"),
+        "switchover": SwitchoverRequest(cluster_id=key),
+        "create-user": CreateUserRequest(cluster_id=key, username="ben", role=Role.WRITER),
+        "set-user-role": SetUserRoleRequest(cluster_id=key, username="amy", role=Role.WRITER),
+        "delete-user": DeleteUserRequest(cluster_id=key, username="amy"),
+        "rotate-password": RotatePasswordRequest(cluster_id=key, username="amy"),
+        "create-database": CreateDatabaseRequest(cluster_id=key, database="books"),
+        "delete-database": DeleteDatabaseRequest(cluster_id=key, database="shop", force=True),
+        "enable-extension": EnableExtensionRequest(cluster_id=key, database="shop", extension="hstore"),
+        "disable-extension": DisableExtensionRequest(cluster_id=key, database="shop", extension=INSTALLED),
+        "opt-in-roles": OptInRolesRequest(cluster_id=key),
+    }
+    return requests[scenario]

@@ -1,0 +1,82 @@
+"""A development server, and a worker with the real workflows and stub activities."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+
+from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities.operations import OperationActivities
+from model import search_attributes
+from model.converter import DATA_CONVERTER
+from model.errors import MpgError, NotFound
+from model.names import DEFAULT_HOST, MAIN_QUEUE, host_queue
+from model.settings import load_settings
+from starter.parts import TEMPORAL_DYNAMIC_CONFIG
+from starter.prerequisites.temporal_binary import find_temporal
+from tests.workflows.stubs import Stubs
+from workflows.registry import WORKFLOWS
+
+IDENTITY = "tests"
+EVENTS_BEFORE_CONTINUE_AS_NEW = 60
+SANDBOX = SandboxedWorkflowRunner(
+    restrictions=SandboxRestrictions.default.with_passthrough_modules("model", "pydantic", "pydantic_core")
+)
+_DYNAMIC_CONFIG = TEMPORAL_DYNAMIC_CONFIG | {
+    "limit.historyCount.suggestContinueAsNew": str(EVENTS_BEFORE_CONTINUE_AS_NEW)
+}
+_BEAT = timedelta(milliseconds=20)
+
+
+@asynccontextmanager
+async def started_temporal() -> AsyncIterator[Client]:
+    """A client of a development server of its own, in memory, on a free port."""
+    binary = find_temporal(load_settings())
+    if binary is None:
+        raise NotFound("There is no 'temporal' program.", remedy="Run: mpg doctor --fix")
+    async with await WorkflowEnvironment.start_local(
+        data_converter=DATA_CONVERTER,
+        identity=IDENTITY,
+        dev_server_existing_path=str(binary),
+        dev_server_log_level="error",
+        dev_server_extra_args=[f"--dynamic-config-value={key}={value}" for key, value in _DYNAMIC_CONFIG.items()],
+        search_attributes=(*search_attributes.KEYWORDS, *search_attributes.BOOLS),
+    ) as server:
+        yield server.client
+
+
+@asynccontextmanager
+async def serving(client: Client) -> AsyncIterator[Stubs]:
+    """The stubs behind a running worker."""
+    stubs = Stubs()
+    async with AsyncExitStack() as stack:
+        for worker in _workers(client, stubs, OperationActivities(client)):
+            await stack.enter_async_context(worker)
+        yield stubs
+        stubs.reset()
+
+
+def _workers(client: Client, stubs: Stubs, real: OperationActivities) -> list[Worker]:
+    """As in production, but for the activities."""
+    main = Worker(
+        client,
+        task_queue=MAIN_QUEUE,
+        workflows=WORKFLOWS,
+        activities=[*stubs.activities(host=False), real.await_operation_end, real.release_stale_name],
+        workflow_runner=SANDBOX,
+        workflow_failure_exception_types=[MpgError],
+        max_concurrent_activities=1000,
+        max_heartbeat_throttle_interval=_BEAT,
+        default_heartbeat_throttle_interval=_BEAT,
+    )
+    host = Worker(
+        client,
+        task_queue=host_queue(DEFAULT_HOST),
+        activities=stubs.activities(host=True),
+        max_heartbeat_throttle_interval=_BEAT,
+        default_heartbeat_throttle_interval=_BEAT,
+    )
+    return [main, host]

@@ -1,0 +1,226 @@
+"""Stub activities, made from the contract: they record what was asked and answer what a healthy cluster would."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from temporalio import activity
+
+from model import effects
+from model.base import Record
+from model.cluster import NodePhase, NodeRole
+from model.effects import EFFECTS, Bootstrap, Effect
+from model.errors import MpgError, Refused
+from model.plans import DEFAULT_PLANS, HostCapacity, Resources, find_plan
+from model.poolers import plan_generation
+from tests.workflows import samples
+
+REAL = frozenset({effects.AWAIT_OPERATION_END.name, effects.RELEASE_STALE_NAME.name})
+"""Effects on Temporal itself: the tests run the real activities."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One attempt of an effect: of which workflow, as which of its activities, and in short what was asked."""
+
+    workflow_id: str
+    activity_id: str
+    effect: str
+    text: str
+    arg: Record
+
+
+Behaviour = Callable[[Call], Awaitable[object]]
+
+
+@dataclass
+class Stubs:
+    """What the stubs were asked, and what they do other than answering well."""
+
+    calls: list[Call] = field(default_factory=list[Call])
+    _planned: dict[tuple[str, int], Behaviour] = field(default_factory=dict[tuple[str, int], Behaviour])
+    _seen: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def reset(self) -> None:
+        """Forget everything, and let go what hangs."""
+        self.released.set()
+        self.calls, self._planned, self._seen = [], {}, defaultdict(list)
+        self.released = asyncio.Event()
+
+    def plan(self, text: str, behaviour: Behaviour, occurrence: int = 1) -> None:
+        """Do *behaviour* when what *text* says is asked for the *occurrence*-th time (retries are not counted)."""
+        self._planned[text, occurrence] = behaviour
+
+    def texts(self, workflow_id: str) -> list[str]:
+        """What *workflow_id* asked for, in order, retries included."""
+        return [call.text for call in self.calls if call.workflow_id == workflow_id]
+
+    async def run(self, effect: Effect[Any, Any], arg: Record) -> object:
+        info = activity.info()
+        text = describe(effect.name, arg)
+        call = Call(info.workflow_id or "", info.activity_id, effect.name, text, arg)
+        self.calls.append(call)
+        key = (call.workflow_id, call.activity_id)
+        if key not in self._seen[text]:
+            self._seen[text].append(key)
+        behaviour = self._planned.get((text, self._seen[text].index(key) + 1))
+        if behaviour is not None:
+            await behaviour(call)
+        return answer(effect.name, arg)
+
+    def activities(self, *, host: bool) -> list[Callable[..., object]]:
+        """The stubs of the effects that run on a host's queue, or of the others."""
+        return [
+            self._stub(effect)
+            for effect in EFFECTS
+            if effect.name not in REAL and (effect.kind in effects.HOST_KINDS) == host
+        ]
+
+    def _stub(self, effect: Effect[Any, Any]) -> Callable[..., object]:
+        async def stub(arg: Record) -> object:
+            return await self.run(effect, arg)
+
+        stub.__annotations__ = {"arg": effect.input, "return": effect.output}
+        return activity.defn(name=effect.name)(stub)
+
+
+def fails(error: MpgError | None = None) -> Behaviour:
+    """Fail for good."""
+
+    async def behaviour(call: Call) -> None:
+        raise error or Refused(f"No {call.text} today.")
+
+    return behaviour
+
+
+def fails_times(times: int) -> Behaviour:
+    """Fail so that a retry helps, this many times."""
+    left = [times]
+
+    async def behaviour(call: Call) -> None:
+        if left[0]:
+            left[0] -= 1
+            raise RuntimeError("a moment, please")
+
+    return behaviour
+
+
+def hangs(stubs: Stubs, started: asyncio.Event) -> Behaviour:
+    """Say that it started, then last until cancelled or released."""
+
+    async def behaviour(call: Call) -> None:
+        released = stubs.released
+        started.set()
+        while not released.is_set():
+            activity.heartbeat()
+            await asyncio.sleep(0.02)
+
+    return behaviour
+
+
+# --- words ----------------------------------------------------------------------------------------------------------
+
+
+def describe(name: str, arg: Record) -> str:
+    """One line about an effect that tells it from the others of its operation."""
+    words = _WORDS.get(name, _nothing)(arg)
+    return f"{name} {words}".strip()
+
+
+def _nothing(arg: Any) -> str:
+    return ""
+
+
+def _ensured(arg: effects.EnsureNodeInput) -> str:
+    spec = arg.spec
+    return f"{spec.name} {spec.role} {arg.bootstrap} plan={spec.plan} follows={_node_at(spec.primary_address)}"
+
+
+def _route(arg: effects.RouteInput) -> str:
+    ports = "+".join(map(str, arg.pooler_ports))
+    return f"pooled={ports} direct={_node_at(arg.direct)} read_only={_node_at(arg.read_only)}"
+
+
+def _node_at(address: str | None) -> str:
+    return {"10.213.0.3": "a", "10.213.0.4": "b", None: "-"}[address]
+
+
+_WORDS: dict[str, Callable[[Any], str]] = {
+    "check_host": lambda arg: arg.plan,
+    "ensure_node": _ensured,
+    "restart_node": lambda arg: arg.node.name,
+    "create_poolers": lambda arg: f"generation={arg.generation} {arg.pool_mode}",
+    "remove_poolers": lambda arg: " ".join(pooler.name for pooler in arg.poolers),
+    "drain_poolers": lambda arg: " ".join(pooler.name for pooler in arg.poolers),
+    "configure_poolers": lambda arg: f"plan={arg.plan.name} primary={_node_at(arg.primary_address)}",
+    "set_routes": _route,
+    "switch_primary": lambda arg: f"to={arg.target}",
+    "set_synchronous": lambda arg: f"on={_node_at(arg.target.address)} standby={arg.standby}",
+    "await_caught_up": lambda arg: f"{arg.replica.name} behind {arg.primary.name} for {arg.timeout_s:g}s",
+    "create_user": lambda arg: f"{arg.user.name} {arg.user.role}",
+    "set_user_role": lambda arg: f"{arg.user.name} {arg.user.role}",
+    "set_password": lambda arg: f"{arg.user.name} version={arg.user.password_version}",
+    "drop_user": lambda arg: arg.username,
+    "create_database": lambda arg: arg.database.name,
+    "drop_database": lambda arg: f"{arg.database} force={arg.force}",
+    "read_extensions": lambda arg: arg.database,
+    "enable_extension": lambda arg: f"{arg.database} {arg.extension}",
+    "disable_extension": lambda arg: f"{arg.database} {arg.extension}",
+    "set_connection_limits": lambda arg: f"{' '.join(arg.usernames)} {arg.connection_limit}",
+}
+
+
+# --- answers --------------------------------------------------------------------------------------------------------
+
+
+def answer(name: str, arg: Any) -> Record:
+    """What a healthy host and a healthy Postgres answer."""
+    return _ANSWERS.get(name, lambda _: effects.Nothing())(arg)
+
+
+def _room(arg: effects.CheckHostInput) -> effects.HostCheck:
+    plan = find_plan(DEFAULT_PLANS, arg.plan)
+    return effects.HostCheck(
+        plan=plan,
+        resources=Resources(cpus=plan.cpus, memory_mb=plan.memory_mb),
+        capacity=HostCapacity(cpus=64, memory_mb=2**20),
+        image=f"mpg-node:{arg.pg_major_version}",
+    )
+
+
+def _node(arg: effects.EnsureNodeInput) -> Record:
+    made = samples.node(arg.spec.cluster_id, arg.spec.name, NodeRole(arg.spec.role), arg.spec.plan)
+    assert (arg.bootstrap is Bootstrap.INIT) == (arg.spec.primary_address is None)
+    return made
+
+
+def _generation(arg: effects.CreatePoolersInput) -> effects.Poolers:
+    return effects.Poolers(poolers=plan_generation(arg.cluster_id, arg.generation, arg.pool_mode, arg.living))
+
+
+def _extensions(arg: effects.ReadExtensionsInput) -> effects.Extensions:
+    def one(name: str, installed: bool) -> effects.Extension:
+        how = effects.InstalledExtension(version="1", schema_name="public") if installed else None
+        return effects.Extension(
+            name=name, description="", docs_url="", default_version="1", is_system=False, installed=how
+        )
+
+    return effects.Extensions(extensions=(one(samples.INSTALLED, True), one("hstore", False)))
+
+
+_ANSWERS: dict[str, Callable[[Any], Record]] = {
+    "check_host": _room,
+    "create_network": lambda arg: samples.NETWORK,
+    "create_endpoint": lambda arg: samples.endpoint(arg.cluster_id),
+    "ensure_node": _node,
+    "restart_node": lambda arg: arg.node.model_copy(update={"phase": NodePhase.RUNNING}),
+    "create_poolers": _generation,
+    "switch_primary": lambda arg: effects.SwitchoverReport(timeline=2, paused_ms=80.0, steps_ms={}),
+    "observe_cluster": lambda arg: effects.Observation(facts=()),
+    "settle_cluster": lambda arg: effects.Observation(facts=()),
+    "read_extensions": _extensions,
+    "await_caught_up": lambda arg: effects.ReplicaCaughtUp(timeline=1, lag_bytes=0),
+}
