@@ -9,6 +9,7 @@ import psycopg
 from psycopg import AsyncClientCursor, AsyncConnection
 from psycopg.rows import DictRow, dict_row
 
+from activities.sql import cut
 from model.base import Record
 from model.cluster import PoolMode
 from model.errors import NotYet
@@ -138,6 +139,10 @@ class Console:
     async def show_version(self) -> str:
         """Return PgBouncer's name and version."""
         return (await self._rows("SHOW VERSION"))[0]["version"]
+
+    def abandon(self) -> None:
+        """Drop the connection as it is. A pause that was asked for goes on, which giving it up would end."""
+        cut(self._connection)
 
     async def close(self) -> None:
         """Close the connection."""

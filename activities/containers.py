@@ -2,7 +2,6 @@
 
 from temporalio import activity
 
-from activities.addresses import node_address
 from activities.docker_engine import DockerEngine
 from activities.docker_types import ContainerInfo
 from activities.heartbeat import heartbeating
@@ -10,10 +9,12 @@ from activities.labels import has_digest, node_digest, read_state
 from activities.node_container import STOP_TIMEOUT_S, make_node, prepare_node, take_node_away, would_promote
 from activities.node_files import RENDERING
 from activities.node_probe import NodeProbe, has_replicator
+from activities.node_process import fence
 from activities.node_state import NodeState
 from activities.sql import SqlSessions
 from activities.statements import KEEP_VERIFIERS_OUT, put_platform_role, script
 from model import effects
+from model.addresses import node_address
 from model.cluster import Node, NodePhase, NodeRole
 from model.effects import (
     Bootstrap,
@@ -34,6 +35,7 @@ READY_TIMEOUT_S = {
     # A base backup, or the replay after a crash, takes as long as there is data; heartbeats show that we wait.
     Bootstrap.CLONE: 12 * 3600.0,
     Bootstrap.KEEP: 2 * 3600.0,
+    Bootstrap.REJOIN: 12 * 3600.0,
 }
 
 
@@ -80,6 +82,13 @@ class NodeActivities:
             if found.started_at is None or found.started_at < arg.requested_at:
                 await self._docker.stop(container, timeout_s=STOP_TIMEOUT_S)
             return await self.start_in_place(arg.cluster_id, arg.node)
+
+    @activity.defn(name=effects.FENCE_NODE.name)
+    async def fence_node(self, arg: NodeRef) -> Nothing:
+        """Kill a node that does not answer, and prove its end. It has no restart policy. Raises :class:`NotYet`."""
+        async with heartbeating():
+            await fence(self._docker, node_container(arg.cluster_id, arg.name))
+        return Nothing()
 
     @activity.defn(name=effects.STOP_NODE.name)
     async def stop_node(self, arg: NodeRef) -> Nothing:

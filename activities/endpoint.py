@@ -6,13 +6,13 @@ import socket
 
 from temporalio import activity
 
-from activities.addresses import endpoint_address, subnets
 from activities.docker_engine import DockerEngine
 from activities.docker_types import ContainerSpec, EngineError, File, NetworkInfo, PublishedPort, RestartPolicy
 from activities.heartbeat import heartbeating
 from activities.labels import Kind, StateLabel, make_labels, read_state
 from activities.rules import RULES_FILE, Rules, lead, render_rules
 from model import effects
+from model.addresses import endpoint_address, subnets
 from model.cluster import Address, Endpoint, Network
 from model.effects import ClusterKey, CreateEndpointInput, Nothing, RouteInput
 from model.errors import HostFull, NeedsOperator

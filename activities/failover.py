@@ -7,20 +7,19 @@ point. What no fence can prove is written in docs/operations/failover.md.
 import asyncio
 from contextlib import AsyncExitStack
 
+import psycopg
 import structlog
 from temporalio import activity
 
 from activities.handover import Clients, Handover
 from activities.heartbeat import heartbeating
-from activities.node_process import open_process
+from activities.node_process import fence
 from model import effects
 from model.effects import FailoverInput, FailoverReport
-from model.errors import NotYet
+from model.errors import MpgError, NotYet, ReplicaBehind
 
 log = structlog.get_logger()
 
-FENCE_BOUND_S = 15.0
-"""For the kernel to end a process that was killed. One in uninterruptible sleep, on a dead disk, can take longer."""
 REPLAY_BOUND_S = 300.0
 
 
@@ -38,10 +37,13 @@ class FailoverActivities:
         Raises:
             NotYet: the lost primary's end could not be proven, or the target did not come that far; clients go on
                 waiting for the next try, which finds out how far this one got.
-            psycopg.OperationalError: the target does not answer.
+            ReplicaBehind: the target does not answer; nothing was changed.
         """
         async with heartbeating(), AsyncExitStack() as stack:
-            failover = await Failover.opened(stack, arg, self._clients)
+            try:
+                failover = await Failover.opened(stack, arg, self._clients)
+            except psycopg.OperationalError as error:
+                raise _no_answer(arg.target, error) from error
             task = asyncio.create_task(failover.run())
             try:
                 return await asyncio.shield(task)
@@ -77,24 +79,12 @@ class Failover(Handover[FailoverInput]):
             await self.pause.begin(0)
         writing = asyncio.create_task(self.write_pooler_files(self.new.address))
         with self.watch.step("fence"):
-            await self._fence()
+            await fence(self.docker, self.old.container)
         await self.replica.execute("ALTER SYSTEM RESET synchronous_standby_names")
         with self.watch.step("replay"):
             await self._replay_received()
         await self.promote()
         await writing
-
-    async def _fence(self) -> None:
-        """Make it certain that the old primary accepts no write: its process is ended, and the end is proven."""
-        found = await self.docker.inspect(self.old.container)
-        if found is None or not found.running:
-            return  # no restart policy: only we start it
-        async with open_process(self.docker, found) as process:
-            await process.kill()
-            try:
-                await process.wait_end(FENCE_BOUND_S)
-            except TimeoutError:
-                raise NotYet(f"The end of node {self.old.name} is not proven after {FENCE_BOUND_S:g} s.") from None
 
     async def _replay_received(self) -> None:
         """Wait until the replica has replayed all that it received: the acknowledged commits among it."""
@@ -104,3 +94,10 @@ class Failover(Handover[FailoverInput]):
             REPLAY_BOUND_S,
             NotYet(f"Replica {self.new.name} did not replay all it received within {REPLAY_BOUND_S:g} s."),
         )
+
+
+def _no_answer(target: str, error: Exception) -> MpgError:
+    """Return what it means that the target does not answer: only a first try knows that nothing was promoted."""
+    said = f"Node {target} does not answer: {error}."
+    first = not activity.in_activity() or activity.info().attempt == 1
+    return ReplicaBehind(said) if first else NotYet(said)

@@ -1,6 +1,7 @@
 """What a switchover and a failover share: one node takes over from the other while the poolers hold their clients."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -54,22 +55,35 @@ class Handover(Generic[A]):
         self.watch = Stopwatch()
         self.replica: Connection
         self.pause: Pause
-        self.rules: RulesSession
+        self._opening_rules: asyncio.Task[RulesSession]
 
     @classmethod
     async def opened(cls, stack: AsyncExitStack, arg: A, clients: Clients) -> Self:
         """Open every connection; they are closed with *stack*."""
         self = cls(arg, clients)
+        # Starting a command in a container takes 130 ms, and the rules are needed last.
+        self._opening_rules = asyncio.create_task(self._open_rules())
+        stack.push_async_callback(self._close_rules)
         # Side by side: after a loss every millisecond here is one that clients wait.
-        self.rules, self.pause, self.replica = await asyncio.gather(
-            RulesSession.open(self.docker, endpoint_container(arg.cluster_id)),
+        self.pause, self.replica = await asyncio.gather(
             stack.enter_async_context(
                 open_pause(arg.cluster_id, self.endpoint, arg.status.poolers, clients.master_key)
             ),
             stack.enter_async_context(self.sql.use(self.target_of(self.new))),
         )
-        stack.push_async_callback(self.rules.close)
         return self
+
+    async def rules_ready(self) -> None:
+        """Return when a change of the rules will take no longer than the change itself."""
+        await asyncio.shield(self._opening_rules)
+
+    async def _open_rules(self) -> RulesSession:
+        return await RulesSession.open(self.docker, endpoint_container(self.arg.cluster_id))
+
+    async def _close_rules(self) -> None:
+        self._opening_rules.cancel()
+        with contextlib.suppress(asyncio.CancelledError, MpgError):
+            await (await self._opening_rules).close()
 
     def target_of(self, node: Node) -> Target:
         """Return *node* as a target of SQL."""
@@ -136,7 +150,8 @@ class Handover(Generic[A]):
         """Lead new direct and read-only connections to these addresses; None refuses them."""
         ports = tuple(pooler.port for pooler in self.arg.status.current_poolers)
         rules = Rules(pooler_ports=ports, direct=direct, read_only=read_only, gateway=self.network.gateway)
-        await self.rules.load(render_rules(rules))
+        session = await self._opening_rules
+        await session.load(render_rules(rules))
 
     async def _commit(self) -> None:
         """Have the cluster record its new primary before anybody writes to it."""

@@ -1,10 +1,10 @@
 """A node's container and the files on its volume, without Postgres: made, prepared, taken away."""
 
-from activities.addresses import node_address
 from activities.docker_engine import DockerEngine
 from activities.docker_types import ContainerInfo, ContainerSpec, Mount
 from activities.labels import Kind, StateLabel, make_labels, node_digest
 from activities.node_files import COMPLETE_FILE, RENDERING, STANDBY_SIGNAL, node_files, standby_files
+from model.addresses import node_address
 from model.cluster import NodeRole
 from model.effects import Bootstrap, EnsureNodeInput, NodeSpec
 from model.errors import NeedsOperator, NotFound
@@ -13,7 +13,7 @@ from model.names import LABEL_SPEC, REPLICATOR, VOLUME_PATH, node_container, nod
 STOP_TIMEOUT_S = 60.0
 """How long a clean stop may take; a busy node writes its checkpoint in it."""
 MIN_SHM_MB = 64
-_MODE = {Bootstrap.INIT: "init", Bootstrap.CLONE: "clone", Bootstrap.KEEP: "start"}
+_MODE = {Bootstrap.INIT: "init", Bootstrap.CLONE: "clone", Bootstrap.KEEP: "start", Bootstrap.REJOIN: "rejoin"}
 
 
 async def make_node(docker: DockerEngine, arg: EnsureNodeInput) -> None:
@@ -55,7 +55,8 @@ async def prepare_node(docker: DockerEngine, arg: EnsureNodeInput, master_key: b
         complete = await docker.path_exists(container, COMPLETE_FILE)
         if not complete and arg.bootstrap is Bootstrap.KEEP:
             raise NotFound(f"The volume of node {spec.name} of cluster {spec.cluster_name} holds no finished data.")
-        if complete and spec.role is NodeRole.REPLICA:
+        # A node that rejoins is rewound first; what makes it a standby comes from that.
+        if complete and spec.role is NodeRole.REPLICA and arg.bootstrap is not Bootstrap.REJOIN:
             files |= standby_files()
     await docker.put_files(container, files)
 

@@ -3,8 +3,8 @@
 import ipaddress
 from collections.abc import Mapping
 
-from activities.addresses import endpoint_address, node_address
 from activities.docker_types import File
+from model.addresses import endpoint_address, node_address
 from model.cluster import Network, NodeRole
 from model.effects import Bootstrap, NodeSpec
 from model.names import NODES, PGDATA, POOLER_USER, POSTGRES_PORT, REPLICATOR, SUPERUSER, VOLUME_PATH

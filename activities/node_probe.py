@@ -5,10 +5,10 @@ import time
 
 import psycopg
 
-from activities.addresses import node_address
 from activities.docker_engine import DockerEngine
 from activities.node_state import NodeState, read_state
 from activities.sql import Connection, SqlSessions
+from model.addresses import node_address
 from model.effects import NodeSpec, Target
 from model.errors import MpgError, NotYet
 from model.names import NODES, REPLICATOR, node_container

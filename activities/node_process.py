@@ -16,8 +16,11 @@ from pathlib import Path
 
 from activities.docker_engine import DockerEngine
 from activities.docker_types import ContainerInfo
+from model.errors import NotYet
 
 ENGINE_POLL_S = 0.1
+FENCE_BOUND_S = 15.0
+"""For the kernel to end a process that was killed. One in uninterruptible sleep, on a dead disk, can take longer."""
 
 
 class NodeProcess:
@@ -93,3 +96,19 @@ def _open_pidfd(container: ContainerInfo) -> int | None:
         return pidfd
     os.close(pidfd)
     return None
+
+
+async def fence(docker: DockerEngine, container: str) -> None:
+    """Make it certain that a node accepts no write: kill its process, and see the kernel's proof of its end.
+
+    Only we start nodes, so one that ended stays ended. Raises :class:`NotYet` when the end cannot be proven in time.
+    """
+    found = await docker.inspect(container)
+    if found is None or not found.running:
+        return
+    async with open_process(docker, found) as process:
+        await process.kill()
+        try:
+            await process.wait_end(FENCE_BOUND_S)
+        except TimeoutError:
+            raise NotYet(f"The end of {container} is not proven after {FENCE_BOUND_S:g} s.") from None

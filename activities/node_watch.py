@@ -1,6 +1,7 @@
 """Watching one node: that its process lives, and that it answers."""
 
 import asyncio
+import itertools
 from dataclasses import dataclass
 
 import psycopg
@@ -15,6 +16,8 @@ PROBE_EVERY_S = 0.5
 PROBE_TIMEOUT_S = 2
 SILENT_PROBES = 2
 """Probes in a row without an answer before a node that runs counts as hung: about 5 s in all."""
+FRESH_EVERY = 4
+"""One probe in so many is made on a new connection: a postmaster can hang while its backends still answer."""
 STARTUP_S = 60.0
 """How long a container that just started may take to answer before it counts as hung."""
 REAPPEAR_S = 0.25
@@ -73,7 +76,12 @@ class NodeWatch:
         answered = False
         connection: Connection | None = None
         try:
-            while missed < SILENT_PROBES:
+            for count in itertools.count():
+                if missed >= SILENT_PROBES:
+                    break
+                if connection is not None and count % FRESH_EVERY == 0:
+                    await connection.close()
+                    connection = None
                 connection = await self._probe(connection)
                 answered = answered or connection is not None
                 # A node that replays WAL after a crash says so for as long as that takes.

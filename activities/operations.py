@@ -35,9 +35,7 @@ class OperationActivities:
     @activity.defn(name=effects.AWAIT_OPERATION_END.name)
     async def await_operation_end(self, arg: AwaitOperationInput) -> OperationEnd:
         """Return when the operation's workflow has ended, however it ended."""
-        handle: WorkflowHandle[object, object] = self._client.get_workflow_handle(
-            arg.operation_id, run_id=arg.run_id
-        )
+        handle: WorkflowHandle[object, object] = self._client.get_workflow_handle(arg.operation_id, run_id=arg.run_id)
         async with heartbeating():
             try:
                 await handle.result()

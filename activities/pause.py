@@ -62,6 +62,12 @@ class Pause:
                 # A pooler that is gone holds nobody: the next one that comes up is not paused.
                 log.warning("a pooler could not be resumed", pooler=pooler.name, error=str(result))
 
+    async def leave(self) -> None:
+        """Go, with clients held: somebody else ends the pause."""
+        for _, first, second in self._consoles:
+            first.abandon()
+            second.abandon()
+
     async def close(self) -> None:
         """Close the consoles. A pause that still waits is given up, which resumes: so :meth:`end` comes first."""
         for task in self._waiting:

@@ -57,7 +57,7 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
             ObserveActivities(docker, sql, master_key),
             SwitchoverActivities(clients),
             FailoverActivities(clients),
-            WatchActivities(docker, sql, events, client),
+            WatchActivities(clients, events),
             RoleActivities(sql, master_key),
             RoleSystemActivities(sql, master_key),
             DatabaseActivities(sql, master_key),

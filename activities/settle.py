@@ -79,7 +79,7 @@ class Settling:
         if found is None:
             raise NeedsOperator(
                 f"The endpoint of cluster {self._state.spec.name} is gone, and with it the addresses of its clients.",
-                remedy="Restore the cluster from a backup, or destroy it.",
+                remedy="Its data is in its nodes' volumes: save it with pg_dump there, then destroy the cluster.",
             )
         if not found.running:
             await self._docker.start(found.name)

@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection
@@ -103,7 +104,7 @@ async def bounded(connection: Connection, seconds: float) -> AsyncGenerator[None
     Cancelling is no bound: psycopg then asks the server to cancel and waits for its answer, and a server that hangs
     never gives one.
     """
-    timer = asyncio.get_running_loop().call_later(seconds, _cut, connection)
+    timer = asyncio.get_running_loop().call_later(seconds, cut, connection)
     try:
         yield
     finally:
@@ -120,7 +121,7 @@ async def _cut_if_cancelled(connection: Connection) -> AsyncGenerator[None, None
         nonlocal timer
         cancelling = task is not None and task.cancelling() > cancelled_before
         if cancelling and seen:
-            _cut(connection)
+            cut(connection)
         else:
             timer = loop.call_later(CANCEL_PATIENCE_S, look, cancelling)
 
@@ -131,7 +132,7 @@ async def _cut_if_cancelled(connection: Connection) -> AsyncGenerator[None, None
         timer.cancel()
 
 
-def _cut(connection: Connection) -> None:
+def cut(connection: AsyncConnection[Any]) -> None:
     """Shut the socket down under libpq, which then sees the end of the stream."""
     if connection.closed:
         return

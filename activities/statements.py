@@ -45,11 +45,20 @@ def create_group(name: str) -> Composed:
     return SQL("CREATE ROLE {} NOLOGIN").format(Identifier(name))
 
 
+# What pg_rewind calls on its source (PostgreSQL manual, pg_rewind, "Notes"), and the database that it connects to.
+_REWIND_RIGHTS = SQL(
+    "GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_dir(text, boolean, boolean), pg_catalog.pg_stat_file(text, boolean),"
+    " pg_catalog.pg_read_binary_file(text), pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean) TO {0};"
+    " GRANT CONNECT ON DATABASE postgres TO {0}"
+)
+
+
 def put_platform_role(name: str, verifier: str, *, exists: bool) -> Composed:
     """Make, or put right, the role of replication or that of the poolers."""
     attributes = SQL("LOGIN REPLICATION" if name == REPLICATOR else "LOGIN NOREPLICATION")
     verb = SQL("ALTER" if exists else "CREATE")
-    return SQL("{} ROLE {} {} PASSWORD {}").format(verb, Identifier(name), attributes, Literal(verifier))
+    role = SQL("{} ROLE {} {} PASSWORD {}").format(verb, Identifier(name), attributes, Literal(verifier))
+    return script(role, _REWIND_RIGHTS.format(Identifier(name))) if name == REPLICATOR else role
 
 
 def shape_user(name: str, role: Role, limit: int, verifier: str | None, *, exists: bool) -> Composed:

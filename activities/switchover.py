@@ -125,7 +125,8 @@ class Switchover(Handover[SwitchoverInput]):
         container = await self.docker.inspect(self.old.container)
         assert container is not None
         async with open_process(self.docker, container) as process:
-            async with self.sql.use(self.target_of(self.old)) as primary:
+            # A connection of its own: putting everything back has to find the kept one free.
+            async with await self.sql.open(self.target_of(self.old)) as primary:
                 await self.pause.end()  # a run before this one may have left it paused
                 await self._prepare(primary)
                 await self._reversibly(self._hold(primary))
@@ -164,6 +165,7 @@ class Switchover(Handover[SwitchoverInput]):
     async def _hold(self, primary: Connection) -> None:
         """Hold pooled clients, and refuse new direct connections until the new primary is there."""
         await self.write_pooler_files(self.new.address)  # not loaded before the promotion
+        await self.rules_ready()
         with self.watch.step("pause"):
             quiet, _ = await asyncio.gather(
                 self.pause.begin(self.arg.max_pause_s), self.route(direct=None, read_only=self.new.address)

@@ -8,22 +8,24 @@ from contextlib import AsyncExitStack
 
 import structlog
 from temporalio import activity
-from temporalio.client import Client
+from temporalio.client import WorkflowQueryFailedError
 from temporalio.service import RPCError
 
-from activities.docker_engine import DockerEngine
 from activities.docker_events import DockerEvents
+from activities.handover import Clients
 from activities.heartbeat import heartbeating
 from activities.node_watch import NodeWatch
-from activities.sql import SqlSessions
+from activities.pause import open_pause
 from model import effects
-from model.cluster import Node, PoolerPhase
+from model.cluster import ClusterView, Node, PoolerPhase
 from model.effects import Alarm, AlarmKind, Target, WatchInput
 from model.names import cluster_workflow_id
 
 log = structlog.get_logger()
 
 ASK_EVERY_S = 0.25
+SENT_S = 0.005
+"""For a PAUSE to be on its way: nobody waits for the answer."""
 WAY_IN_PATIENCE_S = 1.0
 """How long Docker's own restart of an endpoint or a pooler may take before it is looked at."""
 
@@ -31,12 +33,13 @@ WAY_IN_PATIENCE_S = 1.0
 class WatchActivities:
     """The effect ``watch_cluster``."""
 
-    def __init__(self, docker: DockerEngine, sql: SqlSessions, events: DockerEvents, client: Client) -> None:
-        """Watch through *docker*, *sql* and *events*; *client* asks what is planned."""
-        self._docker = docker
-        self._sql = sql
+    def __init__(self, clients: Clients, events: DockerEvents) -> None:
+        """Watch through *clients* and *events*."""
+        self._docker = clients.docker
+        self._sql = clients.sql
+        self._client = clients.temporal
+        self._master_key = clients.master_key
         self._events = events
-        self._client = client
 
     @activity.defn(name=effects.WATCH_CLUSTER.name)
     async def watch_cluster(self, arg: WatchInput) -> Alarm:
@@ -61,6 +64,7 @@ class WatchActivities:
             lost = await watch.until_lost()
             if not await self._planned(arg.cluster_id, node.name):
                 log.warning("a node is lost", cluster=arg.cluster_id, node=node.name, how=lost.how)
+                await self._hold_clients(arg.cluster_id, node.name)
                 return Alarm(kind=AlarmKind.NODE, name=node.name, how=lost.how)
             back = asyncio.create_task(watch.until_back())
             try:
@@ -69,41 +73,59 @@ class WatchActivities:
             finally:
                 back.cancel()
 
+    async def _hold_clients(self, cluster_id: str, lost: str) -> None:
+        """Where the primary is lost, make clients wait from now on rather than fail. What heals lets them go on."""
+        view = await self._view(cluster_id)
+        status = view and view.state.status
+        if not status or not status.endpoint or not status.primary or status.primary.name != lost:
+            return
+        async with open_pause(cluster_id, status.endpoint, status.poolers, self._master_key) as pause:
+            await pause.begin(0)
+            await asyncio.sleep(SENT_S)
+            await pause.leave()
+
     async def _planned(self, cluster_id: str, node: str) -> bool:
-        """Tell whether the holder of the turn stops and starts this node on purpose now."""
+        """Tell whether this node is stopped and started on purpose now."""
+        view = await self._view(cluster_id)
+        return view is None or node in view.state.status.absences
+
+    async def _view(self, cluster_id: str) -> ClusterView | None:
+        """Return the cluster as it stands. None: who cannot ask must not cry wolf; nobody could act on it either."""
+        cluster = self._client.get_workflow_handle(cluster_workflow_id(cluster_id))
         try:
-            planned: list[str] = await self._client.get_workflow_handle(cluster_workflow_id(cluster_id)).query(
-                "planned_absences", result_type=list[str]
-            )
-        except RPCError as error:
-            # Who cannot ask must not cry wolf: the alarm could not be acted on either.
+            return await cluster.query("view", result_type=ClusterView)
+        except (RPCError, WorkflowQueryFailedError) as error:
             log.warning("could not ask what is planned", cluster=cluster_id, error=str(error))
-            return True
-        return node in planned
+            return None
 
     async def _way_in(self, arg: WatchInput) -> Alarm:
-        """Return when the endpoint or a current pooler ended and Docker's restart has left something to mend."""
+        """Return when the endpoint or a pooler ended, and Docker's restart of it has left something to mend."""
         async with self._events.of_cluster(arg.cluster_id) as events:
             while True:
                 await events.get()
                 await asyncio.sleep(WAY_IN_PATIENCE_S)
                 while not events.empty():
                     events.get_nowait()
-                broken = await self._broken_way_in(arg)
-                if broken is not None and not await self._planned(arg.cluster_id, "poolers"):
+                broken = await self._broken(arg.cluster_id)
+                if broken is not None:
                     return broken
 
-    async def _broken_way_in(self, arg: WatchInput) -> Alarm | None:
-        endpoint = arg.status.endpoint
+    async def _broken(self, cluster_id: str) -> Alarm | None:
+        """Look at the endpoint and poolers on record; while an operation runs, once it has ended."""
+        view = await self._view(cluster_id)
+        while view is None or view.operation is not None:
+            await asyncio.sleep(ASK_EVERY_S)
+            view = await self._view(cluster_id)
+        endpoint = view.state.status.endpoint
         if endpoint is None:
             return None
         found = await self._docker.inspect(endpoint.container)
         if found is None or not found.running or found.started_at is None:
             return Alarm(kind=AlarmKind.WAY_IN, name="endpoint", how="its container does not run")
-        for pooler in arg.status.poolers:
+        for pooler in view.state.status.poolers:
             container = await self._docker.inspect(pooler.container)
             if container is None or not container.running:
-                if pooler.phase is PoolerPhase.RUNNING:
+                if pooler.phase is not PoolerPhase.DRAINING:
                     return Alarm(kind=AlarmKind.WAY_IN, name=pooler.name, how="its container does not run")
             elif container.started_at is not None and container.started_at < found.started_at:
                 return Alarm(kind=AlarmKind.WAY_IN, name=pooler.name, how="it is in the namespace of a former endpoint")

@@ -1,5 +1,6 @@
 """Which address each container has inside its cluster's network: fixed, so that it is known before it is made."""
 
+from collections.abc import Iterator
 from ipaddress import IPv4Network
 
 from model.cluster import Network
@@ -17,6 +18,11 @@ def endpoint_address(network: Network) -> str:
 def node_address(network: Network, node: str) -> str:
     """Return a node's address: the third of the subnet for ``a``, the fourth for ``b``."""
     return _nth(network, _FIRST_NODE + NODES.index(node))
+
+
+def subnets(pool: str, prefix: int) -> Iterator[IPv4Network]:
+    """Yield the networks of length *prefix* that *pool* (CIDR) holds, lowest first."""
+    yield from IPv4Network(pool).subnets(new_prefix=prefix)
 
 
 def _nth(network: Network, number: int) -> str:

@@ -67,7 +67,7 @@ def _check_alive(state: ClusterState, request: OperationRequest) -> None:
     if phase in {ClusterPhase.DESTROYED, ClusterPhase.DESTROYING} and not isinstance(request, DestroyClusterRequest):
         raise NotFound(f"Cluster {spec.name} ({spec.id}) was destroyed.")
     if phase is ClusterPhase.ERROR and not isinstance(request, DestroyClusterRequest):
-        raise Refused(f"Cluster {spec.name} was never made completely; destroy it and create it again.")
+        raise Refused(f"Cluster {spec.name} was never made completely and was removed; create it again.")
 
 
 def _check_user(state: ClusterState, name: str) -> None:

@@ -182,6 +182,8 @@ class ClusterStatus(Record):
     nodes: tuple[Node, ...] = ()
     poolers: tuple[Pooler, ...] = ()
     conditions: tuple[Condition, ...] = ()
+    absences: tuple[str, ...] = ()
+    """Names of nodes that the holder of the turn stops and starts on purpose now: missing them is no alarm."""
 
     def node(self, name: str) -> Node | None:
         """Return the node called *name*, if there is one."""

@@ -55,6 +55,10 @@ class ReplicaBehind(MpgError):
     """The replica is not in a state in which it could take over."""
 
 
+class Preempted(MpgError):
+    """The primary was lost while the operation ran; it was undone."""
+
+
 class NeedsOperator(MpgError):
     """No safe automatic step is left; the sentence says what a person has to do."""
 
@@ -86,6 +90,7 @@ _TYPES: dict[str, type[MpgError]] = {
         HostFull,
         LongTransaction,
         ReplicaBehind,
+        Preempted,
         NeedsOperator,
         Cancelled,
         StackDown,

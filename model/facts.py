@@ -127,6 +127,13 @@ class PoolersAre(Record):
     poolers: tuple[Pooler, ...]
 
 
+class AbsencesPlanned(Record):
+    """These nodes, and no others, are stopped and started on purpose now. Forgotten when the turn ends."""
+
+    kind: Literal["absences_planned"] = "absences_planned"
+    names: tuple[str, ...] = ()
+
+
 class PhaseIs(Record):
     """The cluster's phase; used where the end of the operation alone does not tell it (destroying, destroyed)."""
 
@@ -156,6 +163,7 @@ Fact = Annotated[
     | PrimaryIs
     | InSync
     | PoolersAre
+    | AbsencesPlanned
     | PhaseIs
     | ConditionIs,
     Field(discriminator="kind"),
@@ -211,6 +219,8 @@ def _apply_to_status(status: ClusterStatus, fact: Fact) -> ClusterStatus:
             return status.model_copy(update={"nodes": nodes})
         case PoolersAre(poolers=poolers):
             return status.model_copy(update={"poolers": poolers})
+        case AbsencesPlanned(names=names):
+            return status.model_copy(update={"absences": names})
         case PhaseIs(phase=phase):
             return status.model_copy(update={"phase": phase})
         case ConditionIs(condition=condition):

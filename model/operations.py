@@ -29,6 +29,8 @@ from model.names import (
 MAX_STORAGE_AT_CREATION_GB = 500
 MAX_STORAGE_GB = 1000
 DEFAULT_MAX_PAUSE_S = 30.0
+LONGEST_PAUSE_S = 100.0
+"""The poolers give up on a client that they held for 120 s (query_wait_timeout)."""
 
 
 def _one_of_nodes(value: str | None) -> str | None:
@@ -44,8 +46,10 @@ def _storage(value: int) -> int:
 
 
 def _pause(value: float) -> float:
-    if not 0 < value <= 3600:
-        raise ValueError(f"A pause of at most {value:g} s is not possible: more than 0 and up to 3600 s.")
+    if not 0 < value <= LONGEST_PAUSE_S:
+        raise ValueError(
+            f"A pause of at most {value:g} s is not possible: more than 0 and up to {LONGEST_PAUSE_S:g} s."
+        )
     return value
 
 
@@ -181,6 +185,30 @@ class OptInRolesRequest(OperationRequest):
     """Bring a cluster made before the role system under it, objects already there included."""
 
     operation: ClassVar[str] = "OptInRoles"
+
+
+class HealRequest(OperationRequest):
+    """What the cluster tells an operation that it starts itself: its state, and what was lost and how."""
+
+    state: ClusterState
+    lost: str
+    how: str
+
+
+class FailoverRequest(HealRequest):
+    """The primary is lost: promote the replica if it holds every acknowledged commit, else restart in place."""
+
+    operation: ClassVar[str] = "Failover"
+
+
+class RepairRequest(HealRequest):
+    """The replica, a pooler or the endpoint is lost: bring it back."""
+
+    operation: ClassVar[str] = "Repair"
+
+
+HEALING = frozenset({FailoverRequest.operation, RepairRequest.operation})
+"""Operations that a cluster starts itself. Whatever they stop and start, they do on purpose."""
 
 
 REQUESTS: dict[str, type[OperationRequest]] = {

@@ -83,8 +83,6 @@ class Settings(BaseSettings):
 
     pooler_drain_seconds: float = Field(600, gt=0)
     """How long poolers of a former pool mode serve sessions that stay, in seconds."""
-    pause_seconds: float = Field(10, gt=0)
-    """How long a switchover waits for transactions in flight before it gives up, in seconds."""
 
     worker_processes: int = Field(1, ge=1, le=16)
     """Worker processes that the stack runs side by side."""
@@ -168,11 +166,6 @@ class Settings(BaseSettings):
     def logs_dir(self) -> Path:
         """Return the directory of the stack's logs."""
         return self.home / "logs"
-
-    @property
-    def sockets_dir(self) -> Path:
-        """Return the directory under which poolers put their sockets, shared with their containers."""
-        return self.home / "sockets"
 
     def node_image_for(self, pg_major: int) -> str:
         """Return the image of a node with Postgres *pg_major*."""

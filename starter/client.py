@@ -87,6 +87,7 @@ class MpgClient(Submission):
             name=name,
             org=org,
             region=region or self._settings.region,
+            host=self._settings.host_name,
             plan=plan,
             storage_gb=storage_gb,
             pg_major_version=pg_major_version,

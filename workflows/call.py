@@ -8,11 +8,17 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    FailureError,
+    TimeoutError,
+    is_cancelled_exception,
+)
 
 with workflow.unsafe.imports_passed_through():
     from model.effects import HOST_KINDS, Effect, I, Kind, O
-    from model.errors import NON_RETRYABLE, MpgError, from_type
+    from model.errors import NON_RETRYABLE, MpgError, NotYet, from_type
     from model.names import MAIN_QUEUE, host_queue
 
 
@@ -130,5 +136,7 @@ def failure_of(error: BaseException) -> MpgError:
     if isinstance(root, MpgError):
         return root
     if isinstance(root, ApplicationError):
-        return from_type(root.type, root.message or str(root))
-    return MpgError(str(root) or type(root).__name__)
+        return from_type(root.type, " ".join((root.message or str(root)).split()))
+    if isinstance(root, TimeoutError):
+        return NotYet("A step did not end in its time.", remedy="The cause is in the worker's log; try again.")
+    return MpgError(" ".join(str(root).split()) or type(root).__name__)

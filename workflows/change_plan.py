@@ -39,7 +39,7 @@ class ChangePlan(NodeOperation):
             await self.do(
                 f"rebuild {replica.name} on plan {room.plan.name}",
                 lambda: self.rebuild_replica(replica.name, room.plan.name, room.resources),
-                undo=lambda: self.rebuild_replica(replica.name, replica.plan, resources_of(replica)),
+                undo=lambda: self.return_to_plan(replica, request.max_pause_s),
             )
             await self.do(
                 f"switch over to {replica.name}",

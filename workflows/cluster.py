@@ -10,31 +10,24 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from model import effects, search_attributes
+    from model import effects
     from model.base import Record
     from model.cluster import (
         ClusterPhase,
         ClusterState,
         ClusterView,
-        Condition,
-        Durability,
         OperationRef,
-        PoolerPhase,
     )
-    from model.effects import Effect, I, O, OperationEnd, Target
+    from model.effects import OperationEnd, Target
     from model.errors import MpgError
-    from model.facts import ConditionIs, Fact, PhaseIs, PoolersAre, apply
-    from model.operations import Commit, TurnGrant, TurnRequest
+    from model.facts import AbsencesPlanned, PhaseIs, apply
+    from model.operations import HEALING, Commit, TurnGrant, TurnRequest
     from workflows.call import call
     from workflows.claims import release_name
-    from workflows.nodes import bring_in_sync
-    from workflows.search import upsert
+    from workflows.cluster_healing import WATCHED, ClusterHealing
 
 HANDLED_KEPT = 1000
 """How many ids of past operations are kept, so that a repeated request for a turn is seen as one."""
-
-NEEDS_OPERATOR = "NeedsOperator"
-"""Type of the condition that says what an operator has to do."""
 
 OVER = frozenset({ClusterPhase.DESTROYED, ClusterPhase.ERROR})
 """Phases in which the cluster's workflow ends."""
@@ -50,18 +43,16 @@ class ClusterStart(Record):
 
 
 @workflow.defn
-class Cluster:
+class Cluster(ClusterHealing):
     """One cluster, for as long as it lives."""
 
     @workflow.init
     def __init__(self, start: ClusterStart) -> None:
         """Begin with what *start* carries."""
-        self._state = start.state
+        super().__init__(start.state)
         self._holder = start.holder
         self._queue = list(start.queue)
         self._handled = list(start.handled)
-        self._shown: tuple[str, str] | None = None
-        self._draining: dict[str, asyncio.Task[None]] = {}
 
     @workflow.run
     async def run(self, start: ClusterStart) -> ClusterState:
@@ -69,8 +60,11 @@ class Cluster:
         while self._state.status.phase not in OVER:
             self._show()
             self._drain()
+            self._watch()
             if self._holder is not None:
                 await self._follow(self._holder)
+            elif self._alarm is not None:
+                await self._heal()
             elif workflow.info().is_continue_as_new_suggested():
                 self._continue_as_new()
             elif self._queue:
@@ -102,6 +96,9 @@ class Cluster:
     def view(self) -> ClusterView:
         """The cluster as it stands. An operation that runs shows as phase ``updating``."""
         state = self._state
+        healing = self._holder is not None and self._holder.type in HEALING
+        if self._settling or healing or state.status.phase not in WATCHED:
+            state = apply(state, [AbsencesPlanned(names=tuple(node.name for node in state.status.nodes))])
         if self._holder is not None and state.status.phase is ClusterPhase.READY:
             state = apply(state, [PhaseIs(phase=ClusterPhase.UPDATING)])
         return ClusterView(state=state, operation=self._holder, waiting=len(self._queue))
@@ -132,13 +129,14 @@ class Cluster:
             await self._settle()
         # Before the signal: its first commit may be here before we are told that the signal arrived.
         self._holder = holder
-        if not await self._tell(request, TurnGrant(state=self._state)):
+        if not await self._tell(holder.id, holder.run_id):
             self._holder = None
 
-    async def _tell(self, request: TurnRequest, grant: TurnGrant) -> bool:
-        operation = workflow.get_external_workflow_handle(request.operation_id, run_id=request.run_id)
+    async def _tell(self, operation_id: str, run_id: str) -> bool:
+        """Give an operation the state as it stands; return whether the operation is there to hear it."""
+        operation = workflow.get_external_workflow_handle(operation_id, run_id=run_id)
         try:
-            await operation.signal("grant_turn", grant)
+            await operation.signal("grant_turn", TurnGrant(state=self._state))
         except FailureError as error:
             if is_cancelled_exception(error):
                 raise
@@ -147,14 +145,17 @@ class Cluster:
 
     async def _follow(self, holder: OperationRef) -> None:
         """Wait for the holder's end, and after one that did not complete see what is really there."""
-        end = await call(
-            effects.AWAIT_OPERATION_END,
-            effects.AwaitOperationInput(operation_id=holder.id, run_id=holder.run_id),
-            summary=f"follow {holder.id}",
-        )
+        following = asyncio.create_task(self._end_of(holder))
+        while not following.done():
+            await workflow.wait_condition(lambda: following.done() or self._lost_primary)
+            if not following.done():
+                await self._preempt(holder, following)
+                await self._tell(holder.id, holder.run_id)
+        end = following.result()
         if not end.completed:
             await self._after_failure(holder, end)
         self._holder = None
+        self._learn([AbsencesPlanned()])
 
     async def _after_failure(self, holder: OperationRef, end: OperationEnd) -> None:
         workflow.logger.info("operation did not complete", extra={"operation": holder.id, "how": end.how})
@@ -169,100 +170,18 @@ class Cluster:
         elif end.how != "rejected":
             await self._settle()
 
-    async def _settle(self) -> None:
-        """Put the cluster back in service, and record it as it really is."""
-        arg = effects.SettleInput(state=self._state)
-        try:
-            seen = await self._effect(effects.SETTLE_CLUSTER, arg, "put the cluster back in service")
-        except MpgError as error:
-            self._give_to_operator(f"It could not be put back in service: {error}")
-        else:
-            self._learn([*seen.facts, self._no_operator_needed(), PhaseIs(phase=ClusterPhase.READY)])
-            await self._bring_in_sync()
-
-    async def _bring_in_sync(self) -> None:
-        """Have commits wait for the replica again, if an operation left them without it."""
-        replica = self._state.status.replica
-        if replica is None or replica.in_sync or self._state.spec.durability is not Durability.SYNC:
-            return
-        try:
-            self._learn(await bring_in_sync(self._effect, self._state))
-        except MpgError as error:
-            workflow.logger.error("the replica is not in sync", extra={"error": str(error)})
-
-    async def _remove_everything(self, then: ClusterPhase) -> None:
-        arg = effects.ClusterKey(cluster_id=self._state.spec.id)
-        try:
-            await self._effect(effects.REMOVE_CLUSTER, arg, "remove what is left of the cluster")
-        except MpgError as error:
-            self._give_to_operator(f"It could not be removed; destroy it once the cause is gone: {error}")
-        else:
-            self._learn([PhaseIs(phase=then)])
-
-    def _give_to_operator(self, message: str) -> None:
-        workflow.logger.error("needs an operator", extra={"why": message})
-        condition = Condition(type=NEEDS_OPERATOR, status=True, since=workflow.now(), message=message)
-        self._learn([ConditionIs(condition=condition), PhaseIs(phase=ClusterPhase.NEEDS_OPERATOR)])
-
-    def _no_operator_needed(self) -> ConditionIs:
-        return ConditionIs(condition=Condition(type=NEEDS_OPERATOR, status=False, since=workflow.now(), message=""))
-
-    async def _effect(self, effect: Effect[I, O], arg: I, summary: str) -> O:
-        return await call(effect, arg, summary=summary, host=self._state.spec.host)
-
-    # --- poolers of a former mode -----------------------------------------------------------------------------------
-
-    def _drain(self) -> None:
-        """See that every draining pooler is watched until its last client is gone."""
-        for pooler in self._state.status.poolers:
-            if pooler.phase is PoolerPhase.DRAINING and pooler.name not in self._draining:
-                self._draining[pooler.name] = asyncio.create_task(self._drain_one(pooler.name))
-
-    async def _drain_one(self, name: str) -> None:
-        try:
-            await self._await_drained(name)
-        except MpgError as error:
-            # It is still on record as draining: the cluster's next turn tries again.
-            workflow.logger.error("could not drain", extra={"pooler": name, "error": str(error)})
-        finally:
-            self._draining.pop(name, None)
-
-    async def _await_drained(self, name: str) -> None:
-        pooler = next(p for p in self._state.status.poolers if p.name == name)
-        endpoint = self._state.status.endpoint
-        assert endpoint is not None
-        arg = effects.DrainPoolersInput(
-            cluster_id=self._state.spec.id,
-            endpoint=endpoint,
-            poolers=(pooler,),
-            since=pooler.draining_since or workflow.now(),
-        )
-        await self._effect(effects.DRAIN_POOLERS, arg, f"drain {name}")
-        left = tuple(p for p in self._state.status.poolers if p.name != name)
-        self._learn([PoolersAre(poolers=left)])
-
-    # --- record ---------------------------------------------------------------------------------------------------
-
-    def _learn(self, facts: list[Fact] | tuple[Fact, ...]) -> None:
-        self._state = apply(self._state, facts)
-        self._show()
-
-    def _show(self) -> None:
-        """Keep Temporal's lists true, with an event in history only when something changed."""
-        phase, plan = str(self._state.status.phase), self._state.spec.plan.name
-        if self._shown == (phase, plan):
-            return
-        self._shown = (phase, plan)
-        upsert(
-            search_attributes.STATUS.value_set(phase),
-            search_attributes.PLAN.value_set(plan),
-            search_attributes.NEEDS_OPERATOR.value_set(phase == ClusterPhase.NEEDS_OPERATOR),
-        )
+    # --- the end of a run -----------------------------------------------------------------------------------------
 
     def _something_to_do(self) -> bool:
-        return bool(self._queue) or workflow.info().is_continue_as_new_suggested()
+        return (
+            bool(self._queue)
+            or self._alarm is not None
+            or self._watching is None
+            or workflow.info().is_continue_as_new_suggested()
+        )
 
     def _continue_as_new(self) -> None:
+        self._stop_watching()
         for task in self._draining.values():
             task.cancel()
         workflow.continue_as_new(
@@ -273,8 +192,10 @@ class Cluster:
         """Free the name, and tell those who wait that there is nothing left to change."""
         self._holder = None
         self._show()
+        self._stop_watching()
         for task in self._draining.values():
             task.cancel()
         await release_name(self._state.spec.org, self._state.spec.name, self._state.spec.id)
         while self._queue:
-            await self._tell(self._queue.pop(0), TurnGrant(state=self._state))
+            waiting = self._queue.pop(0)
+            await self._tell(waiting.operation_id, waiting.run_id)

@@ -21,7 +21,13 @@ class DeleteDatabase(Operation):
             await self.step(
                 "drop the database",
                 effects.DROP_DATABASE,
-                effects.DropDatabaseInput(target=self.primary, database=request.database, force=request.force),
+                effects.DropDatabaseInput(
+                    target=self.primary,
+                    database=request.database,
+                    force=request.force,
+                    endpoint=self.state.status.endpoint,
+                    poolers=self.state.status.poolers,
+                ),
             )
             await self.conclude(DatabaseGone(name=request.database))
             return Done(f"Database {request.database} was deleted.")

@@ -9,10 +9,14 @@ with workflow.unsafe.imports_passed_through():
     from model.cluster import ClusterState, Durability, Node, NodeRole, Pooler
     from model.effects import Bootstrap, Effect, I, NodeSpec, O, Target
     from model.errors import MpgError, NeedsOperator, ReplicaBehind
-    from model.facts import Fact, InSync, NodeIs, PrimaryIs
+    from model.facts import AbsencesPlanned, Fact, InSync, NodeIs, PrimaryIs
     from model.plans import Resources
     from workflows.operation import Operation
 
+CATCH_UP_S = 600.0
+"""How long a replica may take to catch up after it was rebuilt: it replays what was written meanwhile."""
+SETTLED_CATCH_UP_S = 20.0
+"""The same while others wait for their turn; the watch repairs a replica that takes longer."""
 SWITCHOVER_PATIENCE_S = 15.0
 """How long a switchover waits, before it touches anything, for a replica that is a little behind."""
 
@@ -25,15 +29,16 @@ class CallEffect(Protocol):
         ...
 
 
-async def bring_in_sync(call: CallEffect, state: ClusterState) -> tuple[Fact, ...]:
+async def bring_in_sync(call: CallEffect, state: ClusterState, patience_s: float = CATCH_UP_S) -> tuple[Fact, ...]:
     """Wait until the replica holds every acknowledged commit and will hold every later one; return what to record.
 
-    In ``async`` durability it only catches up. Raises the error of the effect that failed.
+    It waits *patience_s* seconds for that. In ``async`` durability it only catches up. Raises the error of the effect
+    that failed.
     """
     primary, replica = state.status.primary, state.status.replica
     if primary is None or replica is None:
         raise NeedsOperator(f"Cluster {state.spec.name} has no pair of nodes on record.")
-    mark = effects.AwaitCaughtUpInput(cluster_id=state.spec.id, primary=primary, replica=replica)
+    mark = effects.AwaitCaughtUpInput(cluster_id=state.spec.id, primary=primary, replica=replica, timeout_s=patience_s)
     seen = await call(effects.AWAIT_CAUGHT_UP, mark, f"wait until {replica.name} has caught up")
     caught_up = NodeIs(node=replica.model_copy(update={"timeline": seen.timeline, "lag_bytes": seen.lag_bytes}))
     if state.spec.durability is not Durability.SYNC:
@@ -105,8 +110,7 @@ class NodeOperation(Operation):
 
     async def release_replica(self, replica: Node) -> None:
         """Let the primary go on alone, so that *replica* can stop: recorded first, then done."""
-        if replica.in_sync:
-            await self.commit(InSync(name=replica.name, value=False))
+        await self.commit(InSync(name=replica.name, value=False), AbsencesPlanned(names=(replica.name,)))
         if self.state.spec.durability is Durability.SYNC:
             await self.effect(
                 effects.SET_SYNCHRONOUS,
@@ -119,10 +123,12 @@ class NodeOperation(Operation):
         """Bring *replica*, which runs, in sync and lead read-only connections to it."""
         # Whatever was seen of it while it started, it is in sync only once that is proven below.
         await self.commit(NodeIs(node=replica.model_copy(update={"in_sync": False})))
-        await self.commit(*await bring_in_sync(self.effect, self.state))
+        await self.commit(*await bring_in_sync(self.effect, self.state), AbsencesPlanned())
         await self.lead(read_only=replica)
 
-    async def rebuild_replica(self, name: str, plan: str, resources: Resources) -> None:
+    async def rebuild_replica(
+        self, name: str, plan: str, resources: Resources, bootstrap: Bootstrap = Bootstrap.KEEP
+    ) -> None:
         """Make the container of *name* again, with *plan*, on its volume, as a replica; then bring it in sync.
 
         Raises :class:`NeedsOperator` for a node that is, or may be, the primary: it holds what nobody else has.
@@ -134,10 +140,17 @@ class NodeOperation(Operation):
         spec = node_spec(self.state, name, NodeRole.REPLICA, plan, resources, self.primary_node.address)
         made = await self.effect(
             effects.ENSURE_NODE,
-            effects.EnsureNodeInput(spec=spec, bootstrap=Bootstrap.KEEP),
+            effects.EnsureNodeInput(spec=spec, bootstrap=bootstrap),
             f"start {name} on plan {plan} as a replica of {self.primary_node.name}",
         )
         await self.rejoin_replica(made)
+
+    async def return_to_plan(self, node: Node, max_pause_s: float) -> None:
+        """Rebuild *node* on the plan that it has here. If it is the primary by now, the other takes over first."""
+        replica = self.state.status.replica
+        if self.primary_node.name == node.name and replica is not None:
+            await self.switch_to(replica.name, max_pause_s)
+        await self.rebuild_replica(node.name, node.plan, resources_of(node))
 
     async def exchange_roles(self, max_pause_s: float) -> None:
         """Switch over to the replica and bring the old primary back as its replica: three steps.
@@ -185,6 +198,7 @@ class NodeOperation(Operation):
         await self.finish(self._switch(name, max_pause_s))
 
     async def _switch(self, name: str, max_pause_s: float) -> None:
+        await self.commit(AbsencesPlanned(names=tuple(node.name for node in self.state.status.nodes)))
         spec, status = self.state.spec, self.state.status
         # Until it returned, only the activity knows which node is the primary.
         self._switching = True
@@ -201,7 +215,8 @@ class NodeOperation(Operation):
             f"switch over to {name}",
         )
         # Even where it was the primary before: a try that failed late may have recorded the other one.
-        await self.commit(PrimaryIs(name=name, timeline=report.timeline))
+        others = tuple(node.name for node in status.nodes if node.name != name)
+        await self.commit(PrimaryIs(name=name, timeline=report.timeline), AbsencesPlanned(names=others))
         self._switching = False
 
 

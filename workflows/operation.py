@@ -12,8 +12,8 @@ with workflow.unsafe.imports_passed_through():
     from model import search_attributes
     from model.checks import check
     from model.cluster import ClusterState
-    from model.effects import Effect, I, O, Target
-    from model.errors import NeedsOperator, NotFound
+    from model.effects import HOST_KINDS, Effect, I, O, Target
+    from model.errors import NeedsOperator, NotFound, Preempted
     from model.facts import Fact, apply
     from model.names import cluster_workflow_id
     from model.operations import (
@@ -33,6 +33,12 @@ with workflow.unsafe.imports_passed_through():
     from workflows.search import upsert
 
 R = TypeVar("R")
+
+_PREEMPTED = "The primary was lost meanwhile: the cluster recovered, and what the operation had done was undone."
+
+
+async def _as_coroutine(awaitable: Awaitable[R]) -> R:
+    return await awaitable
 
 
 @dataclass(frozen=True)
@@ -57,11 +63,27 @@ class Operation:
         self._checklist = Checklist()
         self._saga = Saga()
         self._progress: Progress | None = None
+        self._forward: asyncio.Task[Done] | None = None
+        self._yielding = False
+        self._on_host = 0
 
     @workflow.signal
     def grant_turn(self, grant: TurnGrant) -> None:
         """The cluster says: it is your turn, and this is how I stand."""
         self._grant = grant
+
+    @workflow.signal
+    async def yield_turn(self) -> None:
+        """The cluster says: the primary is lost, stop. The turn comes back, for the compensation, after a failover.
+
+        Container work that is under way is ended first; SQL on the lost primary harms nobody.
+        """
+        self._yielding = True
+        self._grant = None
+        if self._forward is not None:
+            self._forward.cancel()
+        await workflow.wait_condition(lambda: self._on_host == 0)
+        await self._cluster(self.state.spec.id).signal("turn_yielded")
 
     @workflow.query
     def progress(self) -> Progress | None:
@@ -74,13 +96,15 @@ class Operation:
         try:
             self.state = await self.take_turn(request)
             check(self.state, request)
-            done = await steps()
-        except (Exception, asyncio.CancelledError) as error:
+            self._forward = asyncio.create_task(_as_coroutine(steps()))
+            done = await self._forward
+        except (Exception, asyncio.CancelledError) as raised:
+            error = Preempted(_PREEMPTED) if self._yielding else raised
             failure = await self._give_up(error)
             if is_cancelled_exception(error):
                 raise
             cause = failure_of(error)
-            raise ApplicationError(str(cause), failure, type=type(cause).__name__, non_retryable=True) from error
+            raise ApplicationError(str(cause), failure, type=type(cause).__name__, non_retryable=True) from raised
         self._end(OperationOutcome.DONE, done.message)
         return OperationResult(
             cluster_id=request.cluster_id, changed=done.changed, message=done.message, steps=self._checklist.steps
@@ -153,6 +177,10 @@ class Operation:
             try:
                 await asyncio.shield(task)
             except asyncio.CancelledError:
+                if self._yielding:
+                    task.cancel()
+                    await workflow.wait([task])
+                    raise
                 workflow.logger.info("cancellation came too late")
             except Exception:  # it is raised below
                 break
@@ -171,7 +199,16 @@ class Operation:
 
     async def effect(self, effect: Effect[I, O], arg: I, summary: str) -> O:
         """Run *effect* outside the list of steps (inside one, or to undo one)."""
-        return await call(effect, arg, summary=summary, host=self.host)
+        if self._yielding:
+            # An undo that was under way goes on when the turn is back.
+            await workflow.wait_condition(lambda: self._grant is not None)
+        if effect.kind not in HOST_KINDS:
+            return await call(effect, arg, summary=summary, host=self.host)
+        self._on_host += 1
+        try:
+            return await call(effect, arg, summary=summary, host=self.host)
+        finally:
+            self._on_host -= 1
 
     @property
     def host(self) -> str:
@@ -206,6 +243,10 @@ class Operation:
     async def _give_up(self, error: BaseException) -> OperationFailure:
         cancelled = is_cancelled_exception(error)
         message = "It was cancelled." if cancelled else str(failure_of(error))
+        if self._yielding:
+            await workflow.wait_condition(lambda: self._grant is not None)
+            assert self._grant is not None
+            self.state = self._grant.state
         had_steps = bool(self._saga)
         began = any(step.status is not StepStatus.PENDING for step in self._checklist.steps)
         clean = await self._saga.unwind(self._undone)
@@ -224,6 +265,7 @@ class Operation:
     def _phase(self, name: str) -> None:
         if self._progress is not None:
             self._progress = self._progress.model_copy(update={"phase": name})
+            upsert(search_attributes.PHASE.value_set(name))
 
     def _end(self, outcome: OperationOutcome, message: str) -> None:
         failed = outcome is not OperationOutcome.DONE

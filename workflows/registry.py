@@ -11,7 +11,9 @@ from workflows.delete_user import DeleteUser
 from workflows.destroy_cluster import DestroyCluster
 from workflows.disable_extension import DisableExtension
 from workflows.enable_extension import EnableExtension
+from workflows.failover import Failover
 from workflows.opt_in_roles import OptInRoles
+from workflows.repair import Repair
 from workflows.restart import Restart
 from workflows.rotate_password import RotatePassword
 from workflows.set_pool_mode import SetPoolMode
@@ -36,4 +38,6 @@ WORKFLOWS: list[type] = [
     EnableExtension,
     DisableExtension,
     OptInRoles,
+    Failover,
+    Repair,
 ]

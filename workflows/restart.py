@@ -5,7 +5,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from model import effects
     from model.cluster import Node, NodePhase
-    from model.facts import NodeIs
+    from model.facts import AbsencesPlanned, NodeIs
     from model.operations import OperationResult, RestartRequest
     from workflows.nodes import NodeOperation
     from workflows.operation import Done
@@ -43,7 +43,8 @@ class Restart(NodeOperation):
             await self.do(f"restart primary {primary.name}", lambda: self._restart_in_place(primary))
 
     async def _restart_in_place(self, primary: Node) -> None:
-        await self.commit(NodeIs(node=await self._restart(primary)))
+        await self.commit(AbsencesPlanned(names=(primary.name,)))
+        await self.commit(NodeIs(node=await self._restart(primary)), AbsencesPlanned())
 
     async def _restart(self, node: Node) -> Node:
         return await self.effect(

@@ -43,6 +43,19 @@ class Stubs:
     _planned: dict[tuple[str, int], Behaviour] = field(default_factory=dict[tuple[str, int], Behaviour])
     _seen: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
     released: asyncio.Event = field(default_factory=asyncio.Event)
+    _alarms: dict[str, asyncio.Queue[effects.Alarm]] = field(default_factory=lambda: defaultdict(asyncio.Queue))
+
+    def alarm(self, cluster_id: str, alarm: effects.Alarm) -> None:
+        """Have the watch of a cluster return *alarm*."""
+        self._alarms[cluster_id].put_nowait(alarm)
+
+    async def watch(self, arg: effects.WatchInput) -> effects.Alarm:
+        """A watch that sees nothing until the test says so."""
+        alarms = self._alarms[arg.cluster_id]
+        while alarms.empty():
+            activity.heartbeat()
+            await asyncio.sleep(0.05)
+        return alarms.get_nowait()
 
     def reset(self) -> None:
         """Forget everything, and let go what hangs."""
@@ -81,6 +94,8 @@ class Stubs:
 
     def _stub(self, effect: Effect[Any, Any]) -> Callable[..., object]:
         async def stub(arg: Record) -> object:
+            if isinstance(arg, effects.WatchInput):
+                return await self.watch(arg)
             return await self.run(effect, arg)
 
         stub.__annotations__ = {"arg": effect.input, "return": effect.output}
@@ -152,6 +167,9 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "check_host": lambda arg: arg.plan,
     "ensure_node": _ensured,
     "restart_node": lambda arg: arg.node.name,
+    "fence_node": lambda arg: arg.name,
+    "remove_node": lambda arg: arg.name,
+    "fail_over": lambda arg: f"to={arg.target}",
     "create_poolers": lambda arg: f"generation={arg.generation} {arg.pool_mode}",
     "remove_poolers": lambda arg: " ".join(pooler.name for pooler in arg.poolers),
     "drain_poolers": lambda arg: " ".join(pooler.name for pooler in arg.poolers),
@@ -219,6 +237,7 @@ _ANSWERS: dict[str, Callable[[Any], Record]] = {
     "restart_node": lambda arg: arg.node.model_copy(update={"phase": NodePhase.RUNNING}),
     "create_poolers": _generation,
     "switch_primary": lambda arg: effects.SwitchoverReport(timeline=2, paused_ms=80.0, steps_ms={}),
+    "fail_over": lambda arg: effects.FailoverReport(timeline=2, held_ms=80.0, steps_ms={}),
     "observe_cluster": lambda arg: effects.Observation(facts=()),
     "settle_cluster": lambda arg: effects.Observation(facts=()),
     "read_extensions": _extensions,

@@ -1,0 +1,62 @@
+"""Repair: the replica, a pooler or the endpoint is lost. Writes go on; what was lost comes back."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from model import effects
+    from model.cluster import ClusterState, Node
+    from model.effects import Bootstrap, NodeRef
+    from model.errors import MpgError
+    from model.operations import OperationRequest, OperationResult, RepairRequest
+    from workflows.nodes import NodeOperation, resources_of
+    from workflows.operation import Done
+
+
+@workflow.defn
+class Repair(NodeOperation):
+    """Started by the cluster itself, with the turn."""
+
+    @workflow.run
+    async def run(self, request: RepairRequest) -> OperationResult:
+        """Bring back what was lost."""
+
+        async def steps() -> Done:
+            node = self.state.status.node(request.lost)
+            if node is None:
+                return await self._mend_way_in(request.lost)
+            return await self._bring_back(node)
+
+        return await self.operate(request, steps)
+
+    async def take_turn(self, request: OperationRequest) -> ClusterState:
+        """The cluster started this with the turn."""
+        assert isinstance(request, RepairRequest)
+        return request.state
+
+    async def _mend_way_in(self, lost: str) -> Done:
+        seen = await self.step(
+            "start the endpoint and the poolers", effects.SETTLE_CLUSTER, effects.SettleInput(state=self.state)
+        )
+        await self.commit(*seen.facts)
+        return Done(f"The way into cluster {self.state.spec.name} serves again ({lost} was lost).")
+
+    async def _bring_back(self, replica: Node) -> Done:
+        """Let writes go on alone, then start the replica on its data; with a fresh copy if that does not follow."""
+        name = replica.name
+        await self.do("let writes go on", lambda: self.release_replica(replica))
+        key = NodeRef(cluster_id=self.state.spec.id, name=name)
+        await self.step(f"see that {name} has ended", effects.FENCE_NODE, key)
+        try:
+            await self.do(f"start {name} again", lambda: self._rebuild(replica, Bootstrap.REJOIN))
+        except MpgError as error:
+            workflow.logger.warning("the replica does not follow", extra={"error": str(error)})
+            await self.step(
+                f"remove what {name} had",
+                effects.REMOVE_NODE,
+                effects.RemoveNodeInput(cluster_id=self.state.spec.id, name=name),
+            )
+            await self.do(f"copy the primary to {name}", lambda: self._rebuild(replica, Bootstrap.CLONE))
+        return Done(f"Replica {name} of cluster {self.state.spec.name} is back.")
+
+    async def _rebuild(self, replica: Node, bootstrap: Bootstrap) -> None:
+        await self.rebuild_replica(replica.name, replica.plan, resources_of(replica), bootstrap)
