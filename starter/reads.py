@@ -16,7 +16,7 @@ from model.search_attributes import CLUSTER_ID, OPERATION, ORG, STATUS
 from model.settings import Settings
 from model.validation import checked
 from starter.connection import EndpointKind, connection_uri, read_master_key
-from starter.operation import summary
+from starter.operation import Operation, summary
 from starter.shapes import OperationShape
 from starter.temporal import CALL_TIMEOUT, translated
 
@@ -57,6 +57,15 @@ class Reads:
         if view is None:
             raise NotFound(f"There is no cluster {cluster!r} in organization {org}.", remedy="See 'mpg list'.")
         return view
+
+    async def view_with_phase(self, cluster: str, *, org: str = names.DEFAULT_ORG) -> ClusterView:
+        """Return :meth:`view` with the step that the running operation is at, which only the operation knows."""
+        view = await self.view(cluster, org=org)
+        if view.operation is None:
+            return view
+        progress = await Operation(self._client, self._settings, view.operation.id).progress()
+        operation = view.operation.model_copy(update={"phase": progress.phase})
+        return view.model_copy(update={"operation": operation})
 
     async def clusters(self, *, org: str = names.DEFAULT_ORG) -> list[ClusterView]:
         """Return *org*'s living clusters by name. A change shows here within a second, in :meth:`view` at once."""

@@ -113,7 +113,7 @@ def status(cluster: options.Cluster, as_json: options.Json = False, org: options
     from starter import shapes
     from starter.cli.pages import show_status
 
-    found = shapes.cluster_status(with_client(lambda mpg: mpg.view(cluster, org=org)))
+    found = shapes.cluster_status(with_client(lambda mpg: mpg.view_with_phase(cluster, org=org)))
     if as_json:
         print_json(found)
     else:
