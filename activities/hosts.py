@@ -42,7 +42,7 @@ class HostActivities:
         resources = fit(plan, capacity, allow_overcommit=self._settings.allow_overcommit)
         image = await self._image(arg.pg_major_version)
         if arg.storage_gb > 0:
-            _check_disk(host)
+            check_disk(host)
         return HostCheck(plan=plan, resources=resources, capacity=capacity, image=image)
 
     async def _image(self, pg_major: int) -> str:
@@ -56,7 +56,8 @@ class HostActivities:
         return self._settings.node_image_for(pg_major)
 
 
-def _check_disk(host: HostInfo) -> None:
+def check_disk(host: HostInfo) -> None:
+    """See that the disk of the engine has room for an empty cluster. Raises :class:`HostFull` with the numbers."""
     root = Path(host.root_dir)
     if not root.exists():
         # The engine's files are not visible to this worker (it runs in a container itself): nothing to measure.

@@ -57,6 +57,11 @@ class CountingWriter:
         if self._task is not None:
             await self._task
 
+    @property
+    def acknowledged(self) -> int:
+        """How many rows were acknowledged so far."""
+        return len(self._acknowledged)
+
     async def report(self) -> WriterReport:
         """Look every acknowledged row up and return what was seen."""
         async with await self._connect() as connection:

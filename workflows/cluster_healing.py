@@ -13,10 +13,10 @@ from temporalio.exceptions import FailureError, is_cancelled_exception
 with workflow.unsafe.imports_passed_through():
     from model import effects
     from model.cluster import ClusterPhase, ClusterState, OperationRef
-    from model.effects import Alarm, AlarmKind
+    from model.effects import Alarm
     from model.errors import MpgError
     from model.facts import AbsencesPlanned, PhaseIs
-    from model.healing import pause_s
+    from model.healing import Remedy, pause_s, remedy
     from model.names import operation_workflow_id
     from model.operations import FailoverRequest, HealRequest, RepairRequest
     from workflows.call import call
@@ -25,6 +25,7 @@ with workflow.unsafe.imports_passed_through():
 YIELD_BOUND = timedelta(seconds=10)
 """How long a holder may take to yield. Past it the cluster fails over all the same: nobody waits longer for a lock."""
 
+LOST_PRIMARY = frozenset({Remedy.FAIL_OVER, Remedy.RESTART_PRIMARY})
 WATCHED = frozenset({ClusterPhase.READY, ClusterPhase.NEEDS_OPERATOR})
 
 
@@ -48,7 +49,8 @@ class ClusterHealing(ClusterService):
     @property
     def _lost_primary(self) -> bool:
         watched = self._state.status.phase in WATCHED
-        return watched and self._alarm is not None and self._is_primary(self._alarm)
+        alarm = self._alarm
+        return watched and alarm is not None and remedy(self._state, alarm) in LOST_PRIMARY
 
     @property
     def _unwatched(self) -> bool:
@@ -81,7 +83,8 @@ class ClusterHealing(ClusterService):
         if alarm is None or self._state.status.phase not in WATCHED:
             return
         workflow.logger.warning("alarm", extra={"kind": str(alarm.kind), "lost": alarm.name, "how": alarm.how})
-        before, lost_primary = self._holder, self._is_primary(alarm)
+        before = self._holder
+        lost_primary = remedy(self._state, alarm) in LOST_PRIMARY
         request_type = FailoverRequest if lost_primary else RepairRequest
         request = request_type(cluster_id=self._state.spec.id, state=self._state, lost=alarm.name, how=alarm.how)
         try:
@@ -94,10 +97,6 @@ class ClusterHealing(ClusterService):
             self._give_to_operator(f"Node {alarm.name} was lost ({alarm.how}) and could not be replaced or restarted.")
         elif healed and self._state.status.phase is ClusterPhase.NEEDS_OPERATOR:
             self._learn([self._no_operator_needed(), PhaseIs(phase=ClusterPhase.READY)])
-
-    def _is_primary(self, alarm: Alarm) -> bool:
-        primary = self._state.status.primary
-        return alarm.kind is AlarmKind.NODE and primary is not None and alarm.name == primary.name
 
     async def _run(self, request: HealRequest) -> bool:
         """Run a healing operation with the turn; return whether it completed."""

@@ -72,15 +72,16 @@ class Mpg:
 def running_stack() -> Generator[Mpg]:
     """A stack of its own; its clusters are destroyed and it is stopped at the end."""
     home = Path(tempfile.mkdtemp(prefix="mpg", dir="/tmp"))
-    first = 30000 + os.getpid() % 10 * 100
+    # By process id, so that runs of the tests side by side do not take each other's addresses and ports.
+    first = 16000 + os.getpid() % 100 * 40
     program = Mpg(
         os.environ
         | {
             "MPG_HOME": str(home),
             "MPG_TEMPORAL_PORT": str(free_port()),
             "MPG_TEMPORAL_UI_PORT": str(free_port()),
-            "MPG_PORT_RANGE": f"{first}-{first + 99}",
-            "MPG_SUBNET_POOL": "10.218.0.0/16",
+            "MPG_PORT_RANGE": f"{first}-{first + 39}",
+            "MPG_SUBNET_POOL": f"10.218.{os.getpid() % 256}.0/24",
             "MPG_EXTRA_LABELS": json.dumps(TEST_LABEL),
             "MPG_ALLOW_OVERCOMMIT": "true",
         }

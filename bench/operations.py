@@ -1,0 +1,242 @@
+"""Operations under load: failed transactions, the longest wait of any client, and how long clients were held.
+
+The floor is the switchover as a script on a cluster of its own (bench/floor_switchover.py). Both run under the same
+load in turn, so that noise hits both.
+"""
+
+import itertools
+import math
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+from bench import pgbench
+from bench.floor_cluster import FloorCluster, floor_cluster
+from bench.floor_switchover import switch_over
+from bench.pgbench import LoadResult, under_load
+from bench.probe import Probe, probing
+from bench.report import Row, Target, at_most
+from bench.run import Product, Run
+from bench.sessions import measure_sessions
+from bench.switch_report import switchover_report
+from bench.workspace import say
+from model.cluster import PoolMode
+from starter.connection import EndpointKind
+from starter.operation import Operation
+
+SECTION = "switchover"
+_LEAD_S, _TAIL_S = 2.0, 1.5
+_ATTEMPTS = 3
+_UNNOTICED_MS = 50
+"""How much longer than with nothing changed a wait may be in a change that holds nobody."""
+PLANS = ("starter", "basic")
+
+Start = Callable[[int], Awaitable[Operation]]
+
+
+@dataclass
+class Seen:
+    """What several runs of one operation under one load showed, product and floor."""
+
+    product: list[LoadResult] = field(default_factory=list[LoadResult])
+    floor: list[LoadResult] = field(default_factory=list[LoadResult])
+    held_ms: list[float] = field(default_factory=list[float])
+    floor_held_ms: list[float] = field(default_factory=list[float])
+    steps: list[dict[str, float]] = field(default_factory=list[dict[str, float]])
+    floor_steps: list[dict[str, float]] = field(default_factory=list[dict[str, float]])
+    seconds: list[float] = field(default_factory=list[float])
+    reads: list[Probe] = field(default_factory=list[Probe])
+
+
+async def measure(run: Run) -> None:
+    """Measure every operation at 8 clients; with ``--full`` at 1, 8 and 32, simple and prepared."""
+    async with AsyncExitStack() as stack:
+        mpg, _ = await stack.enter_async_context(run.stack("switch"))
+        cluster = await stack.enter_async_context(run.cluster(mpg, "switch"))
+        floor = await stack.enter_async_context(floor_cluster(run.workspace))
+        for uri in (cluster.uri(), floor.uri()):
+            await pgbench.prepare(uri, run.count(1, pgbench.SCALE))
+        bench = _UnderLoad(run, cluster, floor)
+        await bench.baseline()
+        for clients, protocol, main in _loads(run):
+            await bench.switchover(clients, protocol, run.count(1, 20 if main else 5, 20))
+            await bench.change_plan(clients, protocol, run.count(0, 20 if main else 0, 20 if main else 4))
+            await bench.set_pool_mode(clients, protocol, run.count(2 if main else 0, 6 if main else 0, 6))
+            await bench.restart(clients, protocol, run.count(0, 5 if main else 0, 5))
+        await measure_sessions(run, mpg, run.count(1, 6, 20))
+
+
+def _loads(run: Run) -> list[tuple[int, str, bool]]:
+    """Clients and protocol of each load, and whether it is the one that the targets are about."""
+    main = (8, "simple", True)
+    others = {
+        0: [],
+        1: [(8, "prepared", False)],
+        2: [(clients, protocol, False) for clients in (1, 8, 32) for protocol in ("simple", "prepared")],
+    }
+    return [main, *(load for load in others[run.size] if load[:2] != main[:2])]
+
+
+class _UnderLoad:
+    """The operations on one cluster beside the floor's."""
+
+    def __init__(self, run: Run, cluster: Product, floor: FloorCluster) -> None:
+        self.run, self.cluster, self.floor = run, cluster, floor
+        self._seconds: dict[str, float] = {}
+        self._numbers: dict[str, Iterator[int]] = defaultdict(itertools.count)
+        self._unnoticed: tuple[Target, ...] = ()
+        self._unnoticed_read: tuple[Target, ...] = ()
+
+    async def baseline(self) -> None:
+        """The longest waits while nothing is changed: what SetPoolMode and reads are held against."""
+        product, floor, reads = list[LoadResult](), list[LoadResult](), list[float]()
+        for _ in range(self.run.count(1, 5)):
+            for uri, kept in ((self.cluster.uri(), product), (self.floor.uri(), floor)):
+                read_only = self.cluster.uri(EndpointKind.READ_ONLY)
+                async with (
+                    under_load(uri, clients=8, seconds=self.run.count(3, 6)) as load,
+                    probing(read_only, reconnect=False) as probe,
+                ):
+                    kept.append(await load.finish(since_s=0))
+                reads.append(probe.longest_ms)
+        waits, beside = ([each.longest_wait_ms for each in side] for side in (product, floor))
+        self._row("nothing changed, 8 clients: longest wait", waits, beside, note=f"{product[-1].tps:.0f} tps")
+        self._row("nothing changed, 8 clients: longest read-only query", reads, [])
+        self._unnoticed = at_most(worst=round(max(waits) + _UNNOTICED_MS))
+        self._unnoticed_read = at_most(worst=round(max(reads) + _UNNOTICED_MS))
+
+    async def switchover(self, clients: int, protocol: str, count: int) -> None:
+        """Switchover beside the floor's."""
+        targets = at_most(median=200, worst=500, ratio=1.5)
+        seen = await self._repeat(
+            "Switchover", lambda _: self.cluster.mpg.switchover(self.cluster.name), clients, protocol, count
+        )
+        self._show(f"Switchover, {clients} clients, {protocol}", seen, targets if clients == 8 else ())
+
+    async def change_plan(self, clients: int, protocol: str, count: int) -> None:
+        """ChangePlan between two plans beside the floor's switchover, which is its only stall."""
+        targets = at_most(median=200, worst=500, ratio=1.5)
+        seen = await self._repeat(
+            "ChangePlan",
+            lambda number: self.cluster.mpg.change_plan(self.cluster.name, PLANS[number % 2]),
+            clients,
+            protocol,
+            count,
+        )
+        self._show(f"ChangePlan, {clients} clients, {protocol}", seen, targets if clients == 8 else ())
+
+    async def restart(self, clients: int, protocol: str, count: int) -> None:
+        """Restart of both nodes in turn beside the floor's switchover."""
+        seen = await self._repeat(
+            "Restart", lambda _: self.cluster.mpg.restart(self.cluster.name), clients, protocol, count
+        )
+        self._show(f"Restart, {clients} clients, {protocol}", seen, ())
+
+    async def set_pool_mode(self, clients: int, protocol: str, count: int) -> None:
+        """SetPoolMode there and back while sessions stay and others connect anew all the time."""
+        modes = (PoolMode.SESSION, PoolMode.TRANSACTION)
+        async with probing(self.cluster.uri(), reconnect=True) as probe:
+            seen = await self._repeat(
+                "SetPoolMode",
+                lambda number: self.cluster.mpg.set_pool_mode(self.cluster.name, modes[number % 2]),
+                clients,
+                protocol,
+                count,
+                floor=False,
+            )
+        self._show(f"SetPoolMode, {clients} clients, {protocol}", seen, self._unnoticed)
+        if count:
+            await (await self.cluster.mpg.set_pool_mode(self.cluster.name, PoolMode.TRANSACTION)).result()
+            note = f"{probe.errors} of {probe.asked} failed"
+            self._row(f"SetPoolMode, {clients} clients: longest new connection", [probe.longest_ms], [], note=note)
+
+    async def _repeat(
+        self, name: str, start: Start, clients: int, protocol: str, count: int, *, floor: bool = True
+    ) -> Seen:
+        seen = Seen()
+        for number in range(count):
+            say(f"{name} {number + 1}/{count}, {clients} clients, {protocol}")
+            if floor:
+                await self._floor_once(seen, clients, protocol)
+            for attempt in range(_ATTEMPTS):
+                if await self._product_once(seen, name, start, clients, protocol):
+                    break
+                say(f"{name} outlived its load, attempt {attempt + 1}")
+        return seen
+
+    async def _floor_once(self, seen: Seen, clients: int, protocol: str) -> None:
+        async with under_load(self.floor.uri(), clients=clients, seconds=_LEAD_S + 3, protocol=protocol) as load:
+            begun = time.time()
+            switched = await switch_over(self.floor)
+            seen.floor.append(await load.finish(since_s=begun))
+        seen.floor_held_ms.append(switched.held_ms)
+        seen.floor_steps.append(switched.steps_ms)
+
+    async def _product_once(self, seen: Seen, name: str, start: Start, clients: int, protocol: str) -> bool:
+        """Run it once under load; False, with nothing kept, when the load ended before the operation."""
+        seconds = _LEAD_S + _TAIL_S + math.ceil(1.25 * self._seconds.get(name, 6))
+        read_only = self.cluster.uri(EndpointKind.READ_ONLY)
+        async with under_load(self.cluster.uri(), clients=clients, seconds=seconds, protocol=protocol) as load:
+            async with probing(read_only, reconnect=False) as reads:
+                begun = time.time()
+                operation = await start(next(self._numbers[name]))
+                await operation.result()
+                took = time.time() - begun
+            result = await load.finish(since_s=begun)
+        self._seconds[name] = max(took, self._seconds.get(name, 0) * 0.8)
+        if took + _LEAD_S > seconds:
+            return False
+        seen.product.append(result)
+        seen.seconds.append(took)
+        seen.reads.append(reads)
+        if report := await switchover_report(self.cluster.mpg.settings, operation.id):
+            seen.held_ms.append(report.paused_ms)
+            seen.steps.append(report.steps_ms)
+        return True
+
+    # --- rows -----------------------------------------------------------------------------------------------------
+
+    def _show(self, name: str, seen: Seen, targets: tuple[Target, ...]) -> None:
+        if not seen.product:
+            return
+        waits, floor = ([each.longest_wait_ms for each in side] for side in (seen.product, seen.floor))
+        self._row(f"{name}: longest wait", waits, floor, targets)
+        self._row(
+            f"{name}: failed transactions",
+            [each.failed for each in seen.product],
+            [each.failed for each in seen.floor],
+            at_most(worst=0),
+            unit="",
+            note=f"of {sum(each.transactions for each in seen.product)}; {sum(e.lost for e in seen.product)} rows lost",
+        )
+        errors, asked = sum(each.errors for each in seen.reads), sum(each.asked for each in seen.reads)
+        longest = [each.longest_ms for each in seen.reads]
+        note = f"{errors} of {asked} failed"
+        self._row(f"{name}: longest read-only query", longest, [], self._unnoticed_read, note=note)
+        if seen.held_ms:
+            self._row(f"{name}: PAUSE to RESUME", seen.held_ms, seen.floor_held_ms)
+        if name.startswith("Switchover"):  # the others stall in the same steps
+            self._show_steps(name, seen)
+        self._row(f"{name}: the whole operation", seen.seconds, [], unit="s")
+
+    def _show_steps(self, name: str, seen: Seen) -> None:
+        for step in dict.fromkeys(step for steps in seen.steps for step in steps):
+            mine, theirs = ([steps[step] for steps in side if step in steps] for side in (seen.steps, seen.floor_steps))
+            self._row(f"{name}: … {step}", mine, theirs)
+
+    def _row(
+        self,
+        name: str,
+        values: list[float] | list[int],
+        floor: list[float] | list[int],
+        targets: tuple[Target, ...] = (),
+        *,
+        unit: str = "ms",
+        note: str = "",
+    ) -> None:
+        row = Row(
+            section=SECTION, name=name, unit=unit, values=tuple(values), floor=tuple(floor), targets=targets, note=note
+        )
+        self.run.add(row)

@@ -1,0 +1,148 @@
+"""One run of the bench: its size, its stacks, and what it measured so far."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from enum import IntEnum
+
+import psycopg
+
+from bench.report import Row
+from bench.workspace import Workspace, say
+from model.cluster import ClusterState, PoolMode
+from model.errors import NotYet
+from model.master_key import load_or_create_master_key
+from model.names import POSTGRES_PORT, SUPERUSER
+from model.secrets import derive_password
+from model.settings import Settings
+from starter import stack
+from starter.client import MpgClient
+from starter.connection import EndpointKind, connection_uri
+from starter.parts import TEMPORAL
+
+
+class Size(IntEnum):
+    """How much is measured."""
+
+    QUICK = 0
+    """That it works; its figures say little."""
+    NORMAL = 1
+    FULL = 2
+    """Everything, the largest sizes included."""
+
+
+class Run:
+    """What a section is given. It adds rows; they are shown at the end, also when the run is cut short."""
+
+    def __init__(self, workspace: Workspace, size: Size) -> None:
+        """Measure in *workspace* as much as *size* says."""
+        self.workspace = workspace
+        self.size = size
+        self.rows: list[Row] = []
+        self.remarks: list[str] = []
+        self._open = AsyncExitStack()
+        self._shared: dict[str, tuple[MpgClient, Settings]] = {}
+
+    def count(self, quick: int, normal: int, full: int | None = None) -> int:
+        """Return the number for this run's size."""
+        return (quick, normal, normal if full is None else full)[self.size]
+
+    def add(self, row: Row) -> None:
+        """Keep *row*, and say its median on stderr."""
+        self.rows.append(row)
+        missed = f", missed {'; '.join(target.text for target in row.missed)}" if row.missed else ""
+        middle = sorted(row.values)[len(row.values) // 2] if row.values else float("nan")
+        say(f"{row.section}: {row.name}: {middle:.4g} {row.unit}{missed}")
+
+    def remark(self, text: str) -> None:
+        """Say something about this run below the table."""
+        self.remarks.append(text)
+        say(text)
+
+    @asynccontextmanager
+    async def stack(self, name: str, **overrides: object) -> AsyncGenerator[tuple[MpgClient, Settings]]:
+        """Lend a stack and a client of it. Its clusters are removed with the workspace.
+
+        Every section has one of its own, so that none finds what another left; a quick run shares them.
+        """
+        if self.size is not Size.QUICK:
+            async with self._own_stack(name, overrides) as own:
+                yield own
+            return
+        key = str(overrides)
+        if key not in self._shared:
+            self._shared[key] = await self._open.enter_async_context(self._own_stack(name, overrides))
+        yield self._shared[key]
+
+    @asynccontextmanager
+    async def _own_stack(
+        self, name: str, overrides: Mapping[str, object]
+    ) -> AsyncGenerator[tuple[MpgClient, Settings]]:
+        settings = self.workspace.settings(name, **overrides)
+        try:
+            await stack.start_detached(settings)
+            async with MpgClient.connect(settings) as mpg:
+                yield mpg, settings
+        finally:
+            await asyncio.shield(stack.stop(settings))
+
+    async def close(self) -> None:
+        """Stop what a quick run shared."""
+        await self._open.aclose()
+
+    async def pids(self, settings: Settings, *, worker: bool) -> list[int]:
+        """Return the processes of a stack's workers, or of its Temporal."""
+        parts = (await stack.status(settings)).parts
+        return [part.process.pid for part in parts if part.process and (part.name != TEMPORAL) is worker]
+
+    @asynccontextmanager
+    async def cluster(
+        self, mpg: MpgClient, name: str, pool_mode: PoolMode = PoolMode.TRANSACTION
+    ) -> AsyncGenerator["Product"]:
+        """Lend a cluster of the product; afterwards its containers are removed, its record stays."""
+        operation = await mpg.create_cluster(name, pool_mode=pool_mode)
+        try:
+            await operation.result()
+            yield await Product.found(mpg, name)
+        finally:
+            assert operation.request is not None
+            await self.workspace.remove(f"mpg-{operation.request.cluster_id}")
+
+
+class Product:
+    """A cluster of the product, and how the bench reaches into it."""
+
+    def __init__(self, mpg: MpgClient, state: ClusterState, key: bytes) -> None:
+        """Use *key*, the stack's master key, for its passwords."""
+        self.mpg, self.state, self.key = mpg, state, key
+        self.name = state.spec.name
+
+    @classmethod
+    async def found(cls, mpg: MpgClient, name: str) -> "Product":
+        """Return the cluster called *name* as it is recorded now."""
+        state = (await mpg.view(name)).state
+        return cls(mpg, state, load_or_create_master_key(mpg.settings.master_key_file))
+
+    def uri(self, kind: EndpointKind = EndpointKind.POOLED) -> str:
+        """How clients connect."""
+        return connection_uri(self.state, master_key=self.key, kind=kind)
+
+    async def connect_primary(self) -> psycopg.AsyncConnection:
+        """Connect to the node that is the primary now, as superuser."""
+        primary = (await self.mpg.view(self.name)).state.status.primary
+        if primary is None:
+            raise NotYet(f"Cluster {self.name} has no primary on record.")
+        return await psycopg.AsyncConnection.connect(
+            host=primary.address,
+            port=POSTGRES_PORT,
+            user=SUPERUSER,
+            password=derive_password(self.key, self.state.spec.id, SUPERUSER),
+            dbname="postgres",
+            autocommit=True,
+        )
+
+
+def elapsed_ms(begun: float) -> float:
+    """Return the milliseconds since *begun*, a ``time.perf_counter()``."""
+    return (time.perf_counter() - begun) * 1000

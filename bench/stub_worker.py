@@ -1,0 +1,82 @@
+"""A worker whose activities answer at once what a healthy cluster would: what is left is the orchestrator's cost.
+
+Run as a stack's worker (setting ``worker_module``). What the cluster asks of Temporal itself is real.
+"""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+from temporalio import activity
+
+import worker
+from activities.heartbeat import heartbeating
+from activities.operations import OperationActivities
+from activities.registry import Activities
+from bench.stub_cluster import stub_node
+from model import effects
+from model.effects import EFFECTS, HOST_KINDS, Effect, Kind
+from model.settings import load_settings
+
+REAL = frozenset({effects.AWAIT_OPERATION_END.name, effects.RELEASE_STALE_NAME.name})
+
+
+def answer(effect: Effect[Any, Any], arg: Any) -> object:
+    """Return what a healthy cluster would answer."""
+    match effect.name:
+        case effects.AWAIT_CAUGHT_UP.name:
+            return effects.ReplicaCaughtUp(timeline=1, lag_bytes=0)
+        case effects.SWITCH_PRIMARY.name:
+            return effects.SwitchoverReport(timeline=2, paused_ms=0, steps_ms={})
+        case effects.ENSURE_NODE.name:
+            return stub_node(arg.spec.name, arg.spec.role)
+        case _ if effect.output is effects.Nothing:
+            return effects.Nothing()
+        case _:
+            raise NotImplementedError(f"The stub has no answer to {effect.name}.")
+
+
+async def never() -> object:
+    """Watch a cluster that stays healthy: only the heartbeats of it are real."""
+    async with heartbeating():
+        await asyncio.Event().wait()
+
+
+def stub(effect: Effect[Any, Any]) -> Callable[..., object]:
+    """Return an activity that implements *effect* by :func:`answer`."""
+
+    async def run(arg: Any) -> object:
+        if effect.kind is Kind.WATCH_HOST:
+            return await never()
+        return answer(effect, arg)
+
+    run.__annotations__ = {"arg": effect.input, "return": effect.output}
+    return activity.defn(name=effect.name)(run)
+
+
+async def main() -> None:
+    """Serve until SIGTERM or SIGINT."""
+    settings = load_settings()
+    client = await worker.connect(settings)
+    real = OperationActivities(client)
+    stubs = {effect: stub(effect) for effect in EFFECTS if effect.name not in REAL}
+    activities = Activities(
+        main=[
+            *(run for effect, run in stubs.items() if effect.kind not in HOST_KINDS),
+            *(getattr(real, name) for name in REAL),
+        ],
+        host=[run for effect, run in stubs.items() if effect.kind in HOST_KINDS],
+    )
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        for each in worker.workers(client, settings, activities):
+            await stack.enter_async_context(each)
+        await stop.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
