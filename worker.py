@@ -26,6 +26,11 @@ from workflows.registry import WORKFLOWS
 GRACE = timedelta(seconds=5)
 """How long activities may go on after a stop was asked for. What takes longer is taken up by the next worker."""
 
+MOST_ACTIVITIES = 20_000
+"""At once, on each queue. Every cluster has a watch, which lasts as long as the cluster: the limit is on clusters."""
+STICKY = timedelta(seconds=2)
+"""How long a workflow's task waits for the worker that has it in memory; a killed worker costs this much."""
+
 log = structlog.get_logger()
 
 
@@ -51,7 +56,8 @@ def workers(client: Client, settings: Settings, activities: Activities) -> list[
             restrictions=SandboxRestrictions.default.with_passthrough_modules("model", "pydantic", "pydantic_core")
         ),
         workflow_failure_exception_types=[MpgError],
-        max_concurrent_activities=1000,
+        sticky_queue_schedule_to_start_timeout=STICKY,
+        max_concurrent_activities=MOST_ACTIVITIES,
         max_concurrent_local_activities=100,
         max_heartbeat_throttle_interval=timedelta(seconds=1),
         graceful_shutdown_timeout=GRACE,
@@ -60,7 +66,7 @@ def workers(client: Client, settings: Settings, activities: Activities) -> list[
         client,
         task_queue=host_queue(settings.host_name),
         activities=activities.host,
-        max_concurrent_activities=200,
+        max_concurrent_activities=MOST_ACTIVITIES,
         max_heartbeat_throttle_interval=timedelta(seconds=1),
         graceful_shutdown_timeout=GRACE,
     )

@@ -63,6 +63,8 @@ class NodeActivities:
         async with heartbeating():
             found = await self._docker.inspect(container)
             if found is not None and not await self._may_stay(found, arg):
+                if found.running and arg.spec.role is NodeRole.REPLICA:
+                    await self._probe.let_queries_end(_target(arg.spec))
                 await take_node_away(self._docker, found)
                 found = None
             if found is None:
@@ -80,6 +82,8 @@ class NodeActivities:
         async with heartbeating():
             found = await self._existing(container)
             if found.started_at is None or found.started_at < arg.requested_at:
+                if arg.node.role is NodeRole.REPLICA:
+                    await self._probe.let_queries_end(Target(cluster_id=arg.cluster_id, address=arg.node.address))
                 await self._docker.stop(container, timeout_s=STOP_TIMEOUT_S)
             return await self.start_in_place(arg.cluster_id, arg.node)
 

@@ -18,6 +18,11 @@ class ControlFile:
         self._container = node_container(cluster_id, node)
         self._local = local
 
+    @property
+    def at_hand(self) -> bool:
+        """Whether reading it takes microseconds, so that it may be asked each millisecond."""
+        return self._local is not None
+
     async def read(self) -> ControlData:
         """Return what it says now. Raises :class:`NotFound` when there is none, ``ValueError`` if unknown."""
         if self._local is not None:

@@ -1,12 +1,19 @@
 """Heartbeats while an activity waits for something that does not report progress."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar
 
 from temporalio import activity
 
+from model.errors import WorkerStops
+
+T = TypeVar("T")
+
 INTERVAL_S = 1.0
+LONG_INTERVAL_S = 4.0
+"""For waits that last for days, of which a worker has thousands: each heartbeat is a call to Temporal."""
 
 
 @asynccontextmanager
@@ -28,3 +35,22 @@ async def _beat(interval_s: float) -> None:
     while True:
         activity.heartbeat()
         await asyncio.sleep(interval_s)
+
+
+async def while_worker_runs(wait: Coroutine[Any, Any, T]) -> T:
+    """Await *wait*, heartbeating; give it up at once when the worker stops, so that the next worker takes it over.
+
+    Raises :class:`WorkerStops` then: without it the stop would wait for what may last for days.
+    """
+    waiting = asyncio.create_task(wait)
+    stopping = asyncio.create_task(activity.wait_for_worker_shutdown())
+    try:
+        async with heartbeating(LONG_INTERVAL_S):
+            await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if waiting.done():
+            return waiting.result()
+        raise WorkerStops("The worker stops.")
+    finally:
+        for task in (waiting, stopping):
+            task.cancel()
+        await asyncio.gather(waiting, stopping, return_exceptions=True)

@@ -7,7 +7,7 @@ import psycopg
 
 from activities.docker_engine import DockerEngine
 from activities.node_state import NodeState, read_state
-from activities.sql import Connection, SqlSessions
+from activities.sql import APPLICATION_NAME, Connection, SqlSessions
 from model.addresses import node_address
 from model.effects import NodeSpec, Target
 from model.errors import MpgError, NotYet
@@ -17,6 +17,11 @@ POLL_S = 0.02
 INSPECT_EVERY_S = 0.25
 PRIMARY_TIMEOUT_S = 120.0
 """How long a base backup waits until the primary lets it in."""
+
+QUIET_S = 2.0
+"""How long queries on a replica that is to stop may go on."""
+QUIET_LOOKS = 3
+"""Looks in a row, 50 ms apart, without a query: a client that was just connecting shows in the next one."""
 
 
 class NodeProbe:
@@ -53,6 +58,18 @@ class NodeProbe:
             await asyncio.sleep(POLL_S)
         return state
 
+    async def let_queries_end(self, target: Target) -> None:
+        """Return when a replica from which new clients are led away answers no query any more, after 2 s at most."""
+        deadline = time.monotonic() + QUIET_S
+        quiet = 0
+        try:
+            async with self._sql.use(target) as connection:
+                while quiet < QUIET_LOOKS and time.monotonic() < deadline:
+                    quiet = 0 if await _has_queries(connection) else quiet + 1
+                    await asyncio.sleep(0.05)
+        except psycopg.Error:
+            return  # it answers nobody
+
     async def await_primary(self, spec: NodeSpec) -> None:
         """Return when the primary of the replica *spec* lets a base backup in.
 
@@ -87,6 +104,15 @@ class NodeProbe:
         why = "it ran out of memory" if found.oom_killed else f"exit code {found.exit_code}"
         last = "; ".join((await self._docker.logs(container, lines=5)).splitlines())
         raise MpgError(f"Postgres in {container} ended ({why}): {last}")
+
+
+async def _has_queries(connection: Connection) -> bool:
+    cursor = await connection.execute(
+        "SELECT 1 FROM pg_stat_activity WHERE backend_type = 'client backend' AND state <> 'idle'"
+        " AND application_name <> %s LIMIT 1",
+        [APPLICATION_NAME],
+    )
+    return await cursor.fetchone() is not None
 
 
 async def has_replicator(connection: Connection) -> bool:

@@ -2,21 +2,36 @@
 
 import asyncio
 
+import structlog
 from temporalio import activity
 from temporalio.client import (
     Client,
     WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowHandle,
+    WorkflowUpdateFailedError,
 )
 from temporalio.exceptions import ApplicationError, CancelledError, TerminatedError, TimeoutError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.heartbeat import heartbeating
+from activities.heartbeat import while_worker_runs
 from model import effects
-from model.effects import AwaitOperationInput, NameClaim, NameReleased, OperationEnd, ReleaseStaleNameInput
+from model.effects import (
+    AwaitOperationInput,
+    CommitInput,
+    NameClaim,
+    NameReleased,
+    Nothing,
+    OperationEnd,
+    ReleaseStaleNameInput,
+    TakeTurnInput,
+    TurnAnswer,
+)
+from model.errors import NotFound
 from model.names import cluster_workflow_id, name_workflow_id
 from model.operations import OperationFailure
+
+log = structlog.get_logger()
 
 _HOW: tuple[tuple[type[BaseException], str], ...] = (
     (CancelledError, "cancelled"),
@@ -35,17 +50,56 @@ class OperationActivities:
     @activity.defn(name=effects.AWAIT_OPERATION_END.name)
     async def await_operation_end(self, arg: AwaitOperationInput) -> OperationEnd:
         """Return when the operation's workflow has ended, however it ended."""
+        return await while_worker_runs(self._end_of(arg))
+
+    async def _end_of(self, arg: AwaitOperationInput) -> OperationEnd:
         handle: WorkflowHandle[object, object] = self._client.get_workflow_handle(arg.operation_id, run_id=arg.run_id)
-        async with heartbeating():
-            try:
-                await handle.result()
-            except WorkflowFailureError as error:
-                return OperationEnd(completed=False, how=_how(error.cause))
-            except RPCError as error:
-                if error.status is not RPCStatusCode.NOT_FOUND:
-                    raise
-                return OperationEnd(completed=False, how="gone")
+        try:
+            await handle.result()
+        except WorkflowFailureError as error:
+            return OperationEnd(completed=False, how=_how(error.cause))
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            return OperationEnd(completed=False, how="gone")
         return OperationEnd(completed=True, how="completed")
+
+    @activity.defn(name=effects.TAKE_TURN.name)
+    async def take_turn(self, arg: TakeTurnInput) -> TurnAnswer:
+        """Ask the cluster for the turn: an update, whose answer is the grant, so a free cluster costs one round trip.
+
+        Where others are before us the request waits in the cluster's queue, and the grant comes by signal. Asking
+        again changes nothing. Raises :class:`NotFound` when there is no such cluster.
+        """
+        cluster = self._client.get_workflow_handle(cluster_workflow_id(arg.cluster_id))
+        try:
+            answer: TurnAnswer = await cluster.execute_update(  # pyright: ignore[reportUnknownMemberType]
+                "take_turn", arg.request, result_type=TurnAnswer
+            )
+        except WorkflowUpdateFailedError as error:
+            # The cluster continued as new, or ended, with the request in its queue: it answers by signal.
+            log.info("the request for a turn waits", operation=arg.request.operation_id, error=str(error.cause))
+            return TurnAnswer()
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                raise NotFound(f"There is no cluster {arg.cluster_id}, or it was destroyed.") from error
+            if error.status is not RPCStatusCode.RESOURCE_EXHAUSTED:
+                raise
+            # Temporal bounds the updates in flight; signals it does not.
+            await cluster.signal("request_turn", arg.request)
+            return TurnAnswer()
+        return answer
+
+    @activity.defn(name=effects.COMMIT_FACTS.name)
+    async def commit_facts(self, arg: CommitInput) -> Nothing:
+        """Report facts to the cluster. Reporting them twice changes nothing. Raises :class:`NotFound`."""
+        try:
+            await self._client.get_workflow_handle(cluster_workflow_id(arg.cluster_id)).signal("commit", arg.commit)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            raise NotFound(f"There is no cluster {arg.cluster_id}, or it was destroyed.") from error
+        return Nothing()
 
     @activity.defn(name=effects.RELEASE_STALE_NAME.name)
     async def release_stale_name(self, arg: ReleaseStaleNameInput) -> NameReleased:

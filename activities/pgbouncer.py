@@ -10,7 +10,7 @@ from temporalio import activity
 from activities.console import Console
 from activities.docker_engine import DockerEngine
 from activities.docker_types import ContainerSpec, Mount, RestartPolicy
-from activities.heartbeat import heartbeating
+from activities.heartbeat import heartbeating, while_worker_runs
 from activities.labels import Kind, StateLabel, make_labels
 from activities.pooler_files import SOCKETS_PATH, write_pooler_files
 from model import effects
@@ -116,8 +116,10 @@ class PoolerActivities:
     @activity.defn(name=effects.DRAIN_POOLERS.name)
     async def drain_poolers(self, arg: DrainPoolersInput) -> Nothing:
         """Remove each pooler when its last client is gone, or at the drain limit; the sessions left then are cut."""
-        async with heartbeating():
-            await asyncio.gather(*(self._drain(arg, pooler) for pooler in arg.poolers))
+        return await while_worker_runs(self._drain_all(arg))
+
+    async def _drain_all(self, arg: DrainPoolersInput) -> Nothing:
+        await asyncio.gather(*(self._drain(arg, pooler) for pooler in arg.poolers))
         return Nothing()
 
     async def _drain(self, arg: DrainPoolersInput, pooler: Pooler) -> None:

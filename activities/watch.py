@@ -4,7 +4,6 @@ A node that is stopped on purpose is no alarm: before the watch speaks it asks t
 """
 
 import asyncio
-from contextlib import AsyncExitStack
 
 import structlog
 from temporalio import activity
@@ -13,7 +12,7 @@ from temporalio.service import RPCError
 
 from activities.docker_events import DockerEvents
 from activities.handover import Clients
-from activities.heartbeat import heartbeating
+from activities.heartbeat import while_worker_runs
 from activities.node_watch import NodeWatch
 from activities.pause import open_pause
 from model import effects
@@ -26,6 +25,8 @@ log = structlog.get_logger()
 ASK_EVERY_S = 0.25
 SENT_S = 0.005
 """For a PAUSE to be on its way: nobody waits for the answer."""
+TOGETHER_S = 0.25
+"""How long the loss of a replica waits for that of the primary: lost together, the primary comes first."""
 WAY_IN_PATIENCE_S = 1.0
 """How long Docker's own restart of an endpoint or a pooler may take before it is looked at."""
 
@@ -44,18 +45,18 @@ class WatchActivities:
     @activity.defn(name=effects.WATCH_CLUSTER.name)
     async def watch_cluster(self, arg: WatchInput) -> Alarm:
         """Return the first thing that was lost and not meant to be."""
-        async with heartbeating(), AsyncExitStack() as stack:
-            tasks = [asyncio.create_task(self._node(arg, node)) for node in arg.status.nodes]
-            tasks.append(asyncio.create_task(self._way_in(arg)))
+        return await while_worker_runs(self._first_alarm(arg))
 
-            async def stop() -> None:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-
-            stack.push_async_callback(stop)
+    async def _first_alarm(self, arg: WatchInput) -> Alarm:
+        tasks = [asyncio.create_task(self._node(arg, node)) for node in arg.status.nodes]
+        tasks.append(asyncio.create_task(self._way_in(arg)))
+        try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             return done.pop().result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _node(self, arg: WatchInput, node: Node) -> Alarm:
         target = Target(cluster_id=arg.cluster_id, address=node.address)
@@ -64,7 +65,8 @@ class WatchActivities:
             lost = await watch.until_lost()
             if not await self._planned(arg.cluster_id, node.name):
                 log.warning("a node is lost", cluster=arg.cluster_id, node=node.name, how=lost.how)
-                await self._hold_clients(arg.cluster_id, node.name)
+                if not await self._hold_clients(arg.cluster_id, node.name):
+                    await asyncio.sleep(TOGETHER_S)
                 return Alarm(kind=AlarmKind.NODE, name=node.name, how=lost.how)
             back = asyncio.create_task(watch.until_back())
             try:
@@ -73,16 +75,20 @@ class WatchActivities:
             finally:
                 back.cancel()
 
-    async def _hold_clients(self, cluster_id: str, lost: str) -> None:
-        """Where the primary is lost, make clients wait from now on rather than fail. What heals lets them go on."""
+    async def _hold_clients(self, cluster_id: str, lost: str) -> bool:
+        """Where the primary is lost, make clients wait from now on rather than fail. What heals lets them go on.
+
+        Tell whether it is the primary.
+        """
         view = await self._view(cluster_id)
         status = view and view.state.status
         if not status or not status.endpoint or not status.primary or status.primary.name != lost:
-            return
+            return False
         async with open_pause(cluster_id, status.endpoint, status.poolers, self._master_key) as pause:
             await pause.begin(0)
             await asyncio.sleep(SENT_S)
             await pause.leave()
+        return True
 
     async def _planned(self, cluster_id: str, node: str) -> bool:
         """Tell whether this node is stopped and started on purpose now."""

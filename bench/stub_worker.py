@@ -20,7 +20,10 @@ from model import effects
 from model.effects import EFFECTS, HOST_KINDS, Effect, Kind
 from model.settings import load_settings
 
-REAL = frozenset({effects.AWAIT_OPERATION_END.name, effects.RELEASE_STALE_NAME.name})
+REAL = frozenset(
+    effect.name
+    for effect in (effects.TAKE_TURN, effects.COMMIT_FACTS, effects.AWAIT_OPERATION_END, effects.RELEASE_STALE_NAME)
+)
 
 
 def answer(effect: Effect[Any, Any], arg: Any) -> object:

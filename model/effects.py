@@ -24,6 +24,7 @@ from model.cluster import (
     User,
 )
 from model.facts import Fact
+from model.operations import Commit, TurnRequest
 from model.plans import HostCapacity, Plan, Resources
 
 I = TypeVar("I", bound=Record)  # noqa: E741  I and O are what they are everywhere in this file: input and output
@@ -34,7 +35,7 @@ class Kind(StrEnum):
     """How an effect runs; workflows/call.py has the timeouts and retries of each kind."""
 
     SQL = "sql"
-    """Short SQL or admin-console work: a local activity."""
+    """Short work, SQL or a call to Temporal: a local activity."""
     SQL_WAIT = "sql_wait"
     """Waits on Postgres: an activity on the main queue that heartbeats."""
     HOST = "host"
@@ -501,6 +502,26 @@ class OperationEnd(Record):
     how: str
 
 
+class TakeTurnInput(Record):
+    """An operation asks its cluster for the turn."""
+
+    cluster_id: str
+    request: TurnRequest
+
+
+class TurnAnswer(Record):
+    """The cluster's state if the turn was granted at once; None: the grant comes by signal."""
+
+    state: ClusterState | None = None
+
+
+class CommitInput(Record):
+    """Facts for the cluster's record. They are on it when the effect returns."""
+
+    cluster_id: str
+    commit: Commit
+
+
 class NameClaim(Record):
     """A cluster's name, who holds it, and the operation that claimed it."""
 
@@ -523,6 +544,8 @@ class NameReleased(Record):
     released: bool
 
 
+TAKE_TURN = Effect("take_turn", TakeTurnInput, TurnAnswer, Kind.SQL)
+COMMIT_FACTS = Effect("commit_facts", CommitInput, Nothing, Kind.SQL)
 RELEASE_STALE_NAME = Effect("release_stale_name", ReleaseStaleNameInput, NameReleased, Kind.SQL)
 AWAIT_OPERATION_END = Effect("await_operation_end", AwaitOperationInput, OperationEnd, Kind.WATCH)
 

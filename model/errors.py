@@ -73,6 +73,12 @@ class StackDown(MpgError):
     retryable = True
 
 
+class WorkerStops(MpgError):
+    """The worker was asked to stop; the next one goes on."""
+
+    retryable = True
+
+
 class NotYet(MpgError):
     """Something is not there yet; trying again is expected to help."""
 
@@ -94,9 +100,15 @@ _TYPES: dict[str, type[MpgError]] = {
         NeedsOperator,
         Cancelled,
         StackDown,
+        WorkerStops,
         NotYet,
     )
 }
+
+
+def is_ours(name: str | None) -> bool:
+    """Tell whether *name* is the type of an error of this project."""
+    return name in _TYPES
 
 
 def from_type(name: str | None, message: str) -> MpgError:

@@ -18,7 +18,7 @@ from temporalio.exceptions import (
 
 with workflow.unsafe.imports_passed_through():
     from model.effects import HOST_KINDS, Effect, I, Kind, O
-    from model.errors import NON_RETRYABLE, MpgError, NotYet, from_type
+    from model.errors import NON_RETRYABLE, MpgError, NotYet, from_type, is_ours
     from model.names import MAIN_QUEUE, host_queue
 
 
@@ -56,8 +56,8 @@ MANNERS: dict[Kind, Manner] = {
     Kind.HOST_LONG: Manner(timedelta(hours=24), 10 * _SECONDS, _retry(0.2, 10, 6)),
     # Clients are waiting: a lost worker is noticed within 3 s, and the next try finds out how far the last one got.
     Kind.SWITCHOVER: Manner(timedelta(hours=2), 3 * _SECONDS, _retry(0.01, 0.5, 20)),
-    Kind.WATCH_HOST: Manner(_FOREVER, 5 * _SECONDS, _retry(0.1, 5, 0)),
-    Kind.WATCH: Manner(_FOREVER, 5 * _SECONDS, _retry(0.1, 5, 0)),
+    Kind.WATCH_HOST: Manner(_FOREVER, 10 * _SECONDS, _retry(0.1, 5, 0)),
+    Kind.WATCH: Manner(_FOREVER, 10 * _SECONDS, _retry(0.1, 5, 0)),
 }
 
 
@@ -129,12 +129,20 @@ def _queue(effect: Effect[Any, Any], host: str | None) -> str:
 
 
 def failure_of(error: BaseException) -> MpgError:
-    """Return the error of ours at the root of *error*, or one that carries the root's sentence."""
+    """Return the first error of ours in the chain of *error*, or one that carries the root's sentence.
+
+    The first, not the last: what an effect raised from another error says what that means.
+    """
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, MpgError):
+            return link
+        if isinstance(link, ApplicationError) and is_ours(link.type):
+            return from_type(link.type, " ".join((link.message or str(link)).split()))
+        link = link.__cause__
     root: BaseException = error
     while isinstance(root, FailureError) and root.__cause__ is not None:
         root = root.__cause__
-    if isinstance(root, MpgError):
-        return root
     if isinstance(root, ApplicationError):
         return from_type(root.type, " ".join((root.message or str(root)).split()))
     if isinstance(root, TimeoutError):

@@ -5,6 +5,7 @@ activity waits for that, so an operation that was terminated or timed out cannot
 """
 
 import asyncio
+from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
@@ -28,6 +29,9 @@ with workflow.unsafe.imports_passed_through():
 
 HANDLED_KEPT = 1000
 """How many ids of past operations are kept, so that a repeated request for a turn is seen as one."""
+
+ASKING = timedelta(seconds=2)
+"""How long an operation waits for its turn with its request open. Then it has a place in the queue."""
 
 OVER = frozenset({ClusterPhase.DESTROYED, ClusterPhase.ERROR})
 """Phases in which the cluster's workflow ends."""
@@ -53,6 +57,8 @@ class Cluster(ClusterHealing):
         self._holder = start.holder
         self._queue = list(start.queue)
         self._handled = list(start.handled)
+        self._asking: set[str] = set()
+        """Operations that wait for the answer to their request just now, and need no signal."""
 
     @workflow.run
     async def run(self, start: ClusterStart) -> ClusterState:
@@ -66,6 +72,7 @@ class Cluster(ClusterHealing):
             elif self._alarm is not None:
                 await self._heal()
             elif workflow.info().is_continue_as_new_suggested():
+                await workflow.wait_condition(workflow.all_handlers_finished)
                 self._continue_as_new()
             elif self._queue:
                 await self._grant(self._queue.pop(0))
@@ -83,6 +90,19 @@ class Cluster(ClusterHealing):
             return
         self._handled = [*self._handled[-HANDLED_KEPT:], request.operation_id]
         self._queue.append(request)
+
+    @workflow.update
+    async def take_turn(self, request: TurnRequest) -> effects.TurnAnswer:
+        """An operation wants its turn, and waits a moment for the answer: the state, if it is granted by then."""
+        self.request_turn(request)
+        self._asking.add(request.operation_id)
+        try:
+            await workflow.wait_condition(lambda: self._is_answered(request.operation_id), timeout=ASKING)
+        except TimeoutError:
+            return effects.TurnAnswer()
+        finally:
+            self._asking.discard(request.operation_id)
+        return effects.TurnAnswer(state=self._state)
 
     @workflow.signal
     def commit(self, commit: Commit) -> None:
@@ -117,6 +137,10 @@ class Cluster(ClusterHealing):
             # Any other exception would fail the workflow's task, not the update.
             raise ApplicationError(str(error), type=type(error).__name__) from error
 
+    def _is_answered(self, operation_id: str) -> bool:
+        holds = self._holder is not None and self._holder.id == operation_id
+        return holds or self._state.status.phase in OVER
+
     # --- turns ----------------------------------------------------------------------------------------------------
 
     async def _grant(self, request: TurnRequest) -> None:
@@ -129,7 +153,7 @@ class Cluster(ClusterHealing):
             await self._settle()
         # Before the signal: its first commit may be here before we are told that the signal arrived.
         self._holder = holder
-        if not await self._tell(holder.id, holder.run_id):
+        if holder.id not in self._asking and not await self._tell(holder.id, holder.run_id):
             self._holder = None
 
     async def _tell(self, operation_id: str, run_id: str) -> bool:
@@ -190,6 +214,7 @@ class Cluster(ClusterHealing):
 
     async def _close(self) -> None:
         """Free the name, and tell those who wait that there is nothing left to change."""
+        await workflow.wait_condition(workflow.all_handlers_finished)
         self._holder = None
         self._show()
         self._stop_watching()

@@ -1,19 +1,19 @@
 """What all operations have in common: their turn, steps, commits, compensation and end."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
+from temporalio.exceptions import ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from model import search_attributes
+    from model import effects, search_attributes
     from model.checks import check
     from model.cluster import ClusterState
     from model.effects import HOST_KINDS, Effect, I, O, Target
-    from model.errors import NeedsOperator, NotFound, Preempted
+    from model.errors import NeedsOperator, Preempted
     from model.facts import Fact, apply
     from model.names import cluster_workflow_id
     from model.operations import (
@@ -27,7 +27,7 @@ with workflow.unsafe.imports_passed_through():
         TurnGrant,
         TurnRequest,
     )
-    from workflows.call import call, failure_of, to_its_end
+    from workflows.call import call, failure_of
     from workflows.checklist import Checklist
     from workflows.saga import Saga, Undo
     from workflows.search import upsert
@@ -35,6 +35,10 @@ with workflow.unsafe.imports_passed_through():
 R = TypeVar("R")
 
 _PREEMPTED = "The primary was lost meanwhile: the cluster recovered, and what the operation had done was undone."
+
+
+def _named(facts: Iterable[Fact]) -> str:
+    return ", ".join(fact.kind.replace("_", " ") for fact in facts)
 
 
 async def _as_coroutine(awaitable: Awaitable[R]) -> R:
@@ -119,12 +123,10 @@ class Operation:
             type=request.operation,
             requested_at=workflow.now(),
         )
-        try:
-            await to_its_end(self._cluster(request.cluster_id).signal("request_turn", turn))
-        except FailureError as error:
-            if is_cancelled_exception(error):
-                raise
-            raise NotFound(f"There is no cluster {request.cluster_id}, or it was destroyed.") from error
+        arg = effects.TakeTurnInput(cluster_id=request.cluster_id, request=turn)
+        answer = await call(effects.TAKE_TURN, arg, summary="ask for the turn")
+        if answer.state is not None:
+            return answer.state
         await workflow.wait_condition(lambda: self._grant is not None)
         assert self._grant is not None
         return self._grant.state
@@ -227,7 +229,9 @@ class Operation:
         """Report facts to the cluster; they are on its record when this returns."""
         self.state = apply(self.state, facts)
         commit = Commit(operation_id=workflow.info().workflow_id, facts=facts)
-        await self.finish(self._cluster(self.state.spec.id).signal("commit", commit))
+        arg = effects.CommitInput(cluster_id=self.state.spec.id, commit=commit)
+        # A local activity: a signal from the workflow itself would take one more of its tasks.
+        await self.finish(call(effects.COMMIT_FACTS, arg, summary=f"record {_named(facts)}"))
 
     async def conclude(self, *facts: Fact) -> None:
         """The last commit of an operation: from here on everything stays, and a cancellation is too late."""

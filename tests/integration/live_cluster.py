@@ -21,7 +21,7 @@ from starter.connection import EndpointKind
 from starter.counting_writer import CREATE_TABLE, CountingWriter, WriterReport
 from starter.operation import Operation
 
-BOUND_S = 90.0
+BOUND_S = 60.0
 """For anything to happen here: far longer than it takes, for a machine that has other things to do."""
 Session = psycopg.AsyncConnection[tuple[Any, ...]]
 
@@ -229,3 +229,37 @@ async def load(cluster: LiveCluster, *, writers: int, readers: int = 0) -> Async
         await clients.goes_on()
         yield clients
         await clients.goes_on()
+
+
+async def take_hold(session: Session) -> None:
+    """Begin a transaction and give the session every kind of state that it can have."""
+    for statement in (
+        "CREATE TEMPORARY TABLE kept (n int) ON COMMIT PRESERVE ROWS",
+        "INSERT INTO kept VALUES (7)",
+        "SET statement_timeout = '12345ms'",
+        "PREPARE doubled AS SELECT n * 2 FROM kept",
+        "SELECT pg_advisory_lock(4711)",
+    ):
+        await session.execute(statement)
+
+
+async def still_holds(session: Session) -> None:
+    assert await rows(session, "EXECUTE doubled") == [(14,)]
+    assert await rows(session, "SELECT n FROM kept") == [(7,)]
+    assert await rows(session, "SHOW statement_timeout") == [("12345ms",)]
+    locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND pid = pg_backend_pid()"
+    assert await rows(session, locks) == [(1,)]
+
+
+async def may(cluster: LiveCluster, user: str, statement: str) -> bool:
+    """Run *statement* through the pooled endpoint; tell whether *user* may."""
+    async with await cluster.session(user=user) as session:
+        try:
+            await session.execute(statement.encode())
+        except psycopg.errors.InsufficientPrivilege:
+            return False
+    return True
+
+
+async def rows(session: Session, query: str) -> list[tuple[object, ...]]:
+    return await (await session.execute(query.encode())).fetchall()

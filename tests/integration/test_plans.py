@@ -8,7 +8,7 @@ from cli_program import Mpg, running_stack
 from docker import DockerClient
 
 from model.plans import DEFAULT_PLANS, HostCapacity, fit
-from model.settings import Settings
+from model.settings import load_settings
 from model.tuning import postgres_settings
 from starter.prerequisites.engine import connect
 
@@ -24,7 +24,7 @@ def mpg() -> Generator[Mpg]:
 
 @pytest.fixture(scope="module")
 def engine() -> Generator[DockerClient]:
-    client = connect(Settings())
+    client = connect(load_settings())
     yield client
     client.close()
 

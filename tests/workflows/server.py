@@ -17,7 +17,7 @@ from model.names import DEFAULT_HOST, MAIN_QUEUE, host_queue
 from model.settings import load_settings
 from starter.parts import TEMPORAL_DYNAMIC_CONFIG
 from starter.prerequisites.temporal_binary import find_temporal
-from tests.workflows.stubs import Stubs
+from tests.workflows.stubs import REAL, Stubs
 from workflows.registry import WORKFLOWS
 
 IDENTITY = "tests"
@@ -51,7 +51,7 @@ async def started_temporal() -> AsyncIterator[Client]:
 @asynccontextmanager
 async def serving(client: Client) -> AsyncIterator[Stubs]:
     """The stubs behind a running worker."""
-    stubs = Stubs()
+    stubs = Stubs(real=OperationActivities(client))
     async with AsyncExitStack() as stack:
         for worker in _workers(client, stubs, OperationActivities(client)):
             await stack.enter_async_context(worker)
@@ -65,7 +65,7 @@ def _workers(client: Client, stubs: Stubs, real: OperationActivities) -> list[Wo
         client,
         task_queue=MAIN_QUEUE,
         workflows=WORKFLOWS,
-        activities=[*stubs.activities(host=False), real.await_operation_end, real.release_stale_name],
+        activities=[*stubs.activities(host=False), *(getattr(real, name) for name in sorted(REAL))],
         workflow_runner=SANDBOX,
         workflow_failure_exception_types=[MpgError],
         max_concurrent_activities=1000,

@@ -6,8 +6,6 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowHandle
 
-from model.converter import DATA_CONVERTER
-from model.operations import Commit
 from tests.workflows.stubs import REAL, Stubs
 
 
@@ -28,32 +26,9 @@ def _line(event: HistoryEvent, texts: dict[str, str]) -> str | None:
             return None if data["activity_type"] in REAL else texts.get(data["activity_id"], "?")
         case EventType.EVENT_TYPE_SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED:
             signal = event.signal_external_workflow_execution_initiated_event_attributes
-            if signal.signal_name != "commit":
-                return f"signal {signal.signal_name}"
-            commit = DATA_CONVERTER.payload_converter.from_payload(signal.input.payloads[0], Commit)
-            return "commit " + ", ".join(_fact(fact.model_dump(mode="json")) for fact in commit.facts)
+            return f"signal {signal.signal_name}"
         case EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED:
             child = event.start_child_workflow_execution_initiated_event_attributes
             return f"start {child.workflow_type.name}"
         case _:
             return None
-
-
-def _fact(fact: dict[str, object]) -> str:
-    kind = fact.pop("kind")
-    words = [_short(name, value) for name, value in fact.items()]
-    return " ".join([str(kind), *(word for word in words if word)])
-
-
-def _short(name: str, value: object) -> str:
-    match value:
-        case {"role": role, "plan": plan, "name": node}:
-            return f"{node} {role} plan={plan}"
-        case {"name": named}:
-            return str(named)
-        case [{"phase": _}, *_]:
-            return " ".join(f"{pooler['name']}:{pooler['phase']}" for pooler in value)
-        case dict() | list():
-            return ""
-        case _:
-            return f"{name}={value}"

@@ -8,6 +8,7 @@ from typing import Any
 
 from temporalio import activity
 
+from activities.operations import OperationActivities
 from model import effects
 from model.base import Record
 from model.cluster import NodePhase, NodeRole
@@ -17,7 +18,7 @@ from model.plans import DEFAULT_PLANS, HostCapacity, Resources, find_plan
 from model.poolers import plan_generation
 from tests.workflows import samples
 
-REAL = frozenset({effects.AWAIT_OPERATION_END.name, effects.RELEASE_STALE_NAME.name})
+REAL = frozenset({effects.TAKE_TURN.name, effects.AWAIT_OPERATION_END.name, effects.RELEASE_STALE_NAME.name})
 """Effects on Temporal itself: the tests run the real activities."""
 
 
@@ -39,6 +40,8 @@ Behaviour = Callable[[Call], Awaitable[object]]
 class Stubs:
     """What the stubs were asked, and what they do other than answering well."""
 
+    real: OperationActivities | None = None
+    """What reports facts to the cluster's workflow."""
     calls: list[Call] = field(default_factory=list[Call])
     _planned: dict[tuple[str, int], Behaviour] = field(default_factory=dict[tuple[str, int], Behaviour])
     _seen: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
@@ -67,6 +70,11 @@ class Stubs:
         """Do *behaviour* when what *text* says is asked for the *occurrence*-th time (retries are not counted)."""
         self._planned[text, occurrence] = behaviour
 
+    @property
+    def effects(self) -> list[Call]:
+        """The calls without those that only reported facts."""
+        return [call for call in self.calls if call.effect != effects.COMMIT_FACTS.name]
+
     def texts(self, workflow_id: str) -> list[str]:
         """What *workflow_id* asked for, in order, retries included."""
         return [call.text for call in self.calls if call.workflow_id == workflow_id]
@@ -82,6 +90,9 @@ class Stubs:
         behaviour = self._planned.get((text, self._seen[text].index(key) + 1))
         if behaviour is not None:
             await behaviour(call)
+        if isinstance(arg, effects.CommitInput):
+            assert self.real is not None
+            return await self.real.commit_facts(arg)
         return answer(effect.name, arg)
 
     def activities(self, *, host: bool) -> list[Callable[..., object]]:
@@ -142,7 +153,7 @@ def hangs(stubs: Stubs, started: asyncio.Event) -> Behaviour:
 def describe(name: str, arg: Record) -> str:
     """One line about an effect that tells it from the others of its operation."""
     words = _WORDS.get(name, _nothing)(arg)
-    return f"{name} {words}".strip()
+    return f"{name.removesuffix('_facts')} {words}".strip()
 
 
 def _nothing(arg: Any) -> str:
@@ -163,7 +174,12 @@ def _node_at(address: str | None) -> str:
     return {"10.213.0.3": "a", "10.213.0.4": "b", None: "-"}[address]
 
 
+def _committed(arg: effects.CommitInput) -> str:
+    return ", ".join(_fact(fact.model_dump(mode="json")) for fact in arg.commit.facts)
+
+
 _WORDS: dict[str, Callable[[Any], str]] = {
+    "commit_facts": _committed,
     "check_host": lambda arg: arg.plan,
     "ensure_node": _ensured,
     "restart_node": lambda arg: arg.node.name,
@@ -189,6 +205,26 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "disable_extension": lambda arg: f"{arg.database} {arg.extension}",
     "set_connection_limits": lambda arg: f"{' '.join(arg.usernames)} {arg.connection_limit}",
 }
+
+
+def _fact(fact: dict[str, object]) -> str:
+    kind = fact.pop("kind")
+    words = [_short(name, value) for name, value in fact.items()]
+    return " ".join([str(kind), *(word for word in words if word)])
+
+
+def _short(name: str, value: object) -> str:
+    match value:
+        case {"role": role, "plan": plan, "name": node}:
+            return f"{node} {role} plan={plan}"
+        case {"name": named}:
+            return str(named)
+        case [{"phase": _}, *_]:
+            return " ".join(f"{pooler['name']}:{pooler['phase']}" for pooler in value)
+        case dict() | list():
+            return ""
+        case _:
+            return f"{name}={value}"
 
 
 # --- answers --------------------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ async def test_what_is_so_already_is_done_without_touching_anything(
     assert not result.changed
     assert "already" in result.message
     assert (await bench.free(state.spec.id)).state == state
-    assert stubs.calls == []
+    assert stubs.effects == []
 
 
 async def test_extension_that_is_installed_cannot_be_enabled(bench: Bench, stubs: Stubs):
@@ -47,7 +47,7 @@ async def test_extension_that_is_installed_cannot_be_enabled(bench: Bench, stubs
     request = EnableExtensionRequest(cluster_id=state.spec.id, database="shop", extension=INSTALLED)
     error, detail = await failure(await bench.start(request))
     assert (error.type, detail.began) == ("AlreadyExists", False)
-    assert [call.text for call in stubs.calls] == ["read_extensions shop"]
+    assert [call.text for call in stubs.effects] == ["read_extensions shop"]
 
 
 async def test_extension_that_is_not_installed_cannot_be_disabled(bench: Bench, stubs: Stubs):
@@ -56,7 +56,7 @@ async def test_extension_that_is_not_installed_cannot_be_disabled(bench: Bench, 
     request = DisableExtensionRequest(cluster_id=state.spec.id, database="shop", extension="hstore")
     error, detail = await failure(await bench.start(request))
     assert (error.type, detail.began) == ("NotFound", False)
-    assert [call.text for call in stubs.calls] == ["read_extensions shop"]
+    assert [call.text for call in stubs.effects] == ["read_extensions shop"]
 
 
 @pytest.mark.parametrize("request_", [SwitchoverRequest(cluster_id=ID), ChangePlanRequest(cluster_id=ID, plan="scale")])
@@ -65,7 +65,7 @@ async def test_without_a_replica_nothing_is_switched(bench: Bench, stubs: Stubs,
     await bench.cluster(state)
     error, _ = await failure(await bench.start(request_.model_copy(update={"cluster_id": state.spec.id})))
     assert error.type == "Refused"
-    assert stubs.calls == []
+    assert stubs.effects == []
 
 
 async def test_primary_without_a_running_replica_is_restarted_in_place(bench: Bench, stubs: Stubs):
@@ -76,4 +76,4 @@ async def test_primary_without_a_running_replica_is_restarted_in_place(bench: Be
     state = apply(state, [NodeIs(node=down)])
     await bench.cluster(state)
     await bench.run(RestartRequest(cluster_id=state.spec.id, node="a"))
-    assert [call.text for call in stubs.calls] == ["restart_node a"]
+    assert [call.text for call in stubs.effects] == ["restart_node a"]
