@@ -12,8 +12,8 @@ from temporalio.exceptions import FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from model import effects
-    from model.cluster import ClusterPhase, ClusterState, OperationRef
-    from model.effects import Alarm
+    from model.cluster import ClusterPhase, ClusterState, Durability, OperationRef
+    from model.effects import Alarm, AlarmKind
     from model.errors import MpgError
     from model.facts import AbsencesPlanned, PhaseIs
     from model.healing import Remedy, pause_s, remedy
@@ -39,6 +39,7 @@ class ClusterHealing(ClusterService):
         self._alarm: Alarm | None = None
         self._watching: asyncio.Task[None] | None = None
         self._failures = 0
+        self._healed_once = False
         self._yielded = False
 
     @workflow.signal
@@ -65,6 +66,9 @@ class ClusterHealing(ClusterService):
         try:
             if self._failures:
                 await asyncio.sleep(pause_s(self._failures))
+            if self._healed_once and (left := self._left_behind()) is not None:
+                self._alarm = left
+                return
             arg = effects.WatchInput(cluster_id=self._state.spec.id, status=self._state.status)
             self._alarm = await self._effect(effects.WATCH_CLUSTER, arg, "watch")
         except MpgError as error:
@@ -72,6 +76,13 @@ class ClusterHealing(ClusterService):
             workflow.logger.error("could not watch", extra={"error": str(error)})
         finally:
             self._watching = None
+
+    def _left_behind(self) -> Alarm | None:
+        """Return an alarm for a replica that healing left out of sync: it runs, so the watch would see nothing."""
+        replica = self._state.status.replica
+        if replica is None or replica.in_sync or self._state.spec.durability is not Durability.SYNC:
+            return None
+        return Alarm(kind=AlarmKind.NODE, name=replica.name, how="it is not in sync")
 
     def _stop_watching(self) -> None:
         if self._watching is not None:
@@ -93,6 +104,7 @@ class ClusterHealing(ClusterService):
             self._holder = before
         self._learn([AbsencesPlanned()])
         self._failures = 0 if healed else self._failures + 1
+        self._healed_once = True
         if not healed and lost_primary:
             self._give_to_operator(f"Node {alarm.name} was lost ({alarm.how}) and could not be replaced or restarted.")
         elif healed and self._state.status.phase is ClusterPhase.NEEDS_OPERATOR:

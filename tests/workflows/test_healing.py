@@ -78,6 +78,17 @@ async def test_both_lost_starts_the_primary_again_and_promotes_nobody(bench: Ben
     assert asked(bench, "settle_cluster") == ["settle_cluster"]
 
 
+async def test_replica_that_healing_left_out_of_sync_is_repaired_next(bench: Bench) -> None:
+    state = ready_cluster()
+    await bench.cluster(state)
+    bench.stubs.plan("fail_over to=b", fails(ReplicaBehind("It does not answer.")))
+    bench.stubs.plan("await_caught_up b behind a for 20s", fails(ReplicaBehind("It does not follow yet.")))
+    bench.stubs.alarm(state.spec.id, lost("a"))
+    await until(lambda: _has(bench, "ensure_node"))
+    await healed(bench, state.spec.id, "a")
+    assert [text for text in asked(bench, "ensure_node") if text.startswith("ensure_node b replica rejoin")]
+
+
 async def test_primary_that_cannot_be_replaced_needs_an_operator(bench: Bench) -> None:
     state = apply(ready_cluster(), [InSync(name="b", value=False)])
     await bench.cluster(state)
