@@ -1,15 +1,12 @@
 # Thin on purpose: each line calls the Python that holds the logic.
-.PHONY: quickstart test test-faults bench lint
+.PHONY: quickstart test bench lint
 PY := .venv/bin/python
 
 quickstart: .venv/.stamp      ## from a fresh machine to a running cluster that can be changed
 	@$(PY) -m starter.prerequisites && .venv/bin/mpg up --detach && $(PY) -m starter.quickstart
 
-test: .venv/.stamp            ## every test but the fault tests; `make test ARGS="-k settings"` narrows it
-	@$(PY) -m starter.prerequisites && $(PY) -m pytest -m "not faults" $(ARGS)
-
-test-faults: .venv/.stamp     ## breaks real containers on purpose; takes minutes
-	@$(PY) -m starter.prerequisites && $(PY) -m pytest -m faults tests/faults $(ARGS)
+test: .venv/.stamp            ## every test; `make test ARGS="-k settings"` narrows it
+	@$(PY) -m starter.prerequisites && $(PY) -m pytest $(ARGS)
 
 bench: .venv/.stamp           ## the numbers in README
 	@$(PY) -m starter.prerequisites && $(PY) -m bench $(ARGS)
