@@ -40,8 +40,11 @@ async def _beat(interval_s: float) -> None:
 async def while_worker_runs(wait: Coroutine[Any, Any, T]) -> T:
     """Await *wait*, heartbeating; give it up at once when the worker stops, so that the next worker takes it over.
 
-    Raises :class:`WorkerStops` then: without it the stop would wait for what may last for days.
+    Raises :class:`WorkerStops` then: without it the stop would wait for what may last for days. Outside an activity,
+    only await.
     """
+    if not activity.in_activity():
+        return await wait
     waiting = asyncio.create_task(wait)
     stopping = asyncio.create_task(activity.wait_for_worker_shutdown())
     try:
