@@ -11,7 +11,6 @@ from psycopg.rows import DictRow, dict_row
 
 from activities.sql import cut
 from model.base import Record
-from model.cluster import PoolMode
 from model.errors import NotYet
 from model.secrets import derive_password
 
@@ -19,20 +18,6 @@ CONSOLE_USER = "mpg_admin"
 """Known to PgBouncer only; there is no such role in Postgres."""
 CONSOLE_DATABASE = "pgbouncer"
 CONNECT_TIMEOUT_S = 3
-
-
-class Pool(Record):
-    """A row of SHOW POOLS (PgBouncer manual, "Admin console"): clients and servers of one database and user."""
-
-    database: str
-    user: str
-    cl_active: int
-    cl_waiting: int
-    sv_active: int
-    sv_idle: int
-    sv_used: int
-    maxwait: int
-    pool_mode: PoolMode | None
 
 
 class Client(Record):
@@ -117,10 +102,6 @@ class Console:
     async def is_paused(self) -> bool:
         """Tell whether a pause is under way or complete."""
         return any(row["key"] == "paused" and row["value"] == "yes" for row in await self._rows("SHOW STATE"))
-
-    async def show_pools(self) -> list[Pool]:
-        """Return the pools, the console's own included."""
-        return [Pool.model_validate(row) for row in await self._rows("SHOW POOLS")]
 
     async def show_clients(self) -> list[Client]:
         """Return the connected clients, consoles left out."""

@@ -27,7 +27,6 @@ from model.names import (
 )
 
 MAX_STORAGE_AT_CREATION_GB = 500
-MAX_STORAGE_GB = 1000
 DEFAULT_MAX_PAUSE_S = 30.0
 LONGEST_PAUSE_S = 100.0
 """The poolers give up on a client that they held for 120 s (query_wait_timeout)."""
