@@ -72,4 +72,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    # Not sys.exit: a thread of the SDK's core that still answers while the interpreter shuts down crashes a process as
+    # short as this one, now and then, after its work is done (temporalio/sdk-python, issue 300).
+    os._exit(code)

@@ -9,7 +9,9 @@ from starter.prerequisites import ensure
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    # In one write: several prerequisites are seen to at once, each in a thread of its own.
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 def main() -> int:

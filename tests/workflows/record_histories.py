@@ -15,6 +15,7 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 
 from model.names import cluster_workflow_id, name_workflow_id
 from model.operations import OperationOutcome
+from starter.leave import leave
 from tests.workflows import golden
 from tests.workflows.bench import Bench
 from tests.workflows.samples import SCENARIOS, ready_cluster, request_of
@@ -98,3 +99,4 @@ async def _bench(client: Client, stubs: Stubs) -> AsyncIterator[Bench]:
 
 if __name__ == "__main__":
     asyncio.run(main())
+    leave(0)
