@@ -36,10 +36,14 @@ class WriterReport(Record):
 class CountingWriter:
     """Writes from the beginning to the end of an ``async with``; :meth:`report` afterwards."""
 
-    def __init__(self, uri: str, run: str) -> None:
-        """Write rows marked *run* through *uri*. The table must be there: :data:`CREATE_TABLE`."""
+    def __init__(self, uri: str, run: str, *, every_s: float = 0) -> None:
+        """Write rows marked *run* through *uri*, pausing *every_s* seconds after each.
+
+        The table must be there: :data:`CREATE_TABLE`.
+        """
         self._uri = uri
         self._run = run
+        self._every_s = every_s
         self._acknowledged: list[int] = []
         self._errors = 0
         self._longest = 0.0
@@ -89,6 +93,8 @@ class CountingWriter:
                         self._acknowledged.append(number)
                         self._longest = max(self._longest, time.perf_counter() - begun)
                         waiting_since = None
+                        if self._every_s:
+                            await asyncio.sleep(self._every_s)
             except psycopg.Error:
                 self._errors += 1
                 await asyncio.sleep(RECONNECT_SECONDS)

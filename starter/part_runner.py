@@ -15,7 +15,7 @@ from starter.stack_state import PartStatus
 
 FIRST_BACKOFF_SECONDS = 0.1
 LONGEST_BACKOFF_SECONDS = 10.0
-STEADY_SECONDS = 30
+STEADY_SECONDS = 5
 """A part that ran this long is given the first backoff again."""
 FAILURES_AT_START = 3
 """A part that ends this often before it was ever ready has something wrong that trying again does not cure."""

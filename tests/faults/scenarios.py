@@ -1,0 +1,226 @@
+"""For every operation: how the cluster is brought to where the operation has something to do, and what it is after."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from model.cluster import ClusterSpec, ClusterState, Database, PoolMode, Role, User
+from model.names import kebab
+from model.operations import REQUESTS
+from model.plans import DEFAULT_PLANS
+from starter.client import MpgClient
+from starter.operation import Operation
+
+KEEPER, LEAVER, FRESH = "keeper", "leaver", "fresh"
+EXTENSION = "hstore"
+DATABASE = "fly-db"
+
+
+class Bench(Protocol):
+    """The cluster that a scenario works on."""
+
+    mpg: MpgClient
+    name: str
+
+    async def state(self) -> ClusterState:
+        """Return the record."""
+        ...
+
+    async def make_legacy(self) -> None:
+        """Have the record say that the cluster is older than the role system."""
+        ...
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An operation that can be started, with the record as it is before and as it is to be after."""
+
+    start: Callable[[str], Awaitable[Operation]]
+    """Given the request id."""
+    before: ClusterSpec
+    after: ClusterSpec
+    is_done: Callable[[], Awaitable[bool]] | None = None
+    """Tell whether the operation's effect is there, where the record does not tell."""
+
+
+Prepare = Callable[[Bench], Awaitable[Prepared]]
+
+
+async def _users(bench: Bench, *, there: dict[str, Role], gone: tuple[str, ...] = ()) -> ClusterSpec:
+    """Return the record once the users *there* exist and those in *gone* do not."""
+    spec = (await bench.state()).spec
+    for name, role in there.items():
+        if spec.user(name) is None:
+            await (await bench.mpg.create_user(bench.name, name, role)).result()
+    for name in gone:
+        if spec.user(name) is not None:
+            await (await bench.mpg.delete_user(bench.name, name)).result()
+    return (await bench.state()).spec
+
+
+def _with_user(spec: ClusterSpec, user: User) -> ClusterSpec:
+    others = tuple(each for each in spec.users if each.name != user.name)
+    return spec.model_copy(update={"users": (*others, user)})
+
+
+async def create_user(bench: Bench) -> Prepared:
+    spec = await _users(bench, there={}, gone=(FRESH,))
+    return Prepared(
+        lambda key: bench.mpg.create_user(bench.name, FRESH, Role.WRITER, request_id=key),
+        spec,
+        _with_user(spec, User(name=FRESH, role=Role.WRITER)),
+    )
+
+
+async def set_user_role(bench: Bench) -> Prepared:
+    spec = await _users(bench, there={KEEPER: Role.WRITER})
+    user = spec.user(KEEPER)
+    assert user is not None
+    roles = list(Role)
+    role = roles[(roles.index(user.role) + 1) % len(roles)]
+    return Prepared(
+        lambda key: bench.mpg.set_user_role(bench.name, KEEPER, role, request_id=key),
+        spec,
+        _with_user(spec, user.model_copy(update={"role": role})),
+    )
+
+
+async def delete_user(bench: Bench) -> Prepared:
+    spec = await _users(bench, there={LEAVER: Role.SCHEMA_ADMIN})
+    users = tuple(each for each in spec.users if each.name != LEAVER)
+    return Prepared(
+        lambda key: bench.mpg.delete_user(bench.name, LEAVER, request_id=key),
+        spec,
+        spec.model_copy(update={"users": users}),
+    )
+
+
+async def rotate_password(bench: Bench) -> Prepared:
+    spec = await _users(bench, there={KEEPER: Role.WRITER})
+    user = spec.user(KEEPER)
+    assert user is not None
+    rotated = user.model_copy(update={"password_version": user.password_version + 1})
+    return Prepared(
+        lambda key: bench.mpg.rotate_password(bench.name, KEEPER, request_id=key), spec, _with_user(spec, rotated)
+    )
+
+
+async def opt_in_roles(bench: Bench) -> Prepared:
+    await bench.make_legacy()
+    spec = (await bench.state()).spec
+    return Prepared(
+        lambda key: bench.mpg.opt_in_roles(bench.name, request_id=key),
+        spec,
+        spec.model_copy(update={"legacy_roles": False}),
+    )
+
+
+async def create_database(bench: Bench) -> Prepared:
+    spec = (await bench.state()).spec
+    if spec.database(FRESH) is not None:
+        await (await bench.mpg.delete_database(bench.name, FRESH)).result()
+        spec = (await bench.state()).spec
+    return Prepared(
+        lambda key: bench.mpg.create_database(bench.name, FRESH, request_id=key),
+        spec,
+        spec.model_copy(update={"databases": (*spec.databases, Database(name=FRESH))}),
+    )
+
+
+async def delete_database(bench: Bench) -> Prepared:
+    spec = (await bench.state()).spec
+    if spec.database(LEAVER) is None:
+        await (await bench.mpg.create_database(bench.name, LEAVER)).result()
+        spec = (await bench.state()).spec
+    databases = tuple(each for each in spec.databases if each.name != LEAVER)
+    return Prepared(
+        lambda key: bench.mpg.delete_database(bench.name, LEAVER, force=True, request_id=key),
+        spec,
+        spec.model_copy(update={"databases": databases}),
+    )
+
+
+async def enable_extension(bench: Bench) -> Prepared:
+    if await _is_installed(bench, True):
+        await (await bench.mpg.disable_extension(bench.name, DATABASE, EXTENSION)).result()
+    spec = (await bench.state()).spec
+    return Prepared(
+        lambda key: bench.mpg.enable_extension(bench.name, DATABASE, EXTENSION, request_id=key),
+        spec,
+        spec,
+        is_done=lambda: _is_installed(bench, True),
+    )
+
+
+async def disable_extension(bench: Bench) -> Prepared:
+    if not await _is_installed(bench, True):
+        await (await bench.mpg.enable_extension(bench.name, DATABASE, EXTENSION)).result()
+    spec = (await bench.state()).spec
+    return Prepared(
+        lambda key: bench.mpg.disable_extension(bench.name, DATABASE, EXTENSION, request_id=key),
+        spec,
+        spec,
+        is_done=lambda: _is_installed(bench, False),
+    )
+
+
+async def _is_installed(bench: Bench, wanted: bool) -> bool:
+    found = await bench.mpg.extensions(bench.name, DATABASE)
+    return any(each.name == EXTENSION and each.installed is not None for each in found) is wanted
+
+
+async def change_plan(bench: Bench) -> Prepared:
+    spec = (await bench.state()).spec
+    plan = DEFAULT_PLANS["basic" if spec.plan.name == "starter" else "starter"]
+    return Prepared(
+        lambda key: bench.mpg.change_plan(bench.name, plan.name, request_id=key),
+        spec,
+        spec.model_copy(update={"plan": plan}),
+    )
+
+
+async def set_pool_mode(bench: Bench) -> Prepared:
+    spec = (await bench.state()).spec
+    mode = PoolMode.SESSION if spec.pool_mode is PoolMode.TRANSACTION else PoolMode.TRANSACTION
+    return Prepared(
+        lambda key: bench.mpg.set_pool_mode(bench.name, mode, request_id=key),
+        spec,
+        spec.model_copy(update={"pool_mode": mode}),
+    )
+
+
+async def restart(bench: Bench) -> Prepared:
+    spec = (await bench.state()).spec
+    return Prepared(lambda key: bench.mpg.restart(bench.name, request_id=key), spec, spec)
+
+
+async def switchover(bench: Bench) -> Prepared:
+    spec = (await bench.state()).spec
+    return Prepared(lambda key: bench.mpg.switchover(bench.name, request_id=key), spec, spec)
+
+
+ON_A_CLUSTER: dict[str, Prepare] = {
+    prepare.__name__.replace("_", "-"): prepare
+    for prepare in (
+        change_plan,
+        set_pool_mode,
+        restart,
+        switchover,
+        create_user,
+        set_user_role,
+        delete_user,
+        rotate_password,
+        create_database,
+        delete_database,
+        enable_extension,
+        disable_extension,
+        opt_in_roles,
+    )
+}
+CREATE, DESTROY = "create-cluster", "destroy-cluster"
+OPERATIONS = (CREATE, DESTROY, *ON_A_CLUSTER)
+
+
+def missing() -> set[str]:
+    """Return the operations of the product for which there is no scenario."""
+    return {kebab(name) for name in REQUESTS} - set(OPERATIONS)
