@@ -14,6 +14,7 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from activities.fencing import FencedActivities, OperationFences
 from activities.registry import Activities, open_activities
 from model.converter import DATA_CONVERTER
 from model.errors import MpgError
@@ -47,6 +48,7 @@ async def connect(settings: Settings) -> Client:
 
 def workers(client: Client, settings: Settings, activities: Activities) -> list[Worker]:
     """Return the worker of decisions and SQL work, and the one of this host's containers."""
+    fenced = FencedActivities(OperationFences(settings.fences_dir))
     main = Worker(
         client,
         task_queue=MAIN_QUEUE,
@@ -56,6 +58,7 @@ def workers(client: Client, settings: Settings, activities: Activities) -> list[
             restrictions=SandboxRestrictions.default.with_passthrough_modules("model", "pydantic", "pydantic_core")
         ),
         workflow_failure_exception_types=[MpgError],
+        interceptors=[fenced],
         sticky_queue_schedule_to_start_timeout=STICKY,
         max_concurrent_activities=MOST_ACTIVITIES,
         max_concurrent_local_activities=100,
@@ -66,6 +69,7 @@ def workers(client: Client, settings: Settings, activities: Activities) -> list[
         client,
         task_queue=host_queue(settings.host_name),
         activities=activities.host,
+        interceptors=[fenced],
         max_concurrent_activities=MOST_ACTIVITIES,
         max_heartbeat_throttle_interval=timedelta(seconds=1),
         graceful_shutdown_timeout=GRACE,

@@ -6,10 +6,11 @@ from temporalio import activity
 
 from activities.docker_engine import DockerEngine
 from activities.docker_types import ContainerSummary
+from activities.fencing import OperationFences
 from activities.heartbeat import heartbeating
 from activities.labels import Kind, cluster_labels
 from model import effects
-from model.effects import ClusterKey, Nothing
+from model.effects import Nothing, RemoveClusterInput
 from model.names import LABEL_KIND
 
 _ORDER = (Kind.POOLER, Kind.NODE, Kind.ENDPOINT)
@@ -19,15 +20,20 @@ _ORDER = (Kind.POOLER, Kind.NODE, Kind.ENDPOINT)
 class CleanupActivities:
     """Removes clusters."""
 
-    def __init__(self, docker: DockerEngine) -> None:
+    def __init__(self, docker: DockerEngine, fences: OperationFences) -> None:
         """Work through *docker*."""
         self._docker = docker
+        self._fences = fences
 
     @activity.defn(name=effects.REMOVE_CLUSTER.name)
-    async def remove_cluster(self, arg: ClusterKey) -> Nothing:
-        """Remove the cluster's containers, volumes with their data, and network. What is gone already is no error."""
+    async def remove_cluster(self, arg: RemoveClusterInput) -> Nothing:
+        """Remove the cluster's containers, volumes with their data, and network. What is gone already is no error.
+
+        Steps of the operations in ``ended`` are waited for: what they still make is removed as well.
+        """
         labels = cluster_labels(arg.cluster_id)
         async with heartbeating():
+            await self._fences.close_off(arg.cluster_id, arg.ended)
             containers = await self._docker.list_containers(labels)
             for kind in _ORDER:
                 await self._remove([each for each in containers if each.labels.get(LABEL_KIND) == kind])

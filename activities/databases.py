@@ -9,6 +9,7 @@ from psycopg.sql import SQL, Identifier
 from temporalio import activity
 
 from activities import statements
+from activities.heartbeat import heartbeating
 from activities.pooled_sessions import PooledSessions
 from activities.sql import Connection, SqlSessions
 from model import effects
@@ -53,7 +54,7 @@ class DatabaseActivities:
         pooler keeps for nobody does not, and is closed first. Raises :class:`Refused` when there are sessions and
         ``force`` is not set.
         """
-        async with self._sql.use(arg.target) as connection:
+        async with heartbeating(), self._sql.use(arg.target) as connection:
             if await _limit(connection, arg.database) is None:
                 return Nothing()
             if not arg.force:

@@ -124,7 +124,7 @@ class ExtensionActivities:
         drop = SQL("DROP EXTENSION IF EXISTS {}{}").format(
             Identifier(arg.extension), SQL(" CASCADE") if arg.force else SQL("")
         )
-        async with self._sql.use(arg.target, arg.database) as connection:
+        async with heartbeating(), self._sql.use(arg.target, arg.database) as connection:
             try:
                 await connection.execute(drop)
             except psycopg.errors.DependentObjectsStillExist as error:

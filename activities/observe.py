@@ -3,6 +3,7 @@
 from temporalio import activity
 
 from activities.docker_engine import DockerEngine
+from activities.fencing import OperationFences
 from activities.heartbeat import heartbeating
 from activities.settle import Settling
 from activities.sql import SqlSessions
@@ -14,11 +15,12 @@ from model.effects import Observation, ObserveInput, SettleInput
 class ObserveActivities:
     """Looks at clusters and settles them."""
 
-    def __init__(self, docker: DockerEngine, sql: SqlSessions, master_key: bytes) -> None:
+    def __init__(self, docker: DockerEngine, sql: SqlSessions, master_key: bytes, fences: OperationFences) -> None:
         """Work through *docker* and *sql*; passwords are derived from *master_key*."""
         self._docker = docker
         self._sql = sql
         self._master_key = master_key
+        self._fences = fences
 
     @activity.defn(name=effects.OBSERVE_CLUSTER.name)
     async def observe_cluster(self, arg: ObserveInput) -> Observation:
@@ -35,5 +37,6 @@ class ObserveActivities:
             NotYet: the primary or a pooler does not come up.
         """
         async with heartbeating():
+            await self._fences.close_off(arg.state.spec.id, arg.ended)
             await Settling(self._docker, self._sql, self._master_key, arg.state).run()
             return Observation(facts=await Survey(self._docker, self._sql, arg.state).facts())

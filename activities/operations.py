@@ -29,7 +29,7 @@ from model.effects import (
 )
 from model.errors import NotFound
 from model.names import cluster_workflow_id, name_workflow_id
-from model.operations import OperationFailure
+from model.operations import REQUESTS, OperationFailure
 
 log = structlog.get_logger()
 
@@ -57,12 +57,24 @@ class OperationActivities:
         try:
             await handle.result()
         except WorkflowFailureError as error:
-            return OperationEnd(completed=False, how=_how(error.cause))
+            return await self._lost(handle, _how(error.cause))
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
             return OperationEnd(completed=False, how="gone")
         return OperationEnd(completed=True, how="completed")
+
+    async def _lost(self, handle: WorkflowHandle[object, object], how: str) -> OperationEnd:
+        """Return the end of an operation that did not complete, with the user and the database it was about."""
+        async for event in handle.fetch_history_events(page_size=1):
+            started = event.workflow_execution_started_event_attributes
+            request = REQUESTS.get(started.workflow_type.name)
+            if request is None:
+                break
+            asked = request.model_validate_json(started.input.payloads[0].data)
+            username, database = (getattr(asked, name, None) for name in ("username", "database"))
+            return OperationEnd(completed=False, how=how, username=username, database=database)
+        return OperationEnd(completed=False, how=how)
 
     @activity.defn(name=effects.TAKE_TURN.name)
     async def take_turn(self, arg: TakeTurnInput) -> TurnAnswer:

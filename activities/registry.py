@@ -15,11 +15,13 @@ from activities.docker_events import DockerEvents
 from activities.endpoint import EndpointActivities
 from activities.extensions import ExtensionActivities
 from activities.failover import FailoverActivities
+from activities.fencing import OperationFences
 from activities.handover import Clients
 from activities.hosts import HostActivities
 from activities.observe import ObserveActivities
 from activities.operations import OperationActivities
 from activities.pgbouncer import PoolerActivities
+from activities.reconcile import ReconcileActivities
 from activities.replication import ReplicationActivities
 from activities.role_system import RoleSystemActivities
 from activities.roles import RoleActivities
@@ -47,14 +49,17 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
     events = DockerEvents(settings.docker_host)
     sql = SqlSessions(master_key)
     clients = Clients(docker, sql, client, master_key)
+    fences = OperationFences(settings.fences_dir)
+    reconcile = ReconcileActivities(master_key)
     try:
         yield arrange(
             HostActivities(docker, settings),
             NodeActivities(docker, sql, master_key),
             EndpointActivities(docker, settings),
             PoolerActivities(docker, master_key, settings.pooler_drain_seconds),
-            CleanupActivities(docker),
-            ObserveActivities(docker, sql, master_key),
+            CleanupActivities(docker, fences),
+            ObserveActivities(docker, sql, master_key, fences),
+            reconcile,
             SwitchoverActivities(clients),
             FailoverActivities(clients),
             WatchActivities(clients, events),
@@ -67,6 +72,7 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
         )
     finally:
         await events.close()
+        await reconcile.close()
         await sql.close()
         await docker.close()
 

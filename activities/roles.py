@@ -9,6 +9,7 @@ from psycopg.sql import SQL, Identifier
 from temporalio import activity
 
 from activities import statements
+from activities.heartbeat import heartbeating
 from activities.sql import Connection, SqlSessions
 from model import effects
 from model.cluster import Role, User
@@ -95,7 +96,7 @@ class RoleActivities:
         The new owner is always ``schema_admin``: given to the group of a writer, a table could be dropped by every
         writer. Raises :class:`NotYet` when its sessions do not end or an object stays locked.
         """
-        async with self._sql.use(arg.target) as connection:
+        async with heartbeating(), self._sql.use(arg.target) as connection:
             seen = await look(connection, arg.username)
             if seen is None:
                 return Nothing()

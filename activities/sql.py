@@ -31,9 +31,14 @@ class SqlSessions:
     process in Postgres and a SCRAM exchange, about 10 ms. Connections to other databases are made for one use.
     """
 
-    def __init__(self, master_key: bytes) -> None:
-        """Derive passwords from *master_key*."""
+    def __init__(self, master_key: bytes, *, local_commits: bool = False) -> None:
+        """Derive passwords from *master_key*.
+
+        With *local_commits* a commit waits for the node's own disk only: for work that must not hang where a
+        synchronous standby is away.
+        """
         self._master_key = master_key
+        self._options = "-c search_path=pg_catalog" + (" -c synchronous_commit=local" if local_commits else "")
         self._kept: dict[str, Connection] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
@@ -48,7 +53,7 @@ class SqlSessions:
             application_name=APPLICATION_NAME,
             connect_timeout=timeout_s,
             # Users own schemas in their databases: nothing of theirs may be found by an unqualified name.
-            options="-c search_path=pg_catalog",
+            options=self._options,
             autocommit=True,
         )
 

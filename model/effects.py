@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from model.base import Record
 from model.cluster import (
+    ClusterSpec,
     ClusterState,
     ClusterStatus,
     Database,
@@ -35,9 +36,13 @@ class Kind(StrEnum):
     """How an effect runs; workflows/call.py has the timeouts and retries of each kind."""
 
     SQL = "sql"
-    """Short work, SQL or a call to Temporal: a local activity."""
+    """Short work, SQL or a call to Temporal: a local activity.
+
+    Only what can be put back. That it ran is on record with the end of its workflow's task; a cancellation that comes
+    before that has the workflow decide anew, as if it had not run.
+    """
     SQL_WAIT = "sql_wait"
-    """Waits on Postgres: an activity on the main queue that heartbeats."""
+    """Waits on Postgres, or cannot be put back: an activity on the main queue that heartbeats."""
     HOST = "host"
     """Container work of seconds at most: an activity on the host's queue, heartbeating."""
     HOST_LONG = "host_long"
@@ -89,6 +94,12 @@ class ClusterKey(Record):
     """Names a cluster."""
 
     cluster_id: str
+
+
+class RemoveClusterInput(ClusterKey):
+    """Remove all of a cluster, after the last steps of the operations in ``ended`` (workflow ids)."""
+
+    ended: tuple[str, ...] = ()
 
 
 class CreateEndpointInput(Record):
@@ -301,10 +312,12 @@ class SettleInput(Record):
     """Put a cluster back in service after an operation that did not complete.
 
     Nodes that should run are started, poolers resumed and pointed at the one primary, rules put right, containers
-    that the state does not name removed. Never promotes.
+    that the state does not name removed. Never promotes. Steps of the operations in ``ended`` (workflow ids) that
+    still run are waited for, and none begins any more.
     """
 
     state: ClusterState
+    ended: tuple[str, ...] = ()
 
 
 CHECK_HOST = Effect("check_host", CheckHostInput, HostCheck, Kind.HOST)
@@ -325,7 +338,7 @@ FAIL_OVER = Effect("fail_over", FailoverInput, FailoverReport, Kind.SWITCHOVER)
 WATCH_CLUSTER = Effect("watch_cluster", WatchInput, Alarm, Kind.WATCH_HOST)
 OBSERVE_CLUSTER = Effect("observe_cluster", ObserveInput, Observation, Kind.HOST)
 SETTLE_CLUSTER = Effect("settle_cluster", SettleInput, Observation, Kind.HOST_LONG)
-REMOVE_CLUSTER = Effect("remove_cluster", ClusterKey, Nothing, Kind.HOST)
+REMOVE_CLUSTER = Effect("remove_cluster", RemoveClusterInput, Nothing, Kind.HOST)
 
 # --- Postgres -----------------------------------------------------------------------------------------------------
 
@@ -453,6 +466,17 @@ class ReplicaCaughtUp(Record):
     lag_bytes: int
 
 
+class ReconcileInput(Record):
+    """Make Postgres and the record of one user and one database agree, after an operation on them that was lost."""
+
+    target: Target
+    spec: ClusterSpec
+    username: str | None = None
+    database: str | None = None
+    undone: bool = False
+    """The caller was told that nothing was done: a database that is not on record was made in vain."""
+
+
 class SetConnectionLimitsInput(Record):
     """Give every user's role the plan's connection limit."""
 
@@ -474,14 +498,15 @@ SET_UP_ROLES = Effect("set_up_roles", SetUpRolesInput, Nothing, Kind.SQL_WAIT)
 CREATE_USER = Effect("create_user", UserInput, Nothing, Kind.SQL)
 SET_USER_ROLE = Effect("set_user_role", UserInput, Nothing, Kind.SQL)
 SET_PASSWORD = Effect("set_password", UserInput, Nothing, Kind.SQL)
-DROP_USER = Effect("drop_user", DropUserInput, Nothing, Kind.SQL)
+DROP_USER = Effect("drop_user", DropUserInput, Nothing, Kind.SQL_WAIT)
 CREATE_DATABASE = Effect("create_database", DatabaseInput, Nothing, Kind.SQL)
-DROP_DATABASE = Effect("drop_database", DropDatabaseInput, Nothing, Kind.SQL)
+DROP_DATABASE = Effect("drop_database", DropDatabaseInput, Nothing, Kind.SQL_WAIT)
 ENABLE_EXTENSION = Effect("enable_extension", EnableExtensionInput, Nothing, Kind.SQL_WAIT)
-DISABLE_EXTENSION = Effect("disable_extension", DisableExtensionInput, Nothing, Kind.SQL)
+DISABLE_EXTENSION = Effect("disable_extension", DisableExtensionInput, Nothing, Kind.SQL_WAIT)
 READ_EXTENSIONS = Effect("read_extensions", ReadExtensionsInput, Extensions, Kind.SQL)
 SET_SYNCHRONOUS = Effect("set_synchronous", SetSynchronousInput, Nothing, Kind.SQL)
 SET_CONNECTION_LIMITS = Effect("set_connection_limits", SetConnectionLimitsInput, Nothing, Kind.SQL)
+RECONCILE_RECORD = Effect("reconcile_record", ReconcileInput, Observation, Kind.SQL)
 AWAIT_CAUGHT_UP = Effect("await_caught_up", AwaitCaughtUpInput, ReplicaCaughtUp, Kind.SQL_WAIT)
 ADOPT_ROLES = Effect("adopt_roles", AdoptRolesInput, Nothing, Kind.SQL_WAIT)
 
@@ -496,10 +521,12 @@ class AwaitOperationInput(Record):
 
 
 class OperationEnd(Record):
-    """Whether the operation completed, and if not, how it ended, in Temporal's word."""
+    """Whether the operation completed, and if not, how it ended, in Temporal's word, and whom it was about."""
 
     completed: bool
     how: str
+    username: str | None = None
+    database: str | None = None
 
 
 class TakeTurnInput(Record):
@@ -548,6 +575,15 @@ TAKE_TURN = Effect("take_turn", TakeTurnInput, TurnAnswer, Kind.SQL)
 COMMIT_FACTS = Effect("commit_facts", CommitInput, Nothing, Kind.SQL)
 RELEASE_STALE_NAME = Effect("release_stale_name", ReleaseStaleNameInput, NameReleased, Kind.SQL)
 AWAIT_OPERATION_END = Effect("await_operation_end", AwaitOperationInput, OperationEnd, Kind.WATCH)
+
+
+def cluster_of(arg: Record) -> str | None:
+    """Return the id of the cluster that an effect with the input *arg* is about; None where it is about none."""
+    holders = (arg, *(getattr(arg, name, None) for name in ("target", "spec")))
+    found = next((getattr(each, "cluster_id", None) for each in holders if hasattr(each, "cluster_id")), None)
+    state = getattr(arg, "state", None)
+    return found if isinstance(found, str) else state.spec.id if isinstance(state, ClusterState) else None
+
 
 EFFECTS: tuple[Effect[Any, Any], ...] = tuple(
     cast("Effect[Any, Any]", value) for value in list(globals().values()) if isinstance(value, Effect)

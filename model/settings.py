@@ -167,6 +167,11 @@ class Settings(BaseSettings):
         """Return the directory of the stack's logs."""
         return self.home / "logs"
 
+    @property
+    def fences_dir(self) -> Path:
+        """Return the directory in which the host's workers keep steps of ended operations from beginning."""
+        return self.home / "run" / "fences"
+
     def node_image_for(self, pg_major: int) -> str:
         """Return the image of a node with Postgres *pg_major*."""
         return f"{self.node_image}:{pg_major}"

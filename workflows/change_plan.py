@@ -24,37 +24,46 @@ class ChangePlan(NodeOperation):
 
         async def steps() -> Done:
             name, old = self.state.spec.name, self.state.spec.plan
-            if request.plan == old.name:
+            astray = [node.name for node in self.state.status.nodes if node.plan != request.plan]
+            if request.plan == old.name and not astray:
                 return Done(f"Cluster {name} is on plan {old.name} already.", changed=False)
             room = await self._see_room(request.plan)
             primary, replica = self.primary_node, self.state.status.replica
             assert replica is not None, "checked with the turn"
-            self.plan(
-                f"rebuild {replica.name} on plan {room.plan.name}",
-                f"switch over to {replica.name}",
-                f"rebuild {primary.name} on plan {room.plan.name}",
-                "set the poolers' limits",
-                "set the users' connection limits",
-            )
-            await self.do(
-                f"rebuild {replica.name} on plan {room.plan.name}",
-                lambda: self.rebuild_replica(replica.name, room.plan.name, room.resources),
-                undo=lambda: self.return_to_plan(replica, request.max_pause_s),
-            )
-            await self.do(
-                f"switch over to {replica.name}",
-                lambda: self.switch_to(replica.name, request.max_pause_s),
-                undo=lambda: self._return_to(primary, request.max_pause_s),
-            )
-            await self.do(
-                f"rebuild {primary.name} on plan {room.plan.name}",
-                lambda: self.rebuild_replica(primary.name, room.plan.name, room.resources),
-            )
+            await self._rebuild_nodes(primary, replica, room, astray, request.max_pause_s)
             await self._set_limits(old, room.plan)
             await self.conclude(PlanIs(plan=room.plan))
             return Done(f"Cluster {name} is on plan {room.plan.name} now.")
 
         return await self.operate(request, steps)
+
+    async def _rebuild_nodes(
+        self, primary: Node, replica: Node, room: HostCheck, astray: list[str], max_pause_s: float
+    ) -> None:
+        """Rebuild the replica, switch over to it, rebuild the other; what is on the plan already is left alone."""
+        rebuild = {node.name: f"rebuild {node.name} on plan {room.plan.name}" for node in (primary, replica)}
+        switch = f"switch over to {replica.name}"
+        self.plan(
+            *([rebuild[replica.name]] if replica.name in astray else []),
+            *([switch, rebuild[primary.name]] if primary.name in astray else []),
+            "set the poolers' limits",
+            "set the users' connection limits",
+        )
+        if replica.name in astray:
+            await self.do(
+                rebuild[replica.name],
+                lambda: self.rebuild_replica(replica.name, room.plan.name, room.resources),
+                undo=lambda: self.return_to_plan(replica, max_pause_s),
+            )
+        if primary.name in astray:
+            await self.do(
+                switch,
+                lambda: self.switch_to(replica.name, max_pause_s),
+                undo=lambda: self._return_to(primary, max_pause_s),
+            )
+            await self.do(
+                rebuild[primary.name], lambda: self.rebuild_replica(primary.name, room.plan.name, room.resources)
+            )
 
     async def _see_room(self, plan: str) -> HostCheck:
         arg = effects.CheckHostInput(plan=plan, pg_major_version=self.state.spec.pg_major_version)

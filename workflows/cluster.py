@@ -15,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from model.base import Record
     from model.cluster import (
         ClusterPhase,
+        ClusterSpec,
         ClusterState,
         ClusterView,
         OperationRef,
@@ -22,16 +23,23 @@ with workflow.unsafe.imports_passed_through():
     from model.effects import OperationEnd, Target
     from model.errors import MpgError
     from model.facts import AbsencesPlanned, PhaseIs, apply
-    from model.operations import HEALING, Commit, TurnGrant, TurnRequest
+    from model.names import operation_workflow_id
+    from model.operations import HEALING, ChangePlanRequest, Commit, TurnGrant, TurnRequest
     from workflows.call import call
     from workflows.claims import release_name
     from workflows.cluster_healing import WATCHED, ClusterHealing
+    from workflows.cluster_service import EndedOperation
 
 HANDLED_KEPT = 1000
 """How many ids of past operations are kept, so that a repeated request for a turn is seen as one."""
 
 ASKING = timedelta(seconds=2)
 """How long an operation waits for its turn with its request open. Then it has a place in the queue."""
+
+UNDOES = frozenset({"failed", "cancelled"})
+"""Ends of an operation that undid what it had done, as opposed to one that was ended from outside."""
+RETURN = "return-"
+"""How the request ids of operations begin by which a cluster returns to its plan."""
 
 OVER = frozenset({ClusterPhase.DESTROYED, ClusterPhase.ERROR})
 """Phases in which the cluster's workflow ends."""
@@ -44,6 +52,7 @@ class ClusterStart(Record):
     holder: OperationRef | None = None
     queue: tuple[TurnRequest, ...] = ()
     handled: tuple[str, ...] = ()
+    ended: tuple[EndedOperation, ...] = ()
 
 
 @workflow.defn
@@ -57,6 +66,9 @@ class Cluster(ClusterHealing):
         self._holder = start.holder
         self._queue = list(start.queue)
         self._handled = list(start.handled)
+        self._ended = start.ended
+        self._granted: ClusterSpec | None = None
+        """What was asked for before the holder of the turn began."""
         self._asking: set[str] = set()
         """Operations that wait for the answer to their request just now, and need no signal."""
 
@@ -151,6 +163,7 @@ class Cluster(ClusterHealing):
         if self._state.status.phase is ClusterPhase.NEEDS_OPERATOR and self._state.status.primary is not None:
             # Somebody asks again, so perhaps the cause is gone.
             await self._settle()
+        self._granted = self._state.spec
         # Before the signal: its first commit may be here before we are told that the signal arrived.
         self._holder = holder
         if holder.id not in self._asking and not await self._tell(holder.id, holder.run_id):
@@ -186,13 +199,42 @@ class Cluster(ClusterHealing):
         phase = self._state.status.phase
         if phase in OVER:
             return
+        undone = end.how in UNDOES
+        if undone and self._granted is not None:
+            # What it had recorded before it turned back: a local activity may have run and be forgotten.
+            self._state = self._state.model_copy(update={"spec": self._granted})
+        ended = EndedOperation(id=holder.id, username=end.username, database=end.database, undone=undone)
+        self._ended = (*(each for each in self._ended if each.id != ended.id), ended)
         if phase is ClusterPhase.INITIALIZING:
             await self._remove_everything(ClusterPhase.ERROR)
         elif phase is ClusterPhase.DESTROYING:
             # Part of the data may be gone: the only way is forward.
             await self._remove_everything(ClusterPhase.DESTROYED)
-        elif end.how != "rejected":
+        elif end.how == "rejected":
+            self._ended = self._ended[:-1]
+        else:
             await self._settle()
+            await self._return_to_plan(holder)
+
+    async def _return_to_plan(self, lost: OperationRef) -> None:
+        """Start a change of plan to the plan on record where an operation left nodes on another one."""
+        plan = self._state.spec.plan.name
+        astray = [node.name for node in self._state.status.nodes if node.plan != plan]
+        if not astray or self._state.status.phase is not ClusterPhase.READY:
+            return
+        if lost.id.rpartition("/")[2].startswith(RETURN):
+            workflow.logger.error("nodes stay on another plan than the cluster's", extra={"nodes": astray})
+            return
+        request = ChangePlanRequest(cluster_id=self._state.spec.id, plan=plan)
+        name = self._state.spec.name
+        await workflow.start_child_workflow(
+            request.operation,
+            request,
+            id=operation_workflow_id(request.operation, name, f"{RETURN}{str(workflow.uuid4())[:13]}"),
+            parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+            search_attributes=self._shown_by(request.operation),
+            static_summary=f"Nodes {', '.join(astray)} of {name} back to plan {plan}, which {lost.id} left",
+        )
 
     # --- the end of a run -----------------------------------------------------------------------------------------
 
@@ -209,7 +251,7 @@ class Cluster(ClusterHealing):
         for task in self._draining.values():
             task.cancel()
         workflow.continue_as_new(
-            ClusterStart(state=self._state, queue=tuple(self._queue), handled=tuple(self._handled))
+            ClusterStart(state=self._state, queue=tuple(self._queue), handled=tuple(self._handled), ended=self._ended)
         )
 
     async def _close(self) -> None:

@@ -6,11 +6,23 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from model import effects
+    from model.base import Record
     from model.cluster import ClusterPhase, ClusterState, Durability, PoolerPhase
+    from model.effects import Target
     from model.errors import MpgError
     from model.facts import PhaseIs, PoolersAre
     from workflows.cluster_record import ClusterRecord
     from workflows.nodes import SETTLED_CATCH_UP_S, bring_in_sync
+
+
+class EndedOperation(Record):
+    """An operation that did not complete: its workflow's id, and whom it was about."""
+
+    id: str
+    username: str | None = None
+    database: str | None = None
+    undone: bool = False
+    """Whether its caller was told that nothing was done."""
 
 
 class ClusterService(ClusterRecord):
@@ -20,12 +32,14 @@ class ClusterService(ClusterRecord):
         """Begin with *state*, and nothing that drains."""
         super().__init__(state)
         self._draining: dict[str, asyncio.Task[None]] = {}
+        self._ended: tuple[EndedOperation, ...] = ()
+        """Operations that did not complete, and that nobody has cleaned up after yet."""
         self._settling = False
         """Whether nodes are being started by the cluster itself just now."""
 
     async def _settle(self) -> None:
         """Put the cluster back in service, and record it as it really is."""
-        arg = effects.SettleInput(state=self._state)
+        arg = effects.SettleInput(state=self._state, ended=tuple(each.id for each in self._ended))
         self._settling = True
         try:
             seen = await self._effect(effects.SETTLE_CLUSTER, arg, "put the cluster back in service")
@@ -34,9 +48,30 @@ class ClusterService(ClusterRecord):
             self._give_to_operator(f"It could not be put back in service: {error}")
         else:
             self._learn([*seen.facts, self._no_operator_needed(), PhaseIs(phase=ClusterPhase.READY)])
+            await self._reconcile()
             await self._bring_in_sync()
         finally:
             self._settling = False
+
+    async def _reconcile(self) -> None:
+        """Have Postgres and the record agree about those whom the ended operations were about."""
+        primary = self._state.status.primary
+        assert primary is not None, "settled"
+        for ended in self._ended:
+            arg = effects.ReconcileInput(
+                target=Target(cluster_id=self._state.spec.id, address=primary.address),
+                spec=self._state.spec,
+                username=ended.username,
+                database=ended.database,
+                undone=ended.undone,
+            )
+            try:
+                self._learn((await self._effect(effects.RECONCILE_RECORD, arg, f"clean up after {ended.id}")).facts)
+            except MpgError as error:
+                # Still to be done: the next time that the cluster settles.
+                workflow.logger.error("could not clean up", extra={"operation": ended.id, "error": str(error)})
+            else:
+                self._ended = tuple(each for each in self._ended if each.id != ended.id)
 
     async def _observe(self) -> None:
         """Record what there is, so that whoever has to act sees it."""
@@ -57,7 +92,8 @@ class ClusterService(ClusterRecord):
             workflow.logger.error("the replica is not in sync", extra={"error": str(error)})
 
     async def _remove_everything(self, then: ClusterPhase) -> None:
-        arg = effects.ClusterKey(cluster_id=self._state.spec.id)
+        ended = tuple(each.id for each in self._ended)
+        arg = effects.RemoveClusterInput(cluster_id=self._state.spec.id, ended=ended)
         try:
             await self._effect(effects.REMOVE_CLUSTER, arg, "remove what is left of the cluster")
         except MpgError as error:

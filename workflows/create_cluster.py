@@ -9,7 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from model import effects, search_attributes
     from model.addresses import node_address
     from model.cluster import ClusterPhase, ClusterSpec, ClusterState, ClusterStatus, NodeRole, OperationRef
-    from model.effects import Bootstrap, ClusterKey, HostCheck, NameClaim, Target
+    from model.effects import Bootstrap, ClusterKey, HostCheck, NameClaim, RemoveClusterInput, Target
     from model.errors import AlreadyExists
     from model.facts import EndpointIs, NetworkIs, NodeIs, PhaseIs, PoolersAre
     from model.names import NODES, cluster_workflow_id
@@ -103,7 +103,9 @@ class CreateCluster(NodeOperation):
 
     async def _remove_everything(self) -> None:
         spec = self.state.spec
-        await self.effect(effects.REMOVE_CLUSTER, ClusterKey(cluster_id=spec.id), "remove everything that was made")
+        await self.effect(
+            effects.REMOVE_CLUSTER, RemoveClusterInput(cluster_id=spec.id), "remove everything that was made"
+        )
         self.all_undone()
         await self.commit(PhaseIs(phase=ClusterPhase.ERROR))
         await self._release_name()

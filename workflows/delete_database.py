@@ -17,7 +17,7 @@ class DeleteDatabase(Operation):
     async def run(self, request: DeleteDatabaseRequest) -> OperationResult:
         """Drop the database. One with sessions in it is refused unless ``force`` ends them."""
 
-        async def steps() -> Done:
+        async def drop() -> None:
             await self.step(
                 "drop the database",
                 effects.DROP_DATABASE,
@@ -30,6 +30,10 @@ class DeleteDatabase(Operation):
                 ),
             )
             await self.conclude(DatabaseGone(name=request.database))
+
+        async def steps() -> Done:
+            # What is dropped can't be put back: from here on a cancellation is too late.
+            await self.see_through(drop())
             return Done(f"Database {request.database} was deleted.")
 
         return await self.operate(request, steps)

@@ -17,7 +17,7 @@ class DeleteUser(Operation):
     async def run(self, request: DeleteUserRequest) -> OperationResult:
         """Drop the role, in every database. Repeating it finishes what a lost try began."""
 
-        async def steps() -> Done:
+        async def drop() -> None:
             user = self.state.spec.user(request.username)
             assert user is not None, "checked with the turn"
             await self.step(
@@ -26,6 +26,10 @@ class DeleteUser(Operation):
                 effects.DropUserInput(target=self.primary, username=user.name, role=user.role),
             )
             await self.conclude(UserGone(name=user.name))
-            return Done(f"User {user.name} was deleted.")
+
+        async def steps() -> Done:
+            # Rights that were granted to it by name can't be put back: from here on a cancellation is too late.
+            await self.see_through(drop())
+            return Done(f"User {request.username} was deleted.")
 
         return await self.operate(request, steps)

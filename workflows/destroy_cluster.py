@@ -5,7 +5,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from model import effects
     from model.cluster import ClusterPhase
-    from model.effects import ClusterKey
+    from model.effects import RemoveClusterInput
     from model.facts import PhaseIs
     from model.operations import DestroyClusterRequest, OperationResult
     from workflows.claims import release_name
@@ -33,7 +33,7 @@ class DestroyCluster(Operation):
         spec = self.state.spec
         await self.commit(PhaseIs(phase=ClusterPhase.DESTROYING))
         await self.step(
-            "remove containers, volumes and network", effects.REMOVE_CLUSTER, ClusterKey(cluster_id=spec.id)
+            "remove containers, volumes and network", effects.REMOVE_CLUSTER, RemoveClusterInput(cluster_id=spec.id)
         )
         await self.commit(PhaseIs(phase=ClusterPhase.DESTROYED))
         # Not left to the cluster's end: who destroys a cluster may make one of the same name next.

@@ -22,13 +22,11 @@ class DisableExtension(Operation):
             database, extension = request.database, request.extension
             if not await installed(self, database, extension):
                 raise NotFound(f"Database {database} has no extension {extension}.")
-            await self.step(
-                "drop the extension",
-                effects.DISABLE_EXTENSION,
-                effects.DisableExtensionInput(
-                    target=self.primary, database=database, extension=extension, force=request.force
-                ),
+            drop = effects.DisableExtensionInput(
+                target=self.primary, database=database, extension=extension, force=request.force
             )
+            # What depended on it can't be put back: from here on a cancellation is too late.
+            await self.see_through(self.step("drop the extension", effects.DISABLE_EXTENSION, drop))
             return Done(f"Extension {extension} was disabled in database {database}.")
 
         return await self.operate(request, steps)

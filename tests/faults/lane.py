@@ -286,10 +286,11 @@ class Lane:
         """Done means done, an error means undone; what was terminated is one of the two."""
         spec = _comparable((await self.state()).spec)
         before, after = _comparable(prepared.before), _comparable(prepared.after)
-        right = {DONE: [after], TERMINATED: [before, after]}.get(outcome, [before])
+        either = outcome == TERMINATED or (prepared.irreversible and outcome not in (DONE, CANCELLED))
+        right = [before, after] if either else [after] if outcome == DONE else [before]
         if spec not in right:
             return [f"it ended with {outcome} and the record is {_difference(spec, right[0])}"]
-        if prepared.is_done is not None and outcome != TERMINATED and await prepared.is_done() is not (outcome == DONE):
+        if prepared.is_done is not None and not either and await prepared.is_done() is not (outcome == DONE):
             return [f"it ended with {outcome} and its effect is {'not ' if outcome == DONE else ''}there"]
         return []
 

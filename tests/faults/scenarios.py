@@ -39,6 +39,8 @@ class Prepared:
     """Given the request id."""
     before: ClusterSpec
     after: ClusterSpec
+    irreversible: bool = False
+    """What is dropped stays dropped: where the step that drops fails after it did, the record says that it is gone."""
     is_done: Callable[[], Awaitable[bool]] | None = None
     """Tell whether the operation's effect is there, where the record does not tell."""
 
@@ -137,6 +139,7 @@ async def delete_database(bench: Bench) -> Prepared:
         lambda key: bench.mpg.delete_database(bench.name, LEAVER, force=True, request_id=key),
         spec,
         spec.model_copy(update={"databases": databases}),
+        irreversible=True,
     )
 
 
@@ -160,6 +163,7 @@ async def disable_extension(bench: Bench) -> Prepared:
         lambda key: bench.mpg.disable_extension(bench.name, DATABASE, EXTENSION, request_id=key),
         spec,
         spec,
+        irreversible=True,
         is_done=lambda: _is_installed(bench, False),
     )
 

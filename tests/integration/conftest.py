@@ -8,7 +8,7 @@ import pytest_asyncio
 from rig import TEST_LABEL, Rig, TestCluster, make_cluster, new_cluster_id
 
 from activities.docker_engine import DockerEngine
-from model.effects import ClusterKey
+from model.effects import RemoveClusterInput
 from model.settings import Settings, load_settings
 
 
@@ -50,7 +50,7 @@ async def cluster_id(rig: Rig) -> AsyncGenerator[str]:
     """Return a new cluster's id; whatever carries it is removed afterwards."""
     made = new_cluster_id()
     yield made
-    await rig.cleanup.remove_cluster(ClusterKey(cluster_id=made))
+    await rig.cleanup.remove_cluster(RemoveClusterInput(cluster_id=made))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -60,4 +60,4 @@ async def cluster(rig: Rig) -> AsyncGenerator[TestCluster]:
     try:
         yield await make_cluster(rig, made)
     finally:
-        await rig.cleanup.remove_cluster(ClusterKey(cluster_id=made))
+        await rig.cleanup.remove_cluster(RemoveClusterInput(cluster_id=made))

@@ -14,6 +14,7 @@ from activities.cleanup import CleanupActivities
 from activities.containers import NodeActivities
 from activities.docker_engine import DockerEngine
 from activities.endpoint import EndpointActivities
+from activities.fencing import OperationFences
 from activities.hosts import HostActivities
 from activities.observe import ObserveActivities
 from activities.pgbouncer import PoolerActivities
@@ -61,8 +62,8 @@ class Rig:
         self.endpoints = EndpointActivities(docker, settings)
         self.nodes = NodeActivities(docker, self.sql, master_key)
         self.poolers = PoolerActivities(docker, master_key, settings.pooler_drain_seconds)
-        self.cleanup = CleanupActivities(docker)
-        self.observer = ObserveActivities(docker, self.sql, master_key)
+        self.cleanup = CleanupActivities(docker, OperationFences(settings.fences_dir))
+        self.observer = ObserveActivities(docker, self.sql, master_key, OperationFences(settings.fences_dir))
 
 
 class TestCluster(Record):

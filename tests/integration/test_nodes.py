@@ -24,9 +24,9 @@ from model.cluster import NodePhase, NodeRole
 from model.effects import (
     Bootstrap,
     CheckHostInput,
-    ClusterKey,
     EnsureNodeInput,
     NodeRef,
+    RemoveClusterInput,
     RemoveNodeInput,
     RestartNodeInput,
     Target,
@@ -49,7 +49,7 @@ async def _value(rig: Rig, target: Target, query: LiteralString) -> object:
 
 async def _initialised(rig: Rig, cluster_id: str) -> tuple[EnsureNodeInput, Target]:
     check = await rig.hosts.check_host(CheckHostInput(plan="basic", pg_major_version=17))
-    network = await rig.endpoints.create_network(ClusterKey(cluster_id=cluster_id))
+    network = await rig.endpoints.create_network(RemoveClusterInput(cluster_id=cluster_id))
     arg = EnsureNodeInput(spec=node_spec(cluster_id, network, check.image), bootstrap=Bootstrap.INIT)
     node = await rig.nodes.ensure_node(arg)
     return arg, Target(cluster_id=cluster_id, address=node.address)
@@ -175,7 +175,7 @@ async def test_restart_that_was_cut_off_after_the_stop_starts_the_node(rig: Rig,
 
 async def test_keep_of_an_empty_volume_is_refused(rig: Rig, cluster_id: str) -> None:
     check = await rig.hosts.check_host(CheckHostInput(plan="basic", pg_major_version=17))
-    network = await rig.endpoints.create_network(ClusterKey(cluster_id=cluster_id))
+    network = await rig.endpoints.create_network(RemoveClusterInput(cluster_id=cluster_id))
     spec = node_spec(cluster_id, network, check.image)
     with pytest.raises(NotFound, match="no finished data"):
         await rig.nodes.ensure_node(EnsureNodeInput(spec=spec, bootstrap=Bootstrap.KEEP))
@@ -212,7 +212,7 @@ async def test_no_secret_is_in_any_containers_description(rig: Rig, cluster: Tes
 
 async def test_removing_a_cluster_leaves_nothing_and_may_be_repeated(rig: Rig) -> None:
     made = new_cluster_id()
-    key = ClusterKey(cluster_id=made)
+    key = RemoveClusterInput(cluster_id=made)
     try:
         await make_cluster(rig, made, replica=False)
     finally:

@@ -203,6 +203,7 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "read_extensions": lambda arg: arg.database,
     "enable_extension": lambda arg: f"{arg.database} {arg.extension}",
     "disable_extension": lambda arg: f"{arg.database} {arg.extension}",
+    "reconcile_record": lambda arg: f"user={arg.username} database={arg.database} undone={arg.undone}",
     "set_connection_limits": lambda arg: f"{' '.join(arg.usernames)} {arg.connection_limit}",
 }
 
@@ -276,6 +277,7 @@ _ANSWERS: dict[str, Callable[[Any], Record]] = {
     "fail_over": lambda arg: effects.FailoverReport(timeline=2, held_ms=80.0, steps_ms={}),
     "observe_cluster": lambda arg: effects.Observation(facts=()),
     "settle_cluster": lambda arg: effects.Observation(facts=()),
+    "reconcile_record": lambda arg: effects.Observation(facts=()),
     "read_extensions": _extensions,
     "await_caught_up": lambda arg: effects.ReplicaCaughtUp(timeline=1, lag_bytes=0),
 }
