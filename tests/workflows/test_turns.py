@@ -9,10 +9,12 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from model.cluster import ClusterPhase, PoolerPhase, PoolMode, Role
+from model.effects import CommitInput
 from model.errors import NeedsOperator, Refused
 from model.facts import UserGone
 from model.names import cluster_workflow_id
 from model.operations import (
+    ChangePlanRequest,
     Commit,
     CreateUserRequest,
     DestroyClusterRequest,
@@ -25,7 +27,7 @@ from model.operations import (
 )
 from tests.workflows.bench import Bench, Handle, failure, until
 from tests.workflows.samples import new_id, ready_cluster
-from tests.workflows.stubs import Stubs, fails, fails_times, hangs
+from tests.workflows.stubs import Call, Stubs, fails, fails_times, hangs
 
 
 async def test_turns_are_granted_first_come_first_served(bench: Bench, stubs: Stubs):
@@ -219,7 +221,7 @@ async def test_compensation_that_fails_leaves_the_rest_to_the_cluster(bench: Ben
     assert detail.outcome is OperationOutcome.FAILED
     await bench.free(state.spec.id)
     assert stubs.texts(handle.id)[-1] == "remove_poolers pooler-2-1 pooler-2-2"
-    assert stubs.texts(cluster_workflow_id(state.spec.id)) == ["settle_cluster"]
+    assert stubs.texts(cluster_workflow_id(state.spec.id))[0] == "settle_cluster"
 
 
 async def test_cluster_that_cannot_be_settled_needs_an_operator_until_it_can(bench: Bench, stubs: Stubs):
@@ -284,3 +286,42 @@ async def test_continue_as_new_keeps_state_queue_and_draining(bench: Bench, stub
 async def test_unknown_cluster_id_is_not_taken_for_a_known_one(bench: Bench):
     error, detail = await failure(await bench.start(DestroyClusterRequest(cluster_id=new_id())))
     assert (error.type, detail.began) == ("NotFound", False)
+
+
+async def test_terminated_change_of_plan_is_taken_back_by_the_cluster(bench: Bench, stubs: Stubs):
+    state = ready_cluster()
+    await bench.cluster(state)
+    started = asyncio.Event()
+    stubs.plan("switch_primary to=b", hangs(stubs, started))
+    holder = await bench.start(ChangePlanRequest(cluster_id=state.spec.id, plan="launch"))
+    await started.wait()
+    await holder.terminate("by an operator")
+
+    async def back_on_plan() -> bool:
+        view = await bench.view(state.spec.id)
+        return view.operation is None and all(node.plan == "basic" for node in view.state.status.nodes)
+
+    await until(back_on_plan)
+    assert (await bench.view(state.spec.id)).state.spec == state.spec
+    returned = [call for call in stubs.effects if call.workflow_id.startswith(f"change-plan/{state.spec.name}/return-")]
+    assert [call.text for call in returned if call.effect in {"ensure_node", "switch_primary"}] == [
+        "ensure_node b replica keep plan=basic follows=a"
+    ]
+
+
+async def test_what_an_undone_operation_had_recorded_is_taken_back(bench: Bench, stubs: Stubs):
+    state = ready_cluster()
+    await bench.cluster(state)
+
+    async def recorded_and_lost(call: Call) -> None:
+        assert isinstance(call.arg, CommitInput)
+        assert stubs.real is not None
+        await stubs.real.commit_facts(call.arg)
+        raise Refused("It is not known to have run.")
+
+    stubs.plan("commit user_is ben", recorded_and_lost)
+    _, detail = await failure(
+        await bench.start(CreateUserRequest(cluster_id=state.spec.id, username="ben", role=Role.WRITER))
+    )
+    assert detail.outcome is OperationOutcome.ROLLED_BACK
+    assert (await bench.free(state.spec.id)).state.spec == state.spec
