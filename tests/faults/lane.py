@@ -82,7 +82,7 @@ class Result(Record):
     case: Case
     fired: bool
     outcome: str
-    """How the operation ended: done, or the error's type."""
+    """How the operation ended: done, or the error that its caller was given."""
     problems: tuple[str, ...] = ()
     recovery_s: float | None = None
     """From the fault until the operation had ended and every invariant held."""
@@ -278,7 +278,9 @@ class Lane:
                 except Cancelled:
                     return CANCELLED
                 except MpgError as error:
-                    return TERMINATED if "terminated from outside" in str(error) else type(error).__name__
+                    if "terminated from outside" in str(error):
+                        return TERMINATED
+                    return f"{type(error).__name__}: {error}"
                 else:
                     return DONE
 
