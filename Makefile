@@ -1,5 +1,5 @@
 # Thin on purpose: each line calls the Python that holds the logic.
-.PHONY: quickstart test bench lint
+.PHONY: quickstart test test-faults bench lint
 PY := .venv/bin/python
 
 quickstart: .venv/.stamp      ## from a fresh machine to a running cluster that can be changed
@@ -7,6 +7,9 @@ quickstart: .venv/.stamp      ## from a fresh machine to a running cluster that 
 
 test: .venv/.stamp            ## every test; `make test ARGS="-k settings"` narrows it
 	@$(PY) -m starter.prerequisites && $(PY) -m pytest $(ARGS)
+
+test-faults: .venv/.stamp     ## the whole kill matrix, on a Docker engine of its own; hours. `ARGS="--cases 1000"`
+	@$(PY) -m starter.prerequisites && $(PY) -m tests.faults.engine $(PY) -m tests.faults --lanes 2 $(ARGS)
 
 bench: .venv/.stamp           ## the numbers in README
 	@$(PY) -m starter.prerequisites && $(PY) -m bench $(ARGS)
