@@ -7,7 +7,7 @@ with workflow.unsafe.imports_passed_through():
     from model.cluster import ClusterState
     from model.effects import Bootstrap, NodeRef
     from model.errors import MpgError, NeedsOperator, ReplicaBehind
-    from model.facts import InSync, PrimaryIs
+    from model.facts import AbsencesPlanned, InSync, PrimaryIs
     from model.healing import may_promote
     from model.operations import FailoverRequest, OperationRequest, OperationResult
     from workflows.nodes import SETTLED_CATCH_UP_S, NodeOperation, bring_in_sync, resources_of
@@ -85,6 +85,7 @@ class Failover(NodeOperation):
         replica = self.state.status.replica
         if replica is not None and replica.in_sync:
             await self.commit(InSync(name=replica.name, value=False))
+        await self.commit(AbsencesPlanned(names=tuple(node.name for node in self.state.status.nodes)))
         await self.step(f"see that {lost} has ended", effects.FENCE_NODE, NodeRef(cluster_id=spec.id, name=lost))
         if replica is not None and self._silent:
             # It may have been promoted unseen. Ended, its data tells: then nobody starts a second primary.
@@ -98,7 +99,8 @@ class Failover(NodeOperation):
             raise NeedsOperator(
                 f"Primary {lost} is lost and its replica is not known to hold every acknowledged commit: {error}"
             ) from error
-        await self.commit(*seen.facts)
+        # From here on both are missed when they go.
+        await self.commit(*seen.facts, AbsencesPlanned())
         await self._wait_for_replica()
         return Done(f"Node {lost} of cluster {spec.name} was started again and is the primary as before.")
 

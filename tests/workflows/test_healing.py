@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
-from model.cluster import ClusterPhase, Durability, NodeRole
+from model.cluster import ClusterPhase, Durability, NodeRole, Role
 from model.effects import Alarm, AlarmKind
-from model.errors import NeedsOperator, ReplicaBehind
+from model.errors import HostFull, NeedsOperator, Refused, ReplicaBehind
 from model.facts import InSync, apply
 from model.operations import ChangePlanRequest, CreateUserRequest
 from tests.workflows.bench import Bench, failure, until
@@ -44,9 +44,15 @@ async def test_lost_primary_fails_over_to_the_replica_in_sync(bench: Bench) -> N
     assert (await bench.view(state.spec.id)).state.status.phase is ClusterPhase.READY
 
 
+REJOIN_B = "ensure_node b replica rejoin plan=basic follows=a"
+
+
 async def test_replica_not_known_in_sync_is_never_promoted(bench: Bench) -> None:
     state = apply(ready_cluster(), [InSync(name="b", value=False)])
+    started = asyncio.Event()
+    bench.stubs.plan(REJOIN_B, hangs(bench.stubs, started))
     await bench.cluster(state)
+    await asyncio.wait_for(started.wait(), 10)
     bench.stubs.alarm(state.spec.id, lost("a"))
     await until(lambda: _has(bench, "settle_cluster"))
     await healed(bench, state.spec.id, "a")
@@ -115,6 +121,104 @@ async def test_lost_replica_is_rebuilt_while_writes_go_on(bench: Bench) -> None:
     assert order[-1] == "set_synchronous on=a standby=b"
 
 
+async def test_replica_left_out_of_sync_is_repaired_unasked(bench: Bench) -> None:
+    state = apply(ready_cluster(), [InSync(name="b", value=False)])
+    await bench.cluster(state)
+    await healed(bench, state.spec.id, "a")
+    assert asked(bench, "ensure_node") == [REJOIN_B]
+
+
+async def test_primary_lost_during_a_repair_is_started_again_and_the_replica_is_repaired_after_it(bench: Bench) -> None:
+    state = ready_cluster()
+    started = asyncio.Event()
+    bench.stubs.plan(REJOIN_B, hangs(bench.stubs, started))
+    await bench.cluster(state)
+    bench.stubs.alarm(state.spec.id, lost("b"))
+    await asyncio.wait_for(started.wait(), 10)
+    assert (await bench.view(state.spec.id)).state.status.absences == ("b",)
+    # Once the primary runs again it takes its time to bring the replica in sync.
+    bench.stubs.plan("await_caught_up b behind a for 20s", fails(ReplicaBehind("It does not follow yet.")))
+    bench.stubs.alarm(state.spec.id, lost("a"))
+    await until(lambda: _has(bench, "settle_cluster"))
+    await healed(bench, state.spec.id, "a")
+    assert asked(bench, "fail_over") == []
+    assert asked(bench, "ensure_node") == [REJOIN_B, REJOIN_B]
+    status = (await bench.view(state.spec.id)).state.status
+    assert (status.phase, status.conditions, status.absences) == (ClusterPhase.READY, (), ())
+
+
+async def test_new_primary_lost_while_the_old_one_is_rebuilt_is_started_again(bench: Bench) -> None:
+    state = ready_cluster()
+    started = asyncio.Event()
+    bench.stubs.plan("ensure_node a replica rejoin plan=basic follows=b", hangs(bench.stubs, started))
+    await bench.cluster(state)
+    bench.stubs.alarm(state.spec.id, lost("a"))
+    await asyncio.wait_for(started.wait(), 10)
+    bench.stubs.alarm(state.spec.id, lost("b"))
+    await until(lambda: _has(bench, "settle_cluster"))
+    await healed(bench, state.spec.id, "b")
+    assert asked(bench, "fail_over") == ["fail_over to=b"]
+
+
+async def test_lost_primary_is_seen_while_the_loss_of_the_replica_waits_for_the_turn(bench: Bench) -> None:
+    state = ready_cluster()
+    await bench.cluster(state)
+    started = asyncio.Event()
+    bench.stubs.plan("create_user bob writer", hangs(bench.stubs, started))
+    handle = await bench.start(CreateUserRequest(cluster_id=state.spec.id, username="bob", role=Role.WRITER))
+    await asyncio.wait_for(started.wait(), 10)
+    bench.stubs.alarm(state.spec.id, lost("b"))
+
+    async def told() -> bool:
+        return (await bench.view(state.spec.id)).state.status.absences == ("b",)
+
+    await until(told)
+    bench.stubs.alarm(state.spec.id, lost("a"))
+    await until(lambda: _has(bench, "fail_over"))
+    bench.stubs.released.set()
+    error, _ = await failure(handle)
+    assert error.type == "Preempted"
+    await healed(bench, state.spec.id, "b")
+
+
+async def test_replica_that_does_not_come_back_is_said_and_leaves_the_primary_watched(bench: Bench) -> None:
+    state = ready_cluster()
+    for effect in (REJOIN_B, REJOIN_B.replace("rejoin", "clone")):
+        for occurrence in range(1, 4):
+            bench.stubs.plan(effect, fails(HostFull("The disk of node b is full.")), occurrence)
+    await bench.cluster(state)
+    bench.stubs.alarm(state.spec.id, lost("b"))
+
+    async def degraded() -> bool:
+        return bool((await bench.view(state.spec.id)).state.status.conditions)
+
+    await until(degraded)
+    status = (await bench.view(state.spec.id)).state.status
+    (condition,) = status.conditions
+    assert (condition.type, status.phase, status.absences) == ("Degraded", ClusterPhase.READY, ("b",))
+    assert condition.message == (
+        "b was lost (its process ended) and does not come back; it is tried again. The disk of node b is full."
+    )
+    bench.stubs.alarm(state.spec.id, lost("a"))
+    await until(lambda: _has(bench, "settle_cluster"))
+    await healed(bench, state.spec.id, "a")
+    assert (await bench.view(state.spec.id)).state.status.conditions == ()
+
+
+async def test_last_copy_is_not_removed_while_the_primary_does_not_answer(bench: Bench) -> None:
+    state = ready_cluster()
+    bench.stubs.plan(REJOIN_B, fails(ReplicaBehind("It does not follow.")))
+    bench.stubs.plan("set_synchronous on=a standby=None", fails(Refused("The primary does not answer.")), 2)
+    await bench.cluster(state)
+    bench.stubs.alarm(state.spec.id, lost("b"))
+
+    async def degraded() -> bool:
+        return bool((await bench.view(state.spec.id)).state.status.conditions)
+
+    await until(degraded)
+    assert asked(bench, "remove_node") == []
+
+
 async def _has(bench: Bench, effect: str) -> bool:
     return bool(asked(bench, effect))
 
@@ -145,7 +249,7 @@ async def test_user_being_created_when_the_primary_is_lost_is_undone_on_the_new_
     await bench.cluster(state)
     started = asyncio.Event()
     bench.stubs.plan("create_user bob writer", hangs(bench.stubs, started))
-    handle = await bench.start(CreateUserRequest(cluster_id=state.spec.id, username="bob", role="writer"))  # type: ignore[arg-type]
+    handle = await bench.start(CreateUserRequest(cluster_id=state.spec.id, username="bob", role=Role.WRITER))
     await asyncio.wait_for(started.wait(), 10)
     bench.stubs.alarm(state.spec.id, lost("a"))
 
