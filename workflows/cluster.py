@@ -24,7 +24,7 @@ with workflow.unsafe.imports_passed_through():
     from model.errors import MpgError
     from model.facts import AbsencesPlanned, PhaseIs, apply
     from model.names import operation_workflow_id
-    from model.operations import ChangePlanRequest, Commit, TurnRequest
+    from model.operations import ChangePlanRequest, Commit, ForcedFailoverRequest, TurnRequest
     from workflows.call import call
     from workflows.claims import release_name
     from workflows.cluster_healing import ClusterHealing
@@ -157,7 +157,10 @@ class Cluster(ClusterHealing):
         holder = OperationRef(
             id=request.operation_id, run_id=request.run_id, type=request.type, started_at=workflow.now()
         )
-        if self._state.status.phase is ClusterPhase.NEEDS_OPERATOR and self._state.status.primary is not None:
+        if request.type == ForcedFailoverRequest.operation:
+            # It is about the lost primary: nobody else does anything about that now.
+            self._learn([AbsencesPlanned(names=tuple(node.name for node in self._state.status.nodes))])
+        elif self._state.status.phase is ClusterPhase.NEEDS_OPERATOR and self._state.status.primary is not None:
             # Somebody asks again, so perhaps the cause is gone.
             await self._settle()
         self._granted = self._state.spec
@@ -165,6 +168,7 @@ class Cluster(ClusterHealing):
         self._holder = holder
         if holder.id not in self._asking and not await self._tell(holder.id, holder.run_id):
             self._holder = None
+            self._learn([AbsencesPlanned()])
 
     async def _follow(self, holder: OperationRef) -> None:
         """Wait for the holder's end, and after one that did not complete see what is really there."""

@@ -276,8 +276,11 @@ class ClusterHealing(ClusterService):
         """As always, but a primary that is lost meanwhile is not waited for."""
         waiting = asyncio.create_task(super()._bring_in_sync())
         await workflow.wait_condition(lambda: waiting.done() or self._lost_primary is not None)
+        if waiting.done():
+            return waiting.result()
         waiting.cancel()
         await workflow.wait([waiting])
+        return None
 
 
 def _not_degraded() -> ConditionIs:
