@@ -69,6 +69,8 @@ class NodeActivities:
                 found = None
             if found is None:
                 await make_node(self._docker, arg)
+            else:
+                await self._attach(found, arg.spec)
             if found is None or not found.running:
                 await self._start(arg, container)
             if not arg.wait_ready:
@@ -118,12 +120,20 @@ class NodeActivities:
 
         Raises :class:`NotFound` when there is no container, otherwise as :meth:`NodeProbe.await_answer`.
         """
-        container = (await self._existing(node_container(cluster_id, node.name))).name
+        found = await self._existing(node_container(cluster_id, node.name))
+        container, made = found.name, read_state(found.labels)
+        if made is not None and made.node is not None:
+            await self._attach(found, made.node)
         await self._docker.start(container)
         target = Target(cluster_id=cluster_id, address=node.address)
         state = await self._probe.await_answer(target, container, READY_TIMEOUT_S[Bootstrap.KEEP])
         seen = {"phase": NodePhase.RUNNING, "timeline": state.timeline, "lag_bytes": state.lag_bytes}
         return node.model_copy(update=seen)
+
+    async def _attach(self, found: ContainerInfo, spec: NodeSpec) -> None:
+        """Give a container that was cut off its network back its address there."""
+        if spec.network.name not in found.addresses:
+            await self._docker.connect(found.name, spec.network.name, node_address(spec.network, spec.name))
 
     async def _existing(self, container: str) -> ContainerInfo:
         found = await self._docker.inspect(container)

@@ -179,6 +179,10 @@ class DockerEngine:
         arguments = network_arguments(name, subnet, gateway, {**self._labels, **labels})
         await self._call(lambda client: client.create_network(**arguments))
 
+    async def connect(self, container: str, network: str, address: str) -> None:
+        """Put the *container*, running or not, into *network* at *address*."""
+        await self._call(lambda client: client.connect_container_to_network(container, network, ipv4_address=address))
+
     async def remove_network(self, name: str) -> None:
         """Remove a network; nothing happens when there is none."""
         await self._call_or_none(lambda client: client.remove_network(name))

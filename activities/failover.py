@@ -15,6 +15,7 @@ from activities.handover import Clients, Handover
 from activities.heartbeat import heartbeating
 from activities.node_process import fence
 from model import effects
+from model.cluster import PoolerPhase
 from model.effects import FailoverInput, FailoverReport
 from model.errors import MpgError, NotYet, ReplicaBehind
 
@@ -61,7 +62,8 @@ class Failover(Handover[FailoverInput]):
         log.warning("failover begins", lost=self.old.name, target=self.new.name)
         try:
             await self._take_over()
-            await self.lead_to_new()
+            await self.lead_pooled_to_new()
+            whole = await self._lead_direct()
         except BaseException:
             # Nobody may be held for longer than somebody works on it.
             await self.pause.end()
@@ -69,15 +71,31 @@ class Failover(Handover[FailoverInput]):
         # pg_rewind compares with the last checkpoint: without one on the new timeline it sees nothing to do.
         await self.replica.execute("CHECKPOINT")
         log.warning("failover ends", primary=self.new.name, held_ms=self.pause.held_ms, steps_ms=self.watch.steps_ms)
-        return FailoverReport(timeline=await self.timeline(), held_ms=self.pause.held_ms, steps_ms=self.watch.steps_ms)
+        return FailoverReport(
+            timeline=await self.timeline(),
+            held_ms=self.pause.held_ms,
+            steps_ms=self.watch.steps_ms,
+            way_in_whole=whole,
+        )
+
+    async def _lead_direct(self) -> bool:
+        """Lead direct connections on, if the endpoint is there; tell whether it and every pooler are."""
+        try:
+            await self.route(direct=self.new.address, read_only=self.new.address)
+        except MpgError as error:
+            log.warning("the endpoint was lost too", error=str(error))
+            return False
+        living = [pooler for pooler in self.arg.status.poolers if pooler.phase is not PoolerPhase.STOPPED]
+        found = await asyncio.gather(*(self.docker.inspect(pooler.container) for pooler in living))
+        return all(each is not None and each.running for each in found)
 
     async def _take_over(self) -> None:
         if not await self.in_recovery():
-            await self.write_pooler_files(self.new.address)
+            await self.write_pooler_files(self.new.address, some_gone=True)
             return
         with self.watch.step("pause"):
             await self.pause.begin(0)
-        writing = asyncio.create_task(self.write_pooler_files(self.new.address))
+        writing = asyncio.create_task(self.write_pooler_files(self.new.address, some_gone=True))
         with self.watch.step("fence"):
             await fence(self.docker, self.old.container)
         await self.replica.execute("ALTER SYSTEM RESET synchronous_standby_names")

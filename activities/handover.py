@@ -129,13 +129,17 @@ class Handover(Generic[A]):
 
         The poolers' files have to be written before.
         """
+        await self.lead_pooled_to_new()
+        await self.route(direct=self.new.address, read_only=self.new.address)
+
+    async def lead_pooled_to_new(self) -> None:
+        """The first part of :meth:`lead_to_new`, which needs no endpoint."""
         with self.watch.step("commit and reload"):
             await asyncio.gather(self._commit(), self.pause.reload())
         with self.watch.step("resume"):
             await self.pause.end()
-        await self.route(direct=self.new.address, read_only=self.new.address)
 
-    async def write_pooler_files(self, primary_address: str) -> None:
+    async def write_pooler_files(self, primary_address: str, *, some_gone: bool = False) -> None:
         """Write the poolers' configuration with this primary; a reload puts it in force."""
         await write_pooler_files(
             self.docker,
@@ -144,6 +148,7 @@ class Handover(Generic[A]):
             plan=self.arg.plan,
             primary_address=primary_address,
             master_key=self.clients.master_key,
+            some_gone=some_gone,
         )
 
     async def route(self, *, direct: str | None, read_only: str | None) -> None:

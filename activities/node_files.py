@@ -18,6 +18,8 @@ COMPLETE_FILE = f"{VOLUME_PATH}/data.complete"
 STANDBY_SIGNAL = f"{PGDATA}/standby.signal"
 AUTO_CONF = f"{PGDATA}/postgresql.auto.conf"
 PGPASS = f"{CONF_DIR}/pgpass"
+REJOIN_FILE = f"{CONF_DIR}/rejoin"
+"""Asks for one rejoin. The container's command alone must not: the node may be the primary when it starts next."""
 RENDERING = 1
 """Raise it when the same spec is to become another container or other files that need a restart."""
 
@@ -31,6 +33,8 @@ def node_files(spec: NodeSpec, master_key: bytes, bootstrap: Bootstrap) -> dict[
     }
     if bootstrap is Bootstrap.INIT:
         texts[f"{CONF_DIR}/bootstrap-password"] = derive_password(master_key, spec.cluster_id, SUPERUSER) + "\n"
+    if bootstrap is Bootstrap.REJOIN:
+        texts[REJOIN_FILE] = ""
     return {path: _private(text) for path, text in texts.items()}
 
 

@@ -10,7 +10,7 @@ from activities.node_state import NodeState, read_state
 from activities.sql import APPLICATION_NAME, Connection, SqlSessions
 from model.addresses import node_address
 from model.effects import NodeSpec, Target
-from model.errors import MpgError, NotYet
+from model.errors import HostFull, MpgError, NotYet
 from model.names import NODES, REPLICATOR, node_container
 
 POLL_S = 0.02
@@ -18,6 +18,7 @@ INSPECT_EVERY_S = 0.25
 PRIMARY_TIMEOUT_S = 120.0
 """How long a base backup waits until the primary lets it in."""
 
+DISK_FULL = "No space left on device"
 QUIET_S = 2.0
 """How long queries on a replica that is to stop may go on."""
 QUIET_LOOKS = 3
@@ -45,6 +46,7 @@ class NodeProbe:
 
         Raises:
             MpgError: the container ended; the sentence has its last lines.
+            HostFull: it ended because its disk is full.
             NotYet: no answer within *timeout_s* seconds.
         """
         deadline = time.monotonic() + timeout_s
@@ -103,6 +105,10 @@ class NodeProbe:
             return
         why = "it ran out of memory" if found.oom_killed else f"exit code {found.exit_code}"
         last = "; ".join((await self._docker.logs(container, lines=5)).splitlines())
+        if DISK_FULL in last:
+            raise HostFull(
+                f"The disk of {container} is full, and Postgres ended: {last}", remedy="Make room on its volume."
+            )
         raise MpgError(f"Postgres in {container} ended ({why}): {last}")
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from dataclasses import dataclass
+from typing import LiteralString
 
 import psycopg
 
@@ -21,6 +22,9 @@ FRESH_EVERY = 4
 STARTUP_S = 60.0
 """How long a container that just started may take to answer before it counts as hung."""
 REAPPEAR_S = 0.25
+_PROBE: LiteralString = "SELECT checkpoint_lsn FROM pg_catalog.pg_control_checkpoint()"
+"""Reads the control file, by its path: a data directory that was removed answers other queries from memory for long."""
+_DAMAGE = (psycopg.errors.UndefinedFile, psycopg.errors.IoError, psycopg.errors.DataCorrupted)
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class NodeWatch:
         self._name = name
         self._container = container
         self._target = target
+        self._damage = ""
+        """What the last probe said of the node's files."""
 
     async def until_lost(self) -> NodeLost:
         """Return when the node's process has ended or does not answer any more; at once if it does not run."""
@@ -91,6 +97,8 @@ class NodeWatch:
         finally:
             if connection is not None:
                 await connection.close()
+        if self._damage:
+            return NodeLost(self._name, f"its data directory is damaged: {self._damage}")
         return NodeLost(self._name, f"it did not answer {SILENT_PROBES} times, {PROBE_TIMEOUT_S} s each")
 
     async def _answers(self) -> bool:
@@ -105,8 +113,9 @@ class NodeWatch:
             if connection is None:
                 connection = await self._sql.open(self._target, timeout_s=PROBE_TIMEOUT_S)
             async with bounded(connection, PROBE_TIMEOUT_S):
-                await connection.execute("SELECT 1")
-        except psycopg.Error:
+                await connection.execute(_PROBE)
+        except psycopg.Error as error:
+            self._damage = str(error).strip() if isinstance(error, _DAMAGE) else ""
             if connection is not None:
                 await connection.close()
             return None

@@ -92,7 +92,19 @@ class PoolerActivities:
                 sockets_volume(arg.cluster_id), make_labels(arg.cluster_id, Kind.SOCKETS, "sockets")
             )
             everyone = (*others, *made)
-            await asyncio.gather(*(self._make(arg, pooler) for pooler in made))
+            await asyncio.gather(
+                *(
+                    make_pooler(
+                        self._docker,
+                        pooler,
+                        cluster_id=arg.cluster_id,
+                        cluster_name=arg.cluster_name,
+                        endpoint=arg.endpoint,
+                        image=arg.image,
+                    )
+                    for pooler in made
+                )
+            )
             await self._write(arg.cluster_id, everyone, arg.plan, arg.primary_address)
             await asyncio.gather(*(self._docker.start(pooler.container) for pooler in made))
             await self._reload(arg.cluster_id, arg.endpoint, everyone)
@@ -144,27 +156,6 @@ class PoolerActivities:
         finally:
             await console.close()
 
-    async def _make(self, arg: CreatePoolersInput, pooler: Pooler) -> None:
-        found = await self._docker.inspect(pooler.container)
-        if found is not None and found.running:
-            return
-        if found is not None:
-            await self._docker.remove(found.name, force=True)
-        state = StateLabel(cluster_id=arg.cluster_id, cluster_name=arg.cluster_name, pooler=pooler)
-        await self._docker.create(
-            ContainerSpec(
-                name=pooler.container,
-                image=arg.image,
-                command=("pooler",),
-                labels=make_labels(arg.cluster_id, Kind.POOLER, pooler.name, state=state),
-                join=arg.endpoint.container,
-                mounts=(Mount(volume=sockets_volume(arg.cluster_id), path=SOCKETS_PATH),),
-                restart=RestartPolicy.UNLESS_STOPPED,
-                # PgBouncer takes SIGINT for "when all clients are gone".
-                stop_signal="SIGTERM",
-            )
-        )
-
     async def _write(self, cluster_id: str, poolers: Sequence[Pooler], plan: Plan, primary_address: str) -> None:
         await write_pooler_files(
             self._docker,
@@ -203,3 +194,28 @@ class PoolerActivities:
             if pooler.phase is PoolerPhase.DRAINING and await self._docker.inspect(pooler.container) is None:
                 return None
             raise
+
+
+async def make_pooler(
+    docker: DockerEngine, pooler: Pooler, *, cluster_id: str, cluster_name: str, endpoint: Endpoint, image: str
+) -> None:
+    """Make a pooler's container, not started, unless it is there and runs. Its files are written before it starts."""
+    found = await docker.inspect(pooler.container)
+    if found is not None and found.running:
+        return
+    if found is not None:
+        await docker.remove(found.name, force=True)
+    state = StateLabel(cluster_id=cluster_id, cluster_name=cluster_name, pooler=pooler)
+    await docker.create(
+        ContainerSpec(
+            name=pooler.container,
+            image=image,
+            command=("pooler",),
+            labels=make_labels(cluster_id, Kind.POOLER, pooler.name, state=state),
+            join=endpoint.container,
+            mounts=(Mount(volume=sockets_volume(cluster_id), path=SOCKETS_PATH),),
+            restart=RestartPolicy.UNLESS_STOPPED,
+            # PgBouncer takes SIGINT for "when all clients are gone".
+            stop_signal="SIGTERM",
+        )
+    )

@@ -99,10 +99,11 @@ async def write_pooler_files(
     plan: Plan,
     primary_address: str,
     master_key: bytes,
+    some_gone: bool = False,
 ) -> None:
     """Write the configuration of *poolers*, all living ones of the cluster, into their containers.
 
-    It is in force after a reload. A draining pooler may be gone already.
+    It is in force after a reload. A draining pooler may be gone already; with *some_gone* any of them may.
 
     Raises:
         NotFound: another's container is gone.
@@ -114,7 +115,7 @@ async def write_pooler_files(
         try:
             await docker.put_files(pooler.container, files)
         except NotFound:
-            if pooler.phase is not PoolerPhase.DRAINING:
+            if pooler.phase is not PoolerPhase.DRAINING and not some_gone:
                 raise
 
     await asyncio.gather(*(write(pooler) for pooler in poolers))

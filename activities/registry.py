@@ -18,6 +18,7 @@ from activities.failover import FailoverActivities
 from activities.fencing import OperationFences
 from activities.handover import Clients
 from activities.hosts import HostActivities
+from activities.loss import LossActivities
 from activities.observe import ObserveActivities
 from activities.operations import OperationActivities
 from activities.pgbouncer import PoolerActivities
@@ -62,6 +63,7 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
             reconcile,
             SwitchoverActivities(clients),
             FailoverActivities(clients),
+            LossActivities(docker, sql),
             WatchActivities(clients, events),
             RoleActivities(sql, master_key),
             RoleSystemActivities(sql, master_key),

@@ -11,6 +11,7 @@ from activities.containers import NodeActivities
 from activities.docker_engine import DockerEngine
 from activities.labels import Kind, read_state
 from activities.node_probe import NodeProbe
+from activities.pgbouncer import make_pooler
 from activities.pooler_files import write_pooler_files
 from activities.rules import lead
 from activities.sql import SqlSessions
@@ -36,6 +37,7 @@ class Settling:
     def __init__(self, docker: DockerEngine, sql: SqlSessions, master_key: bytes, state: ClusterState) -> None:
         """Settle the cluster recorded as *state*."""
         self._docker = docker
+        self._sql = sql
         self._nodes = NodeActivities(docker, sql, master_key)
         self._probe = NodeProbe(docker, sql)
         self._survey = Survey(docker, sql, state)
@@ -50,7 +52,9 @@ class Settling:
         await self._await_silent()
         looks = await self._survey.nodes()
         recorded = self._state.status.primary
-        primary = looks[choose_primary(recorded and recorded.name, {name: look.seen for name, look in looks.items()})]
+        seen = {name: look.seen for name, look in looks.items()}
+        timelines = {name: look.timeline for name, look in looks.items()}
+        primary = looks[choose_primary(recorded and recorded.name, seen, timelines)]
         rejoined = await self._start_endpoint()
         await self._start_primary(primary)
         await self._serve(primary.node, read_only=None, restart=rejoined)
@@ -90,11 +94,15 @@ class Settling:
     async def _start_primary(self, look: NodeLook) -> None:
         if look.seen is Seen.STOPPED_PRIMARY:
             log.info("starting the primary in place", node=look.node.name)
-            await self._nodes.start_in_place(self._state.spec.id, look.node)
+            try:
+                async with asyncio.timeout(PRIMARY_TIMEOUT_S):
+                    await self._nodes.start_in_place(self._state.spec.id, look.node)
+            except TimeoutError:
+                raise NotYet(f"Primary {look.node.name} does not answer after {PRIMARY_TIMEOUT_S:g} s.") from None
 
     async def _serve(self, primary: Node, *, read_only: str | None, restart: bool) -> None:
         """Lead poolers and rules to the primary."""
-        poolers = await self._running_poolers(restart=restart)
+        poolers = await self._poolers()
         await write_pooler_files(
             self._docker,
             self._state.spec.id,
@@ -103,26 +111,37 @@ class Settling:
             primary_address=primary.address,
             master_key=self._master_key,
         )
+        await asyncio.gather(*(self._start_pooler(pooler, restart=restart) for pooler in poolers))
         await asyncio.gather(*(self._resume(pooler) for pooler in poolers))
         await self._route(primary, read_only or primary.address)
 
-    async def _running_poolers(self, *, restart: bool) -> list[Pooler]:
-        """Start the poolers that there are, once more where the endpoint's namespace is a new one."""
+    async def _poolers(self) -> list[Pooler]:
+        """Return the poolers that there are, after those on record whose containers are gone were made anew."""
+        spec, endpoint = self._state.spec, self._endpoint()
+        for pooler in self._state.status.poolers:
+            if pooler.phase is not PoolerPhase.DRAINING and await self._docker.inspect(pooler.container) is None:
+                log.warning("making a pooler anew", pooler=pooler.name)
+                await make_pooler(
+                    self._docker,
+                    pooler,
+                    cluster_id=spec.id,
+                    cluster_name=spec.name,
+                    endpoint=endpoint,
+                    image=spec.image,
+                )
         containers = await self._survey.containers()
-        poolers = [
+        return [
             pooler
             for pooler in actual_poolers(self._state.status.poolers, containers, datetime.now(UTC))
             if any(each.labels.get(LABEL_NAME) == pooler.name for each in containers)
         ]
 
-        async def start(pooler: Pooler) -> None:
-            if restart:
-                # SIGTERM would wait for clients that cannot reach it any more.
-                await self._docker.stop(pooler.container, signal="SIGQUIT", timeout_s=POOLER_TIMEOUT_S)
-            await self._docker.start(pooler.container)
-
-        await asyncio.gather(*(start(pooler) for pooler in poolers))
-        return poolers
+    async def _start_pooler(self, pooler: Pooler, *, restart: bool) -> None:
+        """Start a pooler, once more where the endpoint's namespace is a new one."""
+        if restart:
+            # SIGTERM would wait for clients that cannot reach it any more.
+            await self._docker.stop(pooler.container, signal="SIGQUIT", timeout_s=POOLER_TIMEOUT_S)
+        await self._docker.start(pooler.container)
 
     async def _resume(self, pooler: Pooler) -> None:
         console = await Console.wait_until_answers(
@@ -156,19 +175,25 @@ class Settling:
             return look.node
         try:
             async with asyncio.timeout(REPLICA_TIMEOUT_S):
-                return await self._follow(look.node, primary)
-        except (MpgError, TimeoutError) as error:
+                return await self._follow(look, primary)
+        except (MpgError, TimeoutError, psycopg.Error) as error:
             log.warning("the replica does not come up", node=look.node.name, error=str(error))
             return None
 
-    async def _follow(self, node: Node, primary: Node) -> Node | None:
-        """Run the node as a standby of the primary, on the data it has."""
+    async def _follow(self, look: NodeLook, primary: Node) -> Node | None:
+        """Run the node as a standby of the primary, on the data it has, rewound if it took writes itself."""
+        node = look.node
         found = await self._docker.inspect(node.container)
         label = found and read_state(found.labels)
         if label is None or label.node is None:
             return None
         spec = label.node.model_copy(update={"role": NodeRole.REPLICA, "primary_address": primary.address})
         kept = label.bootstrap if spec == label.node and label.bootstrap else Bootstrap.KEEP
+        if look.seen is Seen.STOPPED_PRIMARY:
+            kept = Bootstrap.REJOIN
+            # pg_rewind compares with the last checkpoint: without one on the new timeline it sees nothing to do.
+            async with self._sql.use(Target(cluster_id=self._state.spec.id, address=primary.address)) as connection:
+                await connection.execute("CHECKPOINT")
         return await self._nodes.ensure_node(EnsureNodeInput(spec=spec, bootstrap=kept))
 
     async def _remove_astray(self) -> None:

@@ -5,18 +5,20 @@ from datetime import UTC, datetime
 
 import psycopg
 
+from activities.control_file import ControlFile
 from activities.docker_engine import DockerEngine
 from activities.docker_types import ContainerInfo, ContainerSummary
 from activities.labels import Kind, cluster_labels
 from activities.labels import read_state as read_label
-from activities.node_files import STANDBY_SIGNAL
+from activities.node_files import COMPLETE_FILE, REJOIN_FILE, STANDBY_SIGNAL
 from activities.node_state import NodeState, Standby, read_standbys, read_state
 from activities.sql import SqlSessions
 from model.base import Record
 from model.cluster import ClusterState, Node, NodePhase, NodeRole, Pooler, PoolerPhase
 from model.effects import Target
+from model.errors import MpgError
 from model.facts import Fact, NodeIs, PoolersAre, PrimaryIs
-from model.names import LABEL_KIND, LABEL_NAME
+from model.names import LABEL_KIND, LABEL_NAME, PGDATA
 from model.settling import Seen
 
 IN_SYNC_STATES = frozenset({"sync", "quorum"})
@@ -28,6 +30,8 @@ class NodeLook(Record):
     node: Node
     seen: Seen
     state: NodeState | None = None
+    timeline: int | None = None
+    """Of a stopped one that would take writes: the timeline that it was on, None if unknown."""
     standbys: tuple[Standby, ...] = ()
     """Who streams from it, where it takes writes."""
 
@@ -64,7 +68,7 @@ class Survey:
         if found is None:
             return NodeLook(node=node, seen=Seen.MISSING)
         if not found.running:
-            return NodeLook(node=node, seen=await self._stopped(found))
+            return await self._stopped(node, found)
         try:
             async with self._sql.use(Target(cluster_id=self._state.spec.id, address=node.address)) as connection:
                 state = await read_state(connection)
@@ -74,9 +78,24 @@ class Survey:
         seen = Seen.STANDBY if state.in_recovery else Seen.PRIMARY
         return NodeLook(node=node, seen=seen, state=state, standbys=tuple(standbys))
 
-    async def _stopped(self, found: ContainerInfo) -> Seen:
-        standby = await self._docker.path_exists(found.name, STANDBY_SIGNAL)
-        return Seen.STOPPED_STANDBY if standby else Seen.STOPPED_PRIMARY
+    async def _stopped(self, node: Node, found: ContainerInfo) -> NodeLook:
+        standby, complete, rejoins = [
+            await self._docker.path_exists(found.name, path) for path in (STANDBY_SIGNAL, COMPLETE_FILE, REJOIN_FILE)
+        ]
+        if standby or rejoins or not complete:
+            return NodeLook(node=node, seen=Seen.STOPPED_STANDBY)
+        return NodeLook(node=node, seen=Seen.STOPPED_PRIMARY, timeline=await self._newest_timeline(node))
+
+    async def _newest_timeline(self, node: Node) -> int | None:
+        """Return the timeline that a stopped node was on: the control file knows of it only from a checkpoint on."""
+        control = ControlFile(self._docker, self._state.spec.id, node.name, None)
+        try:
+            timeline = (await control.read()).timeline
+        except (MpgError, ValueError):
+            return None
+        while await self._docker.path_exists(node.container, f"{PGDATA}/pg_wal/{timeline + 1:08X}.history"):
+            timeline += 1
+        return timeline
 
 
 def node_facts(state: ClusterState, looks: dict[str, NodeLook]) -> list[Fact]:

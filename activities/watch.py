@@ -23,6 +23,8 @@ from model.names import cluster_workflow_id
 log = structlog.get_logger()
 
 ASK_EVERY_S = 0.25
+ASK_AT_LEAST_EVERY_S = 2.0
+"""How often it is asked whether an absence is still planned: less and less often where it lasts."""
 SENT_S = 0.005
 """For a PAUSE to be on its way: nobody waits for the answer."""
 TOGETHER_S = 0.25
@@ -69,9 +71,11 @@ class WatchActivities:
                     await asyncio.sleep(TOGETHER_S)
                 return Alarm(kind=AlarmKind.NODE, name=node.name, how=lost.how)
             back = asyncio.create_task(watch.until_back())
+            pause = ASK_EVERY_S
             try:
                 while not back.done() and await self._planned(arg.cluster_id, node.name):
-                    await asyncio.wait([back], timeout=ASK_EVERY_S)
+                    await asyncio.wait([back], timeout=pause)
+                    pause = min(1.2 * pause, ASK_AT_LEAST_EVERY_S)
             finally:
                 back.cancel()
 
@@ -90,10 +94,10 @@ class WatchActivities:
             await pause.leave()
         return True
 
-    async def _planned(self, cluster_id: str, node: str) -> bool:
-        """Tell whether this node is stopped and started on purpose now."""
+    async def _planned(self, cluster_id: str, name: str) -> bool:
+        """Tell whether this node or pooler is away on purpose now, or told of already."""
         view = await self._view(cluster_id)
-        return view is None or node in view.state.status.absences
+        return view is None or name in view.state.status.absences
 
     async def _view(self, cluster_id: str) -> ClusterView | None:
         """Return the cluster as it stands. None: who cannot ask must not cry wolf; nobody could act on it either."""
@@ -112,9 +116,10 @@ class WatchActivities:
                 await asyncio.sleep(WAY_IN_PATIENCE_S)
                 while not events.empty():
                     events.get_nowait()
-                broken = await self._broken(arg.cluster_id)
-                if broken is not None:
-                    return broken
+                while (broken := await self._broken(arg.cluster_id)) is not None:
+                    if not await self._planned(arg.cluster_id, broken.name):
+                        return broken
+                    await asyncio.sleep(ASK_AT_LEAST_EVERY_S)
 
     async def _broken(self, cluster_id: str) -> Alarm | None:
         """Look at the endpoint and poolers on record; while an operation runs, once it has ended."""

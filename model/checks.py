@@ -2,6 +2,7 @@
 
 from model.cluster import ClusterPhase, ClusterState, Role
 from model.errors import AlreadyExists, NotFound, Refused
+from model.healing import may_promote
 from model.names import DEFAULT_DATABASE, DEFAULT_USER
 from model.operations import (
     ChangePlanRequest,
@@ -12,6 +13,7 @@ from model.operations import (
     DestroyClusterRequest,
     DisableExtensionRequest,
     EnableExtensionRequest,
+    ForcedFailoverRequest,
     OperationRequest,
     RestartRequest,
     RotatePasswordRequest,
@@ -53,6 +55,9 @@ def check(state: ClusterState, request: OperationRequest) -> None:
             _check_database(state, name)
         case SwitchoverRequest():
             _check_replica(state, "switch over")
+        case ForcedFailoverRequest(accept_loss=accepted):
+            _check_replica(state, "fail over")
+            _check_lost(state, accepted=accepted)
         case ChangePlanRequest():
             _check_replica(state, "change its plan")
         case RestartRequest(node=node):
@@ -83,6 +88,26 @@ def _check_database(state: ClusterState, name: str) -> None:
 def _check_replica(state: ClusterState, what: str) -> None:
     if state.status.replica is None:
         raise Refused(f"Cluster {state.spec.name} cannot {what}: it has no replica.")
+
+
+def _check_lost(state: ClusterState, *, accepted: bool) -> None:
+    name, primary, replica = state.spec.name, state.status.primary, state.status.replica
+    if state.status.phase is not ClusterPhase.NEEDS_OPERATOR:
+        raise Refused(
+            f"Cluster {name} has lost nothing that it could not bring back itself.",
+            remedy=f"To make the replica its primary without a loss, run 'mpg switchover {name}'.",
+        )
+    if replica is not None and may_promote(state):
+        raise Refused(
+            f"Replica {replica.name} of cluster {name} holds every acknowledged commit, and is promoted by itself.",
+            remedy=f"See 'mpg operations list {name}' for what stops it, or run 'mpg switchover {name}'.",
+        )
+    if not accepted and primary is not None and replica is not None:
+        raise Refused(
+            f"Replica {replica.name} of cluster {name} is not known to hold every commit that {primary.name} "
+            "acknowledged: those that it lacks would be lost for ever.",
+            remedy=f"If {primary.name} cannot be saved, say 'mpg failover {name} --accept-loss'.",
+        )
 
 
 def _check_roles_adopted(state: ClusterState) -> None:

@@ -183,7 +183,10 @@ class ClusterStatus(Record):
     poolers: tuple[Pooler, ...] = ()
     conditions: tuple[Condition, ...] = ()
     absences: tuple[str, ...] = ()
-    """Names of nodes that the holder of the turn stops and starts on purpose now: missing them is no alarm."""
+    """Names of what the holder of the turn stops and starts on purpose now: missing it is no alarm.
+
+    The answer to the cluster's query also names what was missed already and is being healed, or left alone for a while.
+    """
 
     def node(self, name: str) -> Node | None:
         """Return the node called *name*, if there is one."""

@@ -270,6 +270,37 @@ class FailoverReport(Record):
     timeline: int
     held_ms: float
     steps_ms: dict[str, float]
+    way_in_whole: bool = True
+    """Whether the endpoint and every pooler were there to be led to the new primary."""
+
+
+class RequireLostInput(Record):
+    """See that a primary that is to be given up does not serve any more."""
+
+    cluster_id: str
+    node: Node
+
+
+class LostPrimary(Record):
+    """What is still to be seen of a primary that does not serve: LSN and timeline of its last checkpoint."""
+
+    checkpoint: str | None = None
+    timeline: int | None = None
+
+
+class PositionInput(Record):
+    """Ask a standby up to where it has the primary's WAL."""
+
+    cluster_id: str
+    node: Node
+
+
+class StandbyPosition(Record):
+    """The end of the WAL that a standby has, and when the last transaction that it replayed was committed."""
+
+    lsn: str
+    timeline: int
+    last_commit_at: datetime | None = None
 
 
 class WatchInput(Record):
@@ -335,6 +366,8 @@ DRAIN_POOLERS = Effect("drain_poolers", DrainPoolersInput, Nothing, Kind.HOST_LO
 SET_ROUTES = Effect("set_routes", RouteInput, Nothing, Kind.HOST)
 SWITCH_PRIMARY = Effect("switch_primary", SwitchoverInput, SwitchoverReport, Kind.SWITCHOVER)
 FAIL_OVER = Effect("fail_over", FailoverInput, FailoverReport, Kind.SWITCHOVER)
+REQUIRE_LOST = Effect("require_lost", RequireLostInput, LostPrimary, Kind.HOST)
+READ_POSITION = Effect("read_position", PositionInput, StandbyPosition, Kind.HOST)
 WATCH_CLUSTER = Effect("watch_cluster", WatchInput, Alarm, Kind.WATCH_HOST)
 OBSERVE_CLUSTER = Effect("observe_cluster", ObserveInput, Observation, Kind.HOST)
 SETTLE_CLUSTER = Effect("settle_cluster", SettleInput, Observation, Kind.HOST_LONG)

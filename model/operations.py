@@ -116,6 +116,13 @@ class SwitchoverRequest(OperationRequest):
     max_pause_s: MaxPause = DEFAULT_MAX_PAUSE_S
 
 
+class ForcedFailoverRequest(OperationRequest):
+    """Promote a replica that may lack acknowledged commits. ``accept_loss`` says that this is meant."""
+
+    operation: ClassVar[str] = "ForcedFailover"
+    accept_loss: bool = False
+
+
 class CreateUserRequest(OperationRequest):
     """Add a user."""
 
@@ -219,6 +226,7 @@ REQUESTS: dict[str, type[OperationRequest]] = {
         SetPoolModeRequest,
         RestartRequest,
         SwitchoverRequest,
+        ForcedFailoverRequest,
         CreateUserRequest,
         SetUserRoleRequest,
         DeleteUserRequest,

@@ -57,3 +57,8 @@ def parse_lsn(text: str) -> int:
     """``16/B374D848`` → its number of bytes from the beginning of the WAL."""
     high, low = text.split("/")
     return (int(high, 16) << 32) | int(low, 16)
+
+
+def format_lsn(lsn: int) -> str:
+    """The reverse of :func:`parse_lsn`."""
+    return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"

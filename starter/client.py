@@ -28,6 +28,7 @@ from model.operations import (
     DestroyClusterRequest,
     DisableExtensionRequest,
     EnableExtensionRequest,
+    ForcedFailoverRequest,
     OptInRolesRequest,
     RestartRequest,
     RotatePasswordRequest,
@@ -149,6 +150,21 @@ class MpgClient(Submission):
     ) -> Operation:
         """Start making the replica the primary."""
         return await self._submit(SwitchoverRequest, cluster, org, request_id, max_pause_s=max_pause_s)
+
+    async def failover(
+        self,
+        cluster: str,
+        *,
+        accept_loss: bool = False,
+        org: str = names.DEFAULT_ORG,
+        request_id: str | None = None,
+    ) -> Operation:
+        """Start promoting a replica that may lack acknowledged commits, in place of a primary that cannot be saved.
+
+        Only for a cluster in ``needs_operator``. Raises :class:`~model.errors.Refused` otherwise, and without
+        ``accept_loss``.
+        """
+        return await self._submit(ForcedFailoverRequest, cluster, org, request_id, accept_loss=accept_loss)
 
     # --- users ----------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import (
-    ActivityError,
     ApplicationError,
     FailureError,
     TimeoutError,
@@ -76,7 +75,8 @@ async def call(effect: Effect[I, O], arg: I, *, summary: str, host: str | None =
     """
     try:
         return await to_its_end(_execute(effect, arg, summary, host))
-    except ActivityError as error:
+    except FailureError as error:
+        # Not only ActivityError: a local activity's failure comes without that around it.
         if is_cancelled_exception(error):
             raise
         raise failure_of(error) from error

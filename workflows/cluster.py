@@ -8,7 +8,7 @@ import asyncio
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
+from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from model import effects
@@ -24,10 +24,10 @@ with workflow.unsafe.imports_passed_through():
     from model.errors import MpgError
     from model.facts import AbsencesPlanned, PhaseIs, apply
     from model.names import operation_workflow_id
-    from model.operations import HEALING, ChangePlanRequest, Commit, TurnGrant, TurnRequest
+    from model.operations import ChangePlanRequest, Commit, ForcedFailoverRequest, TurnRequest
     from workflows.call import call
     from workflows.claims import release_name
-    from workflows.cluster_healing import WATCHED, ClusterHealing
+    from workflows.cluster_healing import ClusterHealing
     from workflows.cluster_service import EndedOperation
 
 HANDLED_KEPT = 1000
@@ -81,8 +81,8 @@ class Cluster(ClusterHealing):
             self._watch()
             if self._holder is not None:
                 await self._follow(self._holder)
-            elif self._alarm is not None:
-                await self._heal()
+            elif (alarm := self._next_alarm) is not None:
+                await self._heal(alarm)
             elif workflow.info().is_continue_as_new_suggested():
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 self._continue_as_new()
@@ -127,10 +127,7 @@ class Cluster(ClusterHealing):
     @workflow.query
     def view(self) -> ClusterView:
         """The cluster as it stands. An operation that runs shows as phase ``updating``."""
-        state = self._state
-        healing = self._holder is not None and self._holder.type in HEALING
-        if self._settling or healing or state.status.phase not in WATCHED:
-            state = apply(state, [AbsencesPlanned(names=tuple(node.name for node in state.status.nodes))])
+        state = apply(self._state, [AbsencesPlanned(names=self._absences)])
         if self._holder is not None and state.status.phase is ClusterPhase.READY:
             state = apply(state, [PhaseIs(phase=ClusterPhase.UPDATING)])
         return ClusterView(state=state, operation=self._holder, waiting=len(self._queue))
@@ -160,7 +157,10 @@ class Cluster(ClusterHealing):
         holder = OperationRef(
             id=request.operation_id, run_id=request.run_id, type=request.type, started_at=workflow.now()
         )
-        if self._state.status.phase is ClusterPhase.NEEDS_OPERATOR and self._state.status.primary is not None:
+        if request.type == ForcedFailoverRequest.operation:
+            # It is about the lost primary: nobody else does anything about that now.
+            self._learn([AbsencesPlanned(names=tuple(node.name for node in self._state.status.nodes))])
+        elif self._state.status.phase is ClusterPhase.NEEDS_OPERATOR and self._state.status.primary is not None:
             # Somebody asks again, so perhaps the cause is gone.
             await self._settle()
         self._granted = self._state.spec
@@ -168,26 +168,12 @@ class Cluster(ClusterHealing):
         self._holder = holder
         if holder.id not in self._asking and not await self._tell(holder.id, holder.run_id):
             self._holder = None
-
-    async def _tell(self, operation_id: str, run_id: str) -> bool:
-        """Give an operation the state as it stands; return whether the operation is there to hear it."""
-        operation = workflow.get_external_workflow_handle(operation_id, run_id=run_id)
-        try:
-            await operation.signal("grant_turn", TurnGrant(state=self._state))
-        except FailureError as error:
-            if is_cancelled_exception(error):
-                raise
-            return False
-        return True
+            self._learn([AbsencesPlanned()])
 
     async def _follow(self, holder: OperationRef) -> None:
         """Wait for the holder's end, and after one that did not complete see what is really there."""
         following = asyncio.create_task(self._end_of(holder))
-        while not following.done():
-            await workflow.wait_condition(lambda: following.done() or self._lost_primary)
-            if not following.done():
-                await self._preempt(holder, following)
-                await self._tell(holder.id, holder.run_id)
+        await self._let_work(holder, following)
         end = following.result()
         if not end.completed:
             await self._after_failure(holder, end)
@@ -241,8 +227,8 @@ class Cluster(ClusterHealing):
     def _something_to_do(self) -> bool:
         return (
             bool(self._queue)
-            or self._alarm is not None
-            or self._watching is None
+            or self._next_alarm is not None
+            or self._unwatched
             or workflow.info().is_continue_as_new_suggested()
         )
 

@@ -10,7 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from model.cluster import ClusterPhase, ClusterState, Durability, PoolerPhase
     from model.effects import Target
     from model.errors import MpgError
-    from model.facts import PhaseIs, PoolersAre
+    from model.facts import AbsencesPlanned, PhaseIs, PoolersAre
     from workflows.cluster_record import ClusterRecord
     from workflows.nodes import SETTLED_CATCH_UP_S, bring_in_sync
 
@@ -47,7 +47,9 @@ class ClusterService(ClusterRecord):
             await self._observe()
             self._give_to_operator(f"It could not be put back in service: {error}")
         else:
-            self._learn([*seen.facts, self._no_operator_needed(), PhaseIs(phase=ClusterPhase.READY)])
+            self._learn([*seen.facts, AbsencesPlanned(), self._no_operator_needed(), PhaseIs(phase=ClusterPhase.READY)])
+            # From here on the primary is one to miss again.
+            self._settling = False
             await self._reconcile()
             await self._bring_in_sync()
         finally:

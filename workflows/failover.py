@@ -5,17 +5,18 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from model import effects
     from model.cluster import ClusterState
-    from model.effects import Bootstrap, NodeRef
+    from model.effects import NodeRef
     from model.errors import MpgError, NeedsOperator, ReplicaBehind
-    from model.facts import InSync, PrimaryIs
+    from model.facts import AbsencesPlanned, InSync
     from model.healing import may_promote
     from model.operations import FailoverRequest, OperationRequest, OperationResult
-    from workflows.nodes import SETTLED_CATCH_UP_S, NodeOperation, bring_in_sync, resources_of
+    from workflows.nodes import SETTLED_CATCH_UP_S, bring_in_sync
     from workflows.operation import Done
+    from workflows.takeover import Takeover
 
 
 @workflow.defn
-class Failover(NodeOperation):
+class Failover(Takeover):
     """Started by the cluster itself, with the turn."""
 
     def __init__(self) -> None:
@@ -29,7 +30,10 @@ class Failover(NodeOperation):
 
         async def steps() -> Done:
             if may_promote(self.state) and await self._promoted(request.lost):
-                return await self._rebuild(request.lost)
+                old = self.state.status.node(request.lost)
+                assert old is not None
+                served = f"Node {self.primary_node.name} is the primary of cluster {self.state.spec.name} now"
+                return Done(f"{served}; {await self.rebuild(old)}")
             return await self._restart_in_place(request.lost)
 
         return await self.operate(request, steps)
@@ -45,39 +49,12 @@ class Failover(NodeOperation):
         assert replica is not None
         self.plan(f"fence {lost} and promote {replica.name}", f"bring {lost} back as a replica")
         try:
-            await self.do(f"fence {lost} and promote {replica.name}", lambda: self.finish(self._promote(replica.name)))
+            await self.do(f"fence {lost} and promote {replica.name}", lambda: self.finish(self.promote(replica.name)))
         except ReplicaBehind:
             workflow.logger.warning("the replica does not answer either", extra={"replica": replica.name})
             self._silent = True
             return False
         return True
-
-    async def _promote(self, name: str) -> None:
-        spec = self.state.spec
-        report = await self.effect(
-            effects.FAIL_OVER,
-            effects.FailoverInput(
-                cluster_id=spec.id,
-                operation_id=workflow.info().workflow_id,
-                status=self.state.status,
-                plan=spec.plan,
-                target=name,
-            ),
-            f"fail over to {name}",
-        )
-        await self.commit(PrimaryIs(name=name, timeline=report.timeline))
-
-    async def _rebuild(self, lost: str) -> Done:
-        """Bring the lost node back. Clients are served already; if it does not come back, the watch tries again."""
-        old, name = self.state.status.node(lost), self.state.spec.name
-        assert old is not None
-        step = f"bring {lost} back as a replica"
-        served = f"Node {self.primary_node.name} is the primary of cluster {name} now"
-        try:
-            await self.do(step, lambda: self.rebuild_replica(lost, old.plan, resources_of(old), Bootstrap.REJOIN))
-        except MpgError as error:
-            return Done(f"{served}; node {lost} does not come back: {error}")
-        return Done(f"{served}; node {lost} was rebuilt as its replica.")
 
     async def _restart_in_place(self, lost: str) -> Done:
         """Start the lost primary on its volume: nobody else is known to hold every acknowledged commit."""
@@ -85,6 +62,7 @@ class Failover(NodeOperation):
         replica = self.state.status.replica
         if replica is not None and replica.in_sync:
             await self.commit(InSync(name=replica.name, value=False))
+        await self.commit(AbsencesPlanned(names=tuple(node.name for node in self.state.status.nodes)))
         await self.step(f"see that {lost} has ended", effects.FENCE_NODE, NodeRef(cluster_id=spec.id, name=lost))
         if replica is not None and self._silent:
             # It may have been promoted unseen. Ended, its data tells: then nobody starts a second primary.
@@ -98,7 +76,8 @@ class Failover(NodeOperation):
             raise NeedsOperator(
                 f"Primary {lost} is lost and its replica is not known to hold every acknowledged commit: {error}"
             ) from error
-        await self.commit(*seen.facts)
+        # From here on both are missed when they go.
+        await self.commit(*seen.facts, AbsencesPlanned())
         await self._wait_for_replica()
         return Done(f"Node {lost} of cluster {spec.name} was started again and is the primary as before.")
 

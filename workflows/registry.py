@@ -12,6 +12,7 @@ from workflows.destroy_cluster import DestroyCluster
 from workflows.disable_extension import DisableExtension
 from workflows.enable_extension import EnableExtension
 from workflows.failover import Failover
+from workflows.forced_failover import ForcedFailover
 from workflows.opt_in_roles import OptInRoles
 from workflows.repair import Repair
 from workflows.restart import Restart
@@ -29,6 +30,7 @@ WORKFLOWS: list[type] = [
     SetPoolMode,
     Restart,
     Switchover,
+    ForcedFailover,
     CreateUser,
     SetUserRole,
     DeleteUser,

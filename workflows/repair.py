@@ -7,6 +7,7 @@ with workflow.unsafe.imports_passed_through():
     from model.cluster import ClusterState, Node
     from model.effects import Bootstrap, NodeRef
     from model.errors import MpgError
+    from model.facts import AbsencesPlanned
     from model.operations import OperationRequest, OperationResult, RepairRequest
     from workflows.nodes import NodeOperation, resources_of
     from workflows.operation import Done
@@ -34,6 +35,9 @@ class Repair(NodeOperation):
         return request.state
 
     async def _mend_way_in(self, lost: str) -> Done:
+        replica = self.state.status.replica
+        # Settling may start the replica anew; the primary it leaves alone while that one runs.
+        await self.commit(AbsencesPlanned(names=(lost,) if replica is None else (lost, replica.name)))
         seen = await self.step(
             "start the endpoint and the poolers", effects.SETTLE_CLUSTER, effects.SettleInput(state=self.state)
         )
@@ -50,6 +54,8 @@ class Repair(NodeOperation):
             await self.do(f"start {name} again", lambda: self._rebuild(replica, Bootstrap.REJOIN))
         except MpgError as error:
             workflow.logger.warning("the replica does not follow", extra={"error": str(error)})
+            # It is removed only while the primary answers and can write to its disk: else it is the last copy.
+            await self.do(f"see that {self.primary_node.name} is well", lambda: self.release_replica(replica))
             await self.step(
                 f"remove what {name} had",
                 effects.REMOVE_NODE,

@@ -1,4 +1,4 @@
-"""`mpg change-plan`, `set-pool-mode`, `restart`, `switchover`."""
+"""`mpg change-plan`, `set-pool-mode`, `restart`, `switchover`, `failover`."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -8,7 +8,7 @@ import typer
 from model.cluster import PoolMode
 from model.names import DEFAULT_ORG
 from starter.cli import options
-from starter.cli.session import operate
+from starter.cli.session import confirm, operate
 
 
 class NodeName(StrEnum):
@@ -30,6 +30,7 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=options.example("mpg set-pool-mode orders session"))(set_pool_mode)
     app.command(epilog=options.example("mpg restart orders", "mpg restart orders --node b"))(restart)
     app.command(epilog=options.example("mpg switchover orders"))(switchover)
+    app.command(epilog=options.example("mpg failover orders --accept-loss"))(failover)
 
 
 def change_plan(
@@ -80,3 +81,19 @@ def switchover(
 ) -> None:
     """Make the replica the primary and the primary a replica."""
     operate(lambda mpg: mpg.switchover(cluster, max_pause_s=max_pause, org=org), detach=detach, as_json=as_json)
+
+
+def failover(
+    cluster: options.Cluster,
+    accept_loss: Annotated[
+        bool, typer.Option("--accept-loss", help="Give up the commits that only the lost primary has.")
+    ] = False,
+    yes: options.Yes = False,
+    detach: options.Detach = False,
+    as_json: options.Json = False,
+    org: options.Org = DEFAULT_ORG,
+) -> None:
+    """Promote a replica that is behind, where the primary is lost for good. Other failovers need no command."""
+    if accept_loss:
+        confirm(f"Failing over cluster {cluster} gives up the commits that its replica lacks, for ever.", yes=yes)
+    operate(lambda mpg: mpg.failover(cluster, accept_loss=accept_loss, org=org), detach=detach, as_json=as_json)

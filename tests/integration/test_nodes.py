@@ -173,6 +173,44 @@ async def test_restart_that_was_cut_off_after_the_stop_starts_the_node(rig: Rig,
     assert await _value(rig, target, "SELECT 1") == 1
 
 
+async def test_primary_that_had_rejoined_once_starts_again_with_what_only_it_has(rig: Rig, cluster_id: str) -> None:
+    cluster = await make_cluster(rig, cluster_id)
+    assert cluster.b is not None
+    b = Target(cluster_id=cluster_id, address=cluster.b.address)
+    await _take_over(rig, lost=cluster.a.container, by=b)
+    spec = node_spec(cluster_id, cluster.network, cluster.image, follows=cluster.b.address)
+    a = await rig.nodes.ensure_node(EnsureNodeInput(spec=spec, bootstrap=Bootstrap.REJOIN))
+    await _take_over(rig, lost=cluster.b.container, by=cluster.target)
+    async with rig.sql.use(cluster.target) as connection:
+        await connection.execute("CREATE TABLE public.only_here AS SELECT 42 AS answer")
+    for _ in range(2):
+        # Its container still says "rejoin", whether the other node answers or not.
+        _docker("kill", a.container)
+        await rig.nodes.start_in_place(cluster_id, a)
+        assert await _value(rig, cluster.target, "SELECT pg_is_in_recovery()") is False
+        assert await _value(rig, cluster.target, "SELECT answer FROM public.only_here") == 42
+        _docker("start", cluster.b.container)
+
+
+async def _take_over(rig: Rig, *, lost: str, by: Target) -> None:
+    _docker("kill", lost)
+    async with rig.sql.use(by) as connection:
+        await connection.execute("SELECT pg_promote()")
+        await connection.execute("CHECKPOINT")
+
+
+async def test_rejoin_removes_nothing_while_the_primary_does_not_answer(rig: Rig, cluster_id: str) -> None:
+    cluster = await make_cluster(rig, cluster_id)
+    assert cluster.b is not None
+    await _take_over(rig, lost=cluster.a.container, by=Target(cluster_id=cluster_id, address=cluster.b.address))
+    _docker("kill", cluster.b.container)
+    spec = node_spec(cluster_id, cluster.network, cluster.image, follows=cluster.b.address)
+    with pytest.raises(MpgError, match="does not answer; nothing was removed"):
+        await rig.nodes.ensure_node(EnsureNodeInput(spec=spec, bootstrap=Bootstrap.REJOIN))
+    keep = node_spec(cluster_id, cluster.network, cluster.image)
+    assert (await rig.nodes.ensure_node(EnsureNodeInput(spec=keep, bootstrap=Bootstrap.KEEP))).role is NodeRole.PRIMARY
+
+
 async def test_keep_of_an_empty_volume_is_refused(rig: Rig, cluster_id: str) -> None:
     check = await rig.hosts.check_host(CheckHostInput(plan="basic", pg_major_version=17))
     network = await rig.endpoints.create_network(RemoveClusterInput(cluster_id=cluster_id))

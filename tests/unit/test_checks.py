@@ -7,6 +7,7 @@ import pytest
 from model.checks import check
 from model.cluster import ClusterPhase, ClusterSpec, ClusterState, ClusterStatus, Role
 from model.errors import AlreadyExists, MpgError, NotFound, Refused
+from model.facts import Fact, InSync, NodeGone, PhaseIs, apply
 from model.operations import (
     ChangePlanRequest,
     CreateDatabaseRequest,
@@ -16,6 +17,7 @@ from model.operations import (
     DestroyClusterRequest,
     DisableExtensionRequest,
     EnableExtensionRequest,
+    ForcedFailoverRequest,
     OperationRequest,
     OptInRolesRequest,
     RestartRequest,
@@ -24,6 +26,7 @@ from model.operations import (
     SwitchoverRequest,
 )
 from model.plans import DEFAULT_PLANS
+from tests.workflows.samples import ready_cluster
 
 ID = "0123456789abcdef"
 CREATE_AMY = CreateUserRequest(cluster_id=ID, username="amy", role=Role.READER)
@@ -100,3 +103,29 @@ def test_legacy_cluster_takes_no_users_until_it_opted_in():
     with pytest.raises(Refused, match="opt-in-roles orders"):
         check(cluster(legacy_roles=True), CREATE_AMY)
     check(cluster(legacy_roles=True), OptInRolesRequest(cluster_id=ID))
+
+
+@pytest.mark.parametrize(
+    ("facts", "accept", "said"),
+    [
+        ([InSync(name="b", value=False)], True, "lost nothing .* run 'mpg switchover orders-"),
+        ([PhaseIs(phase=ClusterPhase.NEEDS_OPERATOR)], True, "holds every .* run 'mpg switchover orders-"),
+        (
+            [InSync(name="b", value=False), PhaseIs(phase=ClusterPhase.NEEDS_OPERATOR)],
+            False,
+            "those that it lacks would be lost for ever. .* --accept-loss",
+        ),
+        ([NodeGone(name="b"), PhaseIs(phase=ClusterPhase.NEEDS_OPERATOR)], True, "has no replica"),
+    ],
+)
+def test_forced_failover_is_refused_where_nothing_need_be_lost_and_unless_it_is_accepted(
+    facts: list[Fact], accept: bool, said: str
+):
+    state = apply(ready_cluster(), facts)
+    with pytest.raises(Refused, match=said):
+        check(state, ForcedFailoverRequest(cluster_id=state.spec.id, accept_loss=accept))
+
+
+def test_forced_failover_is_allowed_where_a_lost_primary_is_all_that_has_every_commit():
+    state = apply(ready_cluster(), [InSync(name="b", value=False), PhaseIs(phase=ClusterPhase.NEEDS_OPERATOR)])
+    check(state, ForcedFailoverRequest(cluster_id=state.spec.id, accept_loss=True))

@@ -20,6 +20,7 @@ COMMANDS = [
     "users set-role", "users delete", "users rotate-password", "users opt-in-roles", "databases list",
     "databases create", "databases delete", "databases extensions list", "databases extensions enable",
     "databases extensions disable", "url", "connect", "proxy", "change-plan", "set-pool-mode", "restart", "switchover",
+    "failover",
     "operations list", "operations show", "operations cancel",
 ]  # fmt: skip
 
@@ -63,7 +64,15 @@ def test_wrong_usage_is_exit_2_with_a_sentence_on_stderr(command: str) -> None:
     assert "Value error" not in result.stderr
 
 
-@pytest.mark.parametrize("command", ["destroy orders", "users delete orders -u app", "databases delete orders -n shop"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "destroy orders",
+        "users delete orders -u app",
+        "databases delete orders -n shop",
+        "failover orders --accept-loss",
+    ],
+)
 def test_what_removes_data_wants_yes(command: str) -> None:
     result = mpg(command)
     assert result.exit_code == 2
@@ -76,7 +85,7 @@ def test_what_removes_data_wants_yes(command: str) -> None:
         "list", "list --json", "status orders", "create --name orders", "destroy orders --yes", "url orders",
         "connect orders", "proxy orders", "users list orders", "users create orders -u app -r writer",
         "databases list orders", "databases extensions list orders", "change-plan orders starter",
-        "set-pool-mode orders session", "restart orders", "switchover orders", "operations list",
+        "set-pool-mode orders session", "restart orders", "switchover orders", "failover orders", "operations list",
         "operations show change-plan/orders/1", "operations cancel change-plan/orders/1",
     ],
 )  # fmt: skip

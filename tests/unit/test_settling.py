@@ -34,6 +34,17 @@ def test_primary_is_who_takes_writes_or_would(recorded: str, a: Seen, b: Seen, c
     assert choose_primary(recorded, {"a": a, "b": b}) == chosen
 
 
+@pytest.mark.parametrize(("a", "b", "chosen"), [(1, 2, "b"), (3, 2, "a")])
+def test_of_two_that_took_writes_the_one_that_was_promoted_last_is_started(a: int, b: int, chosen: str) -> None:
+    assert choose_primary("a", {"a": SP, "b": SP}, {"a": a, "b": b}) == chosen
+
+
+@pytest.mark.parametrize(("a", "b"), [(2, 2), (None, 2), (1, None)])
+def test_of_two_that_took_writes_none_is_chosen_by_guess(a: int | None, b: int | None) -> None:
+    with pytest.raises(NeedsOperator, match="not to be seen"):
+        choose_primary("a", {"a": SP, "b": SP}, {"a": a, "b": b})
+
+
 @pytest.mark.parametrize(
     ("recorded", "a", "b"),
     [

@@ -22,6 +22,7 @@ from model.cluster import (
     Role,
     User,
 )
+from model.facts import InSync, PhaseIs, apply
 from model.names import endpoint_container, node_container
 from model.operations import (
     ChangePlanRequest,
@@ -33,6 +34,7 @@ from model.operations import (
     DestroyClusterRequest,
     DisableExtensionRequest,
     EnableExtensionRequest,
+    ForcedFailoverRequest,
     OperationRequest,
     OptInRolesRequest,
     RestartRequest,
@@ -107,6 +109,14 @@ def ready_cluster(*, legacy_roles: bool = False, durability: Durability = Durabi
     return ClusterState(spec=spec, status=status)
 
 
+def cluster_for(scenario: str) -> ClusterState:
+    """A cluster as *scenario* wants it."""
+    if scenario == "forced-failover":
+        lost = [InSync(name="b", value=False), PhaseIs(phase=ClusterPhase.NEEDS_OPERATOR)]
+        return apply(ready_cluster(), lost)
+    return ready_cluster(legacy_roles=scenario == "opt-in-roles")
+
+
 SCENARIOS = (
     "create-cluster",
     "destroy-cluster",
@@ -116,6 +126,7 @@ SCENARIOS = (
     "restart-a",
     "restart-b",
     "switchover",
+    "forced-failover",
     "create-user",
     "set-user-role",
     "delete-user",
@@ -140,6 +151,7 @@ def request_of(scenario: str, state: ClusterState) -> OperationRequest:
         "restart-a": RestartRequest(cluster_id=key, node="a"),
         "restart-b": RestartRequest(cluster_id=key, node="b"),
         "switchover": SwitchoverRequest(cluster_id=key),
+        "forced-failover": ForcedFailoverRequest(cluster_id=key, accept_loss=True),
         "create-user": CreateUserRequest(cluster_id=key, username="ben", role=Role.WRITER),
         "set-user-role": SetUserRoleRequest(cluster_id=key, username="amy", role=Role.WRITER),
         "delete-user": DeleteUserRequest(cluster_id=key, username="amy"),

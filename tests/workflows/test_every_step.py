@@ -12,7 +12,7 @@ from model.names import cluster_workflow_id
 from model.operations import OperationOutcome, OperationResult, RotatePasswordRequest
 from tests.workflows import golden
 from tests.workflows.bench import Bench, Handle, failure, until
-from tests.workflows.samples import SCENARIOS, ready_cluster, request_of
+from tests.workflows.samples import SCENARIOS, cluster_for, ready_cluster, request_of
 from tests.workflows.story import story
 from tests.workflows.stubs import Stubs, fails, hangs
 
@@ -20,6 +20,12 @@ SAME_AS_ANOTHER = "restart-a"
 """Effect by effect what a switchover does."""
 EVERY_EFFECT = [
     (scenario, *effect) for scenario in SCENARIOS if scenario != SAME_AS_ANOTHER for effect in golden.effects(scenario)
+]
+FAILING = [
+    (scenario, effect, occurrence)
+    for scenario, effect, occurrence in EVERY_EFFECT
+    # Once the replica was promoted it is done: what becomes of the lost node, test_healing.py says.
+    if scenario != "forced-failover" or effect in {each for each, _ in golden.effects(scenario)[:5]}
 ]
 
 
@@ -34,7 +40,7 @@ LOCAL = {effect.name for effect in EFFECTS if effect.kind is Kind.SQL}
 
 
 async def begin(bench: Bench, scenario: str) -> tuple[ClusterState, Handle]:
-    state = ready_cluster(legacy_roles=scenario == "opt-in-roles")
+    state = cluster_for(scenario)
     if scenario != "create-cluster":
         await bench.cluster(state)
     return state, await bench.start(request_of(scenario, state), state.spec.name)
@@ -60,7 +66,7 @@ async def test_done(bench: Bench, stubs: Stubs, request: pytest.FixtureRequest, 
     assert {step.status for step in progress.steps} == {"done"}
 
 
-@pytest.mark.parametrize(("scenario", "effect", "occurrence"), EVERY_EFFECT)
+@pytest.mark.parametrize(("scenario", "effect", "occurrence"), FAILING)
 async def test_failing(
     bench: Bench, stubs: Stubs, request: pytest.FixtureRequest, scenario: str, effect: str, occurrence: int
 ):

@@ -5,11 +5,11 @@ import asyncio
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
-from model.cluster import ClusterPhase, Durability, NodeRole
+from model.cluster import ClusterPhase, ClusterState, Durability, NodeRole, Role
 from model.effects import Alarm, AlarmKind
-from model.errors import NeedsOperator, ReplicaBehind
+from model.errors import HostFull, NeedsOperator, Refused, ReplicaBehind
 from model.facts import InSync, apply
-from model.operations import ChangePlanRequest, CreateUserRequest
+from model.operations import ChangePlanRequest, CreateUserRequest, ForcedFailoverRequest, RestartRequest
 from tests.workflows.bench import Bench, failure, until
 from tests.workflows.samples import ready_cluster
 from tests.workflows.stubs import fails, hangs
@@ -44,9 +44,15 @@ async def test_lost_primary_fails_over_to_the_replica_in_sync(bench: Bench) -> N
     assert (await bench.view(state.spec.id)).state.status.phase is ClusterPhase.READY
 
 
+REJOIN_B = "ensure_node b replica rejoin plan=basic follows=a"
+
+
 async def test_replica_not_known_in_sync_is_never_promoted(bench: Bench) -> None:
     state = apply(ready_cluster(), [InSync(name="b", value=False)])
+    started = asyncio.Event()
+    bench.stubs.plan(REJOIN_B, hangs(bench.stubs, started))
     await bench.cluster(state)
+    await asyncio.wait_for(started.wait(), 10)
     bench.stubs.alarm(state.spec.id, lost("a"))
     await until(lambda: _has(bench, "settle_cluster"))
     await healed(bench, state.spec.id, "a")
@@ -104,6 +110,71 @@ async def test_primary_that_cannot_be_replaced_needs_an_operator(bench: Bench) -
     assert "lost" in condition.message
 
 
+async def given_up(bench: Bench, state: ClusterState) -> None:
+    """Return when the lost primary *a* of *state* could not be started again."""
+    for occurrence in range(1, 5):
+        error = NeedsOperator("Postgres in node a ended: its data is gone.")
+        bench.stubs.plan("settle_cluster", fails(error), occurrence)
+    bench.stubs.alarm(state.spec.id, lost("a"))
+
+    async def so() -> bool:
+        return (await bench.view(state.spec.id)).state.status.phase is ClusterPhase.NEEDS_OPERATOR
+
+    await until(so)
+
+
+async def without_b_in_sync(bench: Bench) -> ClusterState:
+    """A cluster whose replica is being repaired, and will be for as long as nothing else happens."""
+    started = asyncio.Event()
+    bench.stubs.plan(REJOIN_B, hangs(bench.stubs, started))
+    state = apply(ready_cluster(), [InSync(name="b", value=False)])
+    await bench.cluster(state)
+    await asyncio.wait_for(started.wait(), 10)
+    return state
+
+
+async def test_forced_failover_says_what_is_lost_and_leaves_the_cluster_whole(bench: Bench) -> None:
+    state = await without_b_in_sync(bench)
+    await given_up(bench, state)
+    (condition,) = (await bench.view(state.spec.id)).state.status.conditions
+    assert condition.message.startswith("Node a was lost (its process ended) and could not be replaced or restarted.")
+    assert "its data is gone" in condition.message
+    result = await bench.run(ForcedFailoverRequest(cluster_id=state.spec.id, accept_loss=True))
+    assert result.message == (
+        f"Node b is the primary of cluster {state.spec.name} now. "
+        "It has all up to WAL position 0/4F00000 on timeline 1. "
+        "What a acknowledged after that is lost; its last checkpoint was at 0/5000028 on timeline 1. "
+        "Node a was rebuilt as its replica."
+    )
+    await healed(bench, state.spec.id, "b")
+    status = (await bench.view(state.spec.id)).state.status
+    assert (status.phase, status.conditions, status.absences) == (ClusterPhase.READY, (), ())
+
+
+async def test_forced_failover_has_its_turn_whatever_the_watch_says_of_the_lost_primary(bench: Bench) -> None:
+    state = await without_b_in_sync(bench)
+    await given_up(bench, state)
+    started = asyncio.Event()
+    bench.stubs.plan("read_position b", hangs(bench.stubs, started))
+    handle = await bench.start(ForcedFailoverRequest(cluster_id=state.spec.id, accept_loss=True))
+    await asyncio.wait_for(started.wait(), 20)
+    bench.stubs.alarm(state.spec.id, lost("a"))
+    assert {"a", "b"} <= set((await bench.view(state.spec.id)).state.status.absences)
+    await asyncio.sleep(0.3)  # long enough for it to have been preempted
+    bench.stubs.released.set()
+    assert (await handle.result()).changed
+    await healed(bench, state.spec.id, "b")
+
+
+async def test_lost_node_that_does_not_come_back_after_a_forced_failover_is_told_and_repaired(bench: Bench) -> None:
+    state = await without_b_in_sync(bench)
+    await given_up(bench, state)
+    bench.stubs.plan("ensure_node a replica rejoin plan=basic follows=b", fails(HostFull("Its disk is full.")))
+    result = await bench.run(ForcedFailoverRequest(cluster_id=state.spec.id, accept_loss=True))
+    assert result.message.endswith("Node a does not come back: Its disk is full.")
+    await healed(bench, state.spec.id, "b")
+
+
 async def test_lost_replica_is_rebuilt_while_writes_go_on(bench: Bench) -> None:
     state = ready_cluster()
     await bench.cluster(state)
@@ -113,6 +184,118 @@ async def test_lost_replica_is_rebuilt_while_writes_go_on(bench: Bench) -> None:
     order = [call.text for call in bench.stubs.calls if call.effect in {"set_synchronous", "ensure_node"}]
     assert order[0] == "set_synchronous on=a standby=None"
     assert order[-1] == "set_synchronous on=a standby=b"
+
+
+async def test_cluster_outlives_sql_that_fails_while_it_settles(bench: Bench) -> None:
+    state = ready_cluster()
+    cluster = await bench.cluster(state)
+    started = asyncio.Event()
+    bench.stubs.plan("restart_node b", hangs(bench.stubs, started))
+    bench.stubs.plan("set_synchronous on=a standby=b", fails())
+    holder = await bench.start(RestartRequest(cluster_id=state.spec.id, node="b"))
+    await asyncio.wait_for(started.wait(), 10)
+    await holder.terminate()
+    await until(lambda: _has(bench, "ensure_node"))
+    await healed(bench, state.spec.id, "a")
+    assert (await cluster.describe()).status is WorkflowExecutionStatus.RUNNING
+
+
+async def test_replica_left_out_of_sync_is_repaired_unasked(bench: Bench) -> None:
+    state = apply(ready_cluster(), [InSync(name="b", value=False)])
+    await bench.cluster(state)
+    await healed(bench, state.spec.id, "a")
+    assert asked(bench, "ensure_node") == [REJOIN_B]
+
+
+async def test_primary_lost_during_a_repair_is_started_again_and_the_replica_is_repaired_after_it(bench: Bench) -> None:
+    state = ready_cluster()
+    started = asyncio.Event()
+    bench.stubs.plan(REJOIN_B, hangs(bench.stubs, started))
+    await bench.cluster(state)
+    bench.stubs.alarm(state.spec.id, lost("b"))
+    await asyncio.wait_for(started.wait(), 10)
+    assert (await bench.view(state.spec.id)).state.status.absences == ("b",)
+    # Once the primary runs again it takes its time to bring the replica in sync.
+    bench.stubs.plan("await_caught_up b behind a for 20s", fails(ReplicaBehind("It does not follow yet.")))
+    bench.stubs.alarm(state.spec.id, lost("a"))
+    await until(lambda: _has(bench, "settle_cluster"))
+    await healed(bench, state.spec.id, "a")
+    assert asked(bench, "fail_over") == []
+    assert asked(bench, "ensure_node") == [REJOIN_B, REJOIN_B]
+    status = (await bench.view(state.spec.id)).state.status
+    assert (status.phase, status.conditions, status.absences) == (ClusterPhase.READY, (), ())
+
+
+async def test_new_primary_lost_while_the_old_one_is_rebuilt_is_started_again(bench: Bench) -> None:
+    state = ready_cluster()
+    started = asyncio.Event()
+    bench.stubs.plan("ensure_node a replica rejoin plan=basic follows=b", hangs(bench.stubs, started))
+    await bench.cluster(state)
+    bench.stubs.alarm(state.spec.id, lost("a"))
+    await asyncio.wait_for(started.wait(), 10)
+    bench.stubs.alarm(state.spec.id, lost("b"))
+    await until(lambda: _has(bench, "settle_cluster"))
+    await healed(bench, state.spec.id, "b")
+    assert asked(bench, "fail_over") == ["fail_over to=b"]
+
+
+async def test_lost_primary_is_seen_while_the_loss_of_the_replica_waits_for_the_turn(bench: Bench) -> None:
+    state = ready_cluster()
+    await bench.cluster(state)
+    started = asyncio.Event()
+    bench.stubs.plan("create_user bob writer", hangs(bench.stubs, started))
+    handle = await bench.start(CreateUserRequest(cluster_id=state.spec.id, username="bob", role=Role.WRITER))
+    await asyncio.wait_for(started.wait(), 10)
+    bench.stubs.alarm(state.spec.id, lost("b"))
+
+    async def told() -> bool:
+        return (await bench.view(state.spec.id)).state.status.absences == ("b",)
+
+    await until(told)
+    bench.stubs.alarm(state.spec.id, lost("a"))
+    await until(lambda: _has(bench, "fail_over"))
+    bench.stubs.released.set()
+    error, _ = await failure(handle)
+    assert error.type == "Preempted"
+    await healed(bench, state.spec.id, "b")
+
+
+async def test_replica_that_does_not_come_back_is_said_and_leaves_the_primary_watched(bench: Bench) -> None:
+    state = ready_cluster()
+    for effect in (REJOIN_B, REJOIN_B.replace("rejoin", "clone")):
+        for occurrence in range(1, 4):
+            bench.stubs.plan(effect, fails(HostFull("The disk of node b is full.")), occurrence)
+    await bench.cluster(state)
+    bench.stubs.alarm(state.spec.id, lost("b"))
+
+    async def degraded() -> bool:
+        return bool((await bench.view(state.spec.id)).state.status.conditions)
+
+    await until(degraded)
+    status = (await bench.view(state.spec.id)).state.status
+    (condition,) = status.conditions
+    assert (condition.type, status.phase, status.absences) == ("Degraded", ClusterPhase.READY, ("b",))
+    assert condition.message == (
+        "b was lost (its process ended) and does not come back; it is tried again. The disk of node b is full."
+    )
+    bench.stubs.alarm(state.spec.id, lost("a"))
+    await until(lambda: _has(bench, "settle_cluster"))
+    await healed(bench, state.spec.id, "a")
+    assert (await bench.view(state.spec.id)).state.status.conditions == ()
+
+
+async def test_last_copy_is_not_removed_while_the_primary_does_not_answer(bench: Bench) -> None:
+    state = ready_cluster()
+    bench.stubs.plan(REJOIN_B, fails(ReplicaBehind("It does not follow.")))
+    bench.stubs.plan("set_synchronous on=a standby=None", fails(Refused("The primary does not answer.")), 3)
+    await bench.cluster(state)
+    bench.stubs.alarm(state.spec.id, lost("b"))
+
+    async def degraded() -> bool:
+        return bool((await bench.view(state.spec.id)).state.status.conditions)
+
+    await until(degraded)
+    assert asked(bench, "remove_node") == []
 
 
 async def _has(bench: Bench, effect: str) -> bool:
@@ -145,7 +328,7 @@ async def test_user_being_created_when_the_primary_is_lost_is_undone_on_the_new_
     await bench.cluster(state)
     started = asyncio.Event()
     bench.stubs.plan("create_user bob writer", hangs(bench.stubs, started))
-    handle = await bench.start(CreateUserRequest(cluster_id=state.spec.id, username="bob", role="writer"))  # type: ignore[arg-type]
+    handle = await bench.start(CreateUserRequest(cluster_id=state.spec.id, username="bob", role=Role.WRITER))
     await asyncio.wait_for(started.wait(), 10)
     bench.stubs.alarm(state.spec.id, lost("a"))
 

@@ -1,0 +1,57 @@
+"""What a failover and a forced one share: the replica takes over from a primary that is lost."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from model import effects
+    from model.cluster import Node
+    from model.effects import Bootstrap
+    from model.errors import MpgError
+    from model.facts import Fact, PrimaryIs
+    from workflows.nodes import NodeOperation, resources_of
+
+
+class Takeover(NodeOperation):
+    """Promotes the replica, leads everybody to it, brings the lost node back."""
+
+    async def promote(self, name: str, *facts: Fact) -> None:
+        """Fence the primary, promote *name* and record it with *facts*; start the way in if that was lost as well."""
+        spec = self.state.spec
+        report = await self.effect(
+            effects.FAIL_OVER,
+            effects.FailoverInput(
+                cluster_id=spec.id,
+                operation_id=workflow.info().workflow_id,
+                status=self.state.status,
+                plan=spec.plan,
+                target=name,
+            ),
+            f"fail over to {name}",
+        )
+        await self.commit(PrimaryIs(name=name, timeline=report.timeline), *facts)
+        if not report.way_in_whole:
+            await self._mend_way_in()
+
+    async def _mend_way_in(self) -> None:
+        """The endpoint or a pooler was lost with the primary: clients come before the lost node."""
+        arg, summary = effects.SettleInput(state=self.state), "start the endpoint and the poolers"
+        try:
+            seen = await self.effect(effects.SETTLE_CLUSTER, arg, summary)
+        except MpgError as error:
+            workflow.logger.error("the way in is not whole", extra={"error": str(error)})
+        else:
+            await self.commit(*seen.facts)
+
+    async def rebuild(self, lost: Node) -> str:
+        """Bring the lost node back; return what became of it, to follow "Node b is the primary of … now".
+
+        Clients are served already. If it does not come back, the watch tries again.
+        """
+        step = f"bring {lost.name} back as a replica"
+        try:
+            await self.do(
+                step, lambda: self.rebuild_replica(lost.name, lost.plan, resources_of(lost), Bootstrap.REJOIN)
+            )
+        except MpgError as error:
+            return f"node {lost.name} does not come back: {error}"
+        return f"node {lost.name} was rebuilt as its replica."
