@@ -114,7 +114,9 @@ class Cluster(ClusterHealing):
             return effects.TurnAnswer()
         finally:
             self._asking.discard(request.operation_id)
-        return effects.TurnAnswer(state=self._state)
+        # An operation whose first task is run again has committed already, and is to see what it saw then.
+        spec = self._granted or self._state.spec
+        return effects.TurnAnswer(state=self._state.model_copy(update={"spec": spec}))
 
     @workflow.signal
     def commit(self, commit: Commit) -> None:

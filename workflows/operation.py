@@ -82,12 +82,16 @@ class Operation:
 
         Container work that is under way is ended first; SQL on the lost primary harms nobody.
         """
-        self._yielding = True
+        # At once: the turn may be back before the next line is reached.
         self._grant = None
+        self._yielding = True
+        # A signal is heard before the workflow's own first line, also where that is run again.
+        await workflow.wait_condition(lambda: self._progress is not None)
+        assert self._progress is not None
         if self._forward is not None:
             self._forward.cancel()
         await workflow.wait_condition(lambda: self._on_host == 0)
-        await self._cluster(self.state.spec.id).signal("turn_yielded")
+        await self._cluster(self._progress.cluster_id).signal("turn_yielded")
 
     @workflow.query
     def progress(self) -> Progress | None:
@@ -99,6 +103,8 @@ class Operation:
         self._progress = Progress(type=request.operation, cluster_id=request.cluster_id)
         try:
             self.state = await self.take_turn(request)
+            if self._yielding:
+                raise Preempted(_PREEMPTED)
             check(self.state, request)
             self._forward = asyncio.create_task(_as_coroutine(steps()))
             done = await self._forward
@@ -252,7 +258,8 @@ class Operation:
             assert self._grant is not None
             self.state = self._grant.state
         had_steps = bool(self._saga)
-        began = any(step.status is not StepStatus.PENDING for step in self._checklist.steps)
+        # Local steps may have run and be forgotten, with the turn they ran in, when the primary was lost.
+        began = self._yielding or any(step.status is not StepStatus.PENDING for step in self._checklist.steps)
         clean = await self._saga.unwind(self._undone)
         if not clean:
             outcome = OperationOutcome.FAILED

@@ -9,7 +9,8 @@ from model.cluster import ClusterPhase, ClusterState, Durability, NodeRole, Role
 from model.effects import Alarm, AlarmKind
 from model.errors import HostFull, NeedsOperator, Refused, ReplicaBehind
 from model.facts import InSync, apply
-from model.operations import ChangePlanRequest, CreateUserRequest, ForcedFailoverRequest, RestartRequest
+from model.names import MAIN_QUEUE
+from model.operations import ChangePlanRequest, CreateUserRequest, ForcedFailoverRequest, RestartRequest, TurnGrant
 from tests.workflows.bench import Bench, failure, until
 from tests.workflows.samples import ready_cluster
 from tests.workflows.stubs import fails, hangs
@@ -344,3 +345,22 @@ async def test_user_being_created_when_the_primary_is_lost_is_undone_on_the_new_
     replica_address = next(node.address for node in state.status.nodes if node.role is NodeRole.REPLICA)
     assert undo.arg.target.address == replica_address  # pyright: ignore[reportAttributeAccessIssue]
     assert (await handle.describe()).status is WorkflowExecutionStatus.FAILED
+
+
+async def test_operation_that_is_told_to_yield_before_its_first_step_is_not_stuck(bench: Bench) -> None:
+    state = ready_cluster()
+    await bench.cluster(state)
+    request = CreateUserRequest(cluster_id=state.spec.id, username="ben", role=Role.WRITER)
+    handle = await bench.client.start_workflow(
+        request.operation,
+        request,
+        id=f"create-user/{state.spec.name}/early",
+        task_queue=MAIN_QUEUE,
+        start_signal="yield_turn",
+    )
+    await handle.signal("grant_turn", TurnGrant(state=state))
+    error, detail = await failure(handle)
+    assert (error.type, detail.began) == ("Preempted", True)
+    # What its forgotten steps may have done is looked at.
+    await bench.free(state.spec.id)
+    assert asked(bench, "reconcile_record") == ["reconcile_record user=ben database=None undone=True"]
