@@ -5,7 +5,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from tests.faults.fault import Kind, Moment, StepRef
@@ -129,22 +129,21 @@ async def run_matrix(
     operations: Sequence[str] = OPERATIONS,
     lanes: int = 1,
     until: float = float("inf"),
-    opened: Callable[[int], Awaitable[None]] | None = None,
-) -> Steps:
-    """Run *count* cases (None: all) on *lanes* stacks side by side; results go to *journal*. Return the steps."""
-    steps: Steps = {}
-    cases = asyncio.Queue[Case]()
+) -> None:
+    """Run *count* cases (None: all) on *lanes* stacks side by side; results go to *journal*.
+
+    Those that end the engine, which all stacks share, come last, one after the other.
+    """
+    cases, alone = asyncio.Queue[Case](), asyncio.Queue[Case]()
     ready = asyncio.Event()
 
     async def one(number: int) -> None:
-        nonlocal steps
         async with open_lane(number) as lane:
             if number == 0:
-                steps = await read_steps(lane, operations)
                 done = {result.case.number for result in journal.results}
-                for case in all_cases(steps, kinds, seed)[:count]:
+                for case in all_cases(await read_steps(lane, operations), kinds, seed)[:count]:
                     if case.number not in done:
-                        cases.put_nowait(case)
+                        (alone if case.kind is Kind.ENGINE else cases).put_nowait(case)
                 ready.set()
             await ready.wait()
             await run_cases(lane, cases, journal.keep, until)
@@ -152,4 +151,6 @@ async def run_matrix(
     async with asyncio.TaskGroup() as group:
         for number in range(lanes):
             group.create_task(one(number))
-    return steps
+    if not alone.empty():
+        async with open_lane(0) as lane:
+            await run_cases(lane, alone, journal.keep, until)
