@@ -10,6 +10,7 @@ from images.recipe import build_context, recipe_for
 from model.errors import InvalidInput
 from model.settings import Settings, load_settings
 from starter.part_runner import LOG_BYTES, bound_log
+from starter.prerequisites import check
 from starter.prerequisites.command import CommandFailed, run
 from starter.prerequisites.engine import Facts, Step, forget_stale_pids, steps
 from starter.prerequisites.result import CheckName, CheckResult, CheckState, Missing
@@ -112,6 +113,20 @@ def test_an_older_postgres_comes_from_an_older_debian() -> None:
     recipe = recipe_for(15)
     assert recipe.base_image == "debian:bookworm-slim"
     assert "postgresql-15-pgvector" in recipe.packages
+
+
+def test_postgis_is_in_the_image_that_has_it_and_in_no_other() -> None:
+    plain, with_postgis = set(recipe_for(17).packages), set(recipe_for(17, postgis=True).packages)
+    assert with_postgis - plain == {"postgresql-17-postgis-3", "postgresql-17-postgis-3-scripts"}
+    assert plain < with_postgis
+
+
+async def test_doctor_asks_for_the_image_with_postgis_where_it_is_wanted(tmp_path: Path) -> None:
+    no_engine = load_settings(home=tmp_path, docker_host="tcp://127.0.0.1:9")
+    assert CheckName.POSTGIS_IMAGE not in {result.name for result in await check(no_engine)}
+    checks = {result.name: result for result in await check(no_engine.model_copy(update={"postgis": True}))}
+    assert list(checks) == list(CheckName)
+    assert not checks[CheckName.POSTGIS_IMAGE].passed
 
 
 def test_whatever_shapes_the_image_changes_its_version() -> None:
