@@ -44,11 +44,11 @@ def check_image(settings: Settings, pg_major: int = DEFAULT_MAJOR, *, postgis: b
     tag = settings.node_image_for(pg_major, postgis=postgis)
     recipe = recipe_for(pg_major, postgis=postgis)
     remedy = f"Run: mpg doctor{' --postgis' if postgis else ''} --fix"
-    with contextlib.closing(connect(settings)) as client:
-        try:
+    try:
+        with contextlib.closing(connect(settings)) as client:
             built = _label(client, tag)
-        except (DockerException, RequestException):
-            raise Missing("The node image can't be looked up.", "Start the Docker engine first.") from None
+    except (DockerException, RequestException):
+        raise Missing("The node image can't be looked up.", "Start the Docker engine first.") from None
     if built is None:
         raise Missing(f"There is no image {tag}.", remedy)
     if built != recipe.version:

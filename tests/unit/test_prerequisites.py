@@ -126,7 +126,14 @@ async def test_doctor_asks_for_the_image_with_postgis_where_it_is_wanted(tmp_pat
     assert CheckName.POSTGIS_IMAGE not in {result.name for result in await check(no_engine)}
     checks = {result.name: result for result in await check(no_engine.model_copy(update={"postgis": True}))}
     assert list(checks) == list(CheckName)
-    assert not checks[CheckName.POSTGIS_IMAGE].passed
+
+
+async def test_doctor_without_an_engine_tells_what_it_cannot_see(tmp_path: Path) -> None:
+    settings = load_settings(home=tmp_path, docker_host="tcp://127.0.0.1:9", postgis=True)
+    images = [result for result in await check(settings) if result.name.endswith("image")]
+    assert [(image.state, image.remedy) for image in images] == [
+        (CheckState.FAILED, "Start the Docker engine first.")
+    ] * 2
 
 
 def test_whatever_shapes_the_image_changes_its_version() -> None:
