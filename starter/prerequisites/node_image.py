@@ -90,26 +90,39 @@ def ensure_image(
         with contextlib.suppress(Missing):
             return check_image(settings, pg_major, postgis=postgis)
         try:
-            _build_from_any_base(client, recipe, tag, settings, on_progress)
+            build_from_any_base(client, recipe, tag, settings, on_progress)
         except (DockerException, RequestException, CommandFailed) as error:
             raise Missing(f"The image {tag} could not be built: {_sentence(error)}.", _REMEDY) from error
         return tag
 
 
-def _build_from_any_base(
+def build_from_any_base(
     client: DockerClient, recipe: Recipe, tag: str, settings: Settings, on_progress: OnProgress
 ) -> None:
+    """Build *tag* on the nearest base there is; make a root filesystem only where no other way is left.
+
+    Raises ``CommandFailed``, or an error of the engine's client.
+    """
     base = _bootstrapped_base(recipe)
-    if _label(client, base) is None and _pull(settings, recipe.base_image, on_progress):
-        try:
-            _build(client, recipe, tag, recipe.base_image, on_progress)
-            return
-        except CommandFailed as error:
-            # The registry answered but the mirror did not, from inside a container: this machine's apt still may.
-            on_progress(f"not from {recipe.base_image}: {error}")
     if _label(client, base) is None:
+        smaller = _smaller_base(client, recipe, settings, on_progress)
+        if smaller is not None:
+            try:
+                _build(client, recipe, tag, smaller, on_progress)
+                return
+            except CommandFailed as error:
+                # The mirror did not answer from inside a container: this machine's apt still may.
+                on_progress(f"not from {smaller}: {error}")
         _bootstrap(client, recipe, base, on_progress)
     _build(client, recipe, tag, base, on_progress)
+
+
+def _smaller_base(client: DockerClient, recipe: Recipe, settings: Settings, on_progress: OnProgress) -> str | None:
+    """Return an image to which the build only has to add packages: the one below the plain image, or a registry's."""
+    plain = _bootstrapped_base(recipe_for(recipe.pg_major))
+    if recipe.extra_packages and _label(client, plain) is not None:
+        return plain
+    return recipe.base_image if _pull(settings, recipe.base_image, on_progress) else None
 
 
 def _label(client: DockerClient, tag: str) -> str | None:
