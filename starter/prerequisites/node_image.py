@@ -15,7 +15,7 @@ from requests.exceptions import RequestException
 from images.recipe import VERSION_LABEL, Recipe, build_context, recipe_for
 from model.settings import POSTGIS_SUFFIX, Settings
 from starter.prerequisites.command import CommandFailed, apt_install, can_install_packages, run
-from starter.prerequisites.engine import connect
+from starter.prerequisites.engine import PING_SECONDS, connect
 from starter.prerequisites.lock import file_lock
 from starter.prerequisites.paths import cache_dir
 from starter.prerequisites.result import Missing, OnProgress
@@ -65,7 +65,7 @@ def wants_postgis(settings: Settings) -> bool:
     if settings.postgis:
         return True
     try:
-        with contextlib.closing(connect(settings)) as client:
+        with contextlib.closing(connect(settings, timeout=PING_SECONDS)) as client:
             return _label(client, settings.node_image_for(DEFAULT_MAJOR, postgis=True)) is not None
     except (DockerException, RequestException):
         return False
