@@ -1,11 +1,17 @@
 """A cluster that is to have PostGIS: which image it is made of, and the step that installs it."""
 
+import asyncio
+
+import pytest
+from temporalio.client import WorkflowFailureError
+from temporalio.exceptions import CancelledError
+
 from model.effects import CheckHostInput, CreateEndpointInput, CreatePoolersInput, EnsureNodeInput
 from model.operations import ChangePlanRequest, CreateClusterRequest, OperationOutcome, StepStatus
 from tests.workflows.bench import Bench, failure
 from tests.workflows.samples import new_id
 from tests.workflows.story import story
-from tests.workflows.stubs import Stubs, fails
+from tests.workflows.stubs import Stubs, fails, hangs
 
 IMAGE = "mpg-node:17-postgis"
 STEP = "install PostGIS in fly-db"
@@ -62,6 +68,19 @@ async def test_creation_whose_postgis_does_not_install_is_taken_back_whole(bench
     assert INSTALL in error.message
     lines = await story(handle, stubs)
     assert "remove_cluster" in lines[lines.index(INSTALL) :]
+    assert "commit phase_is phase=error" in lines[lines.index("remove_cluster") :]
+
+
+async def test_creation_cancelled_while_postgis_installs_is_taken_back_whole(bench: Bench, stubs: Stubs):
+    started = asyncio.Event()
+    stubs.plan(INSTALL, hangs(stubs, started))
+    handle = await bench.start(new_request())
+    await asyncio.wait_for(started.wait(), 10)
+    await handle.cancel()
+    with pytest.raises(WorkflowFailureError) as ended:
+        await handle.result()
+    assert isinstance(ended.value.cause, CancelledError)
+    lines = await story(handle, stubs)
     assert "commit phase_is phase=error" in lines[lines.index("remove_cluster") :]
 
 
