@@ -5,6 +5,7 @@ it, and ALLOWED, because it gives nobody more than its types, functions or own s
 reaches files (file_fdw), other servers (dblink, postgres_fdw) or what belongs to others (pageinspect).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psycopg
@@ -26,16 +27,29 @@ from model.effects import (
     Target,
 )
 from model.errors import NotFound, Refused
+from model.names import POSTGIS
 
-ALLOWED = frozenset({"vector", "pg_stat_statements", "postgis", "postgis_topology"})
+POSTGIS_TOPOLOGY = "postgis_topology"
+IN_POSTGIS_IMAGE = frozenset({POSTGIS, POSTGIS_TOPOLOGY})
+"""Extensions that only the image with PostGIS has. Not postgis_raster, which reads files and other servers."""
+ALLOWED = frozenset({"vector", "pg_stat_statements"}) | IN_POSTGIS_IMAGE
 """Extensions that are not trusted and may be enabled nevertheless."""
 SYSTEM = frozenset({"plpgsql"})
 """Extensions that every database has and that cannot be disabled."""
 _DOCS = {
     "vector": "https://github.com/pgvector/pgvector",
-    "postgis": "https://postgis.net/documentation/",
-    "postgis_topology": "https://postgis.net/docs/Topology.html",
+    POSTGIS: "https://postgis.net/documentation/",
+    POSTGIS_TOPOLOGY: "https://postgis.net/docs/Topology.html",
 }
+_RIGHTS = {
+    POSTGIS: SQL("GRANT INSERT, UPDATE, DELETE ON {schema}.spatial_ref_sys TO {admin}"),
+    POSTGIS_TOPOLOGY: SQL(
+        "GRANT INSERT, UPDATE, DELETE ON {schema}.topology, {schema}.layer TO {admin};"
+        " GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {admin}"
+    ),
+}
+"""What the tables of an extension that the superuser owns need, so that schema admins can use all of it: add a
+coordinate system, make a topology. Everybody can read them; that the extension grants itself."""
 _DEPENDENTS_NAMED = 5
 """How many of the objects that depend on an extension an error names."""
 
@@ -152,6 +166,11 @@ async def _is_installed(connection: Connection, name: str) -> bool:
 async def _require_allowed(connection: Connection, name: str) -> Available:
     """Return the extension, if it and all that it requires may be enabled."""
     found = await _available(connection, name)
+    if found is None and name in IN_POSTGIS_IMAGE:
+        raise Refused(
+            f"Extension {name!r} cannot be enabled: this cluster was made without PostGIS.",
+            remedy="Make a cluster with it: 'mpg create --enable-postgis-support'.",
+        )
     if found is None:
         raise NotFound(f"There is no extension {name!r}.", remedy="List those there are with 'extensions list'.")
     if not found.allowed:
@@ -185,7 +204,10 @@ async def _install(connection: Connection, arg: EnableExtensionInput, available:
                 await _require_schema(connection, schema, create=arg.create_schema_if_needed)
             if not available.trusted:
                 await connection.execute("RESET ROLE")
+            if schema is None:
+                await _install_required(connection, available)
             await connection.execute(_create(arg.extension, schema))
+            await _give_rights(connection, (arg.extension, *available.requires))
     except (
         psycopg.errors.FeatureNotSupported,
         psycopg.errors.ObjectNotInPrerequisiteState,
@@ -196,6 +218,25 @@ async def _install(connection: Connection, arg: EnableExtensionInput, available:
     ) as error:
         said = error.diag.message_primary
         raise Refused(f"Extension {arg.extension!r} cannot be enabled in {arg.database!r}: {said}.") from None
+
+
+async def _install_required(connection: Connection, available: Available) -> None:
+    """Install what *available* requires in ``public``: CASCADE would take the first schema of our search path."""
+    for required in available.requires:
+        await connection.execute(_create(required, "public"))
+
+
+async def _give_rights(connection: Connection, names: Sequence[str]) -> None:
+    lacking = [name for name in names if name in _RIGHTS]
+    if not lacking:
+        return
+    cursor = await connection.execute(
+        "SELECT e.extname::text, n.nspname::text FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace"
+        " WHERE e.extname = ANY(%s)",
+        (lacking,),
+    )
+    for name, schema in await cursor.fetchall():
+        await connection.execute(_RIGHTS[name].format(schema=Identifier(schema), admin=statements.SCHEMA_ADMIN))
 
 
 def _create(name: str, schema: str | None) -> Composed:

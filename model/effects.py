@@ -79,10 +79,14 @@ class CheckHostInput(Record):
     pg_major_version: int
     storage_gb: int = 0
     """Free disk to insist on, in GB per node; 0 to ask nothing."""
+    postgis: bool = False
+    """Answer with the image that has PostGIS."""
+    image: str | None = None
+    """The image that a cluster is made of already: it has to be there, none is chosen."""
 
 
 class HostCheck(Record):
-    """The plan in full, what a node of it gets on this host, and the image of its Postgres version."""
+    """The plan in full, what a node of it gets on this host, and the image to make it of."""
 
     plan: Plan
     resources: Resources

@@ -12,6 +12,8 @@ DEFAULT_ORG = "personal"
 DEFAULT_HOST = "local"
 DEFAULT_USER = "fly-user"
 DEFAULT_DATABASE = "fly-db"
+POSTGIS = "postgis"
+"""The extension that a creation installs in the default database when it was asked for."""
 
 SUPERUSER = "postgres"
 REPLICATOR = "mpg_replicator"

@@ -24,6 +24,8 @@ from model.errors import InvalidInput
 
 CONFIG_FILE = "config.toml"
 LOOPBACK = "127.0.0.1"
+POSTGIS_SUFFIX = "-postgis"
+"""Ends the tag of a node image that has PostGIS."""
 
 
 def default_home() -> Path:
@@ -74,9 +76,9 @@ class Settings(BaseSettings):
     plans_file: Path | None = None
     """A TOML file that replaces the table of plans."""
     node_image: str = Field("mpg-node", min_length=1)
-    """Name of the node image; its tag is the Postgres major version."""
+    """Name of the node image; its tag is the Postgres major version, and with PostGIS ``<major>-postgis``."""
     postgis: bool = False
-    """Build PostGIS into the node image."""
+    """This host is to have the image with PostGIS too, beside the plain one."""
 
     extra_labels: dict[str, str] = Field(default_factory=dict)
     """Docker labels for all that is made here, beside our own; in the environment a JSON object."""
@@ -172,9 +174,9 @@ class Settings(BaseSettings):
         """Return the directory in which the host's workers keep steps of ended operations from beginning."""
         return self.home / "run" / "fences"
 
-    def node_image_for(self, pg_major: int) -> str:
-        """Return the image of a node with Postgres *pg_major*."""
-        return f"{self.node_image}:{pg_major}"
+    def node_image_for(self, pg_major: int, *, postgis: bool = False) -> str:
+        """Return the image of a node with Postgres *pg_major*, and PostGIS if the cluster is to have it."""
+        return f"{self.node_image}:{pg_major}{POSTGIS_SUFFIX if postgis else ''}"
 
     def child_environment(self, environ: Mapping[str, str]) -> dict[str, str]:
         """Return *environ* with the variables that give another process these same settings, secrets included."""

@@ -66,7 +66,8 @@ class ChangePlan(NodeOperation):
             )
 
     async def _see_room(self, plan: str) -> HostCheck:
-        arg = effects.CheckHostInput(plan=plan, pg_major_version=self.state.spec.pg_major_version)
+        spec = self.state.spec
+        arg = effects.CheckHostInput(plan=plan, pg_major_version=spec.pg_major_version, image=spec.image)
         return await self.effect(effects.CHECK_HOST, arg, f"see that {self.host} has room for {plan}")
 
     async def _return_to(self, primary: Node, max_pause_s: float) -> None:

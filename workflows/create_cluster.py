@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from model.effects import Bootstrap, ClusterKey, HostCheck, NameClaim, RemoveClusterInput, Target
     from model.errors import AlreadyExists
     from model.facts import EndpointIs, NetworkIs, NodeIs, PhaseIs, PoolersAre
-    from model.names import NODES, cluster_workflow_id
+    from model.names import DEFAULT_DATABASE, NODES, POSTGIS, cluster_workflow_id
     from model.operations import CreateClusterRequest, OperationRequest, OperationResult
     from model.tuning import connection_limit
     from workflows.call import call
@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.operation import Done
 
 FIRST, SECOND = NODES
+INSTALL_POSTGIS = f"install PostGIS in {DEFAULT_DATABASE}"
 
 
 @workflow.defn
@@ -39,6 +40,7 @@ class CreateCluster(NodeOperation):
                 f"start node {FIRST}",
                 f"start node {SECOND}",
                 "set up roles",
+                *([INSTALL_POSTGIS] if request.postgis_enabled else []),
                 "start the poolers",
                 "open the endpoint",
                 f"bring {SECOND} in sync",
@@ -64,7 +66,10 @@ class CreateCluster(NodeOperation):
 
     async def _see_room(self, request: CreateClusterRequest) -> HostCheck:
         arg = effects.CheckHostInput(
-            plan=request.plan, pg_major_version=request.pg_major_version, storage_gb=request.storage_gb
+            plan=request.plan,
+            pg_major_version=request.pg_major_version,
+            storage_gb=request.storage_gb,
+            postgis=request.postgis_enabled,
         )
         return await call(
             effects.CHECK_HOST, arg, summary=f"see that {request.host} has room for {request.plan}", host=request.host
@@ -123,6 +128,8 @@ class CreateCluster(NodeOperation):
     async def _make_primary(self) -> None:
         await self._make_node(FIRST, NodeRole.PRIMARY, Bootstrap.INIT)
         await self._set_up_roles()
+        if self.state.spec.postgis_enabled:
+            await self._install_postgis()
 
     async def _make_replica(self) -> None:
         await self._make_node(SECOND, NodeRole.REPLICA, Bootstrap.CLONE)
@@ -147,6 +154,14 @@ class CreateCluster(NodeOperation):
                 connection_limit=connection_limit(spec.plan),
             ),
         )
+
+    async def _install_postgis(self) -> None:
+        arg = effects.EnableExtensionInput(
+            target=Target(cluster_id=self.state.spec.id, address=self._address(FIRST)),
+            database=DEFAULT_DATABASE,
+            extension=POSTGIS,
+        )
+        await self.step(INSTALL_POSTGIS, effects.ENABLE_EXTENSION, arg)
 
     async def _make_way_in(self) -> None:
         spec, network = self.state.spec, self.state.status.network

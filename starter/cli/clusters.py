@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add the commands to *app*."""
     app.command(epilog=options.example("mpg plans"))(plans)
-    app.command(epilog=options.example("mpg create --name orders --plan launch"))(create)
+    app.command(
+        epilog=options.example("mpg create --name orders --plan launch", "mpg create -n maps --enable-postgis-support")
+    )(create)
     app.command("list", epilog=options.example("mpg list", "mpg list --deleted --json"))(list_clusters)
     app.command(epilog=options.example("mpg status orders"))(status)
     app.command(epilog=options.example("mpg destroy orders --yes"))(destroy)
@@ -59,6 +61,9 @@ def create(
     durability: Annotated[
         Durability, typer.Option(help="Whether a commit waits until both nodes have it.")
     ] = Durability.SYNC,
+    postgis: Annotated[
+        bool, typer.Option("--enable-postgis-support", help="Use the image with PostGIS and install it in fly-db.")
+    ] = False,
     detach: options.Detach = False,
     as_json: options.Json = False,
     org: options.Org = DEFAULT_ORG,
@@ -79,6 +84,7 @@ def create(
             pg_major_version=pg_major_version,
             pool_mode=pool_mode,
             durability=durability,
+            postgis_enabled=postgis,
         ),
         detach=detach,
         as_json=as_json,

@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def settings() -> "Settings":
-    """Return the settings in force. Raises :class:`~model.errors.InvalidInput` naming the one that is wrong."""
+def settings(**overrides: object) -> "Settings":
+    """Return the settings in force, *overrides* first.
+
+    Raises :class:`~model.errors.InvalidInput` naming the one that is wrong.
+    """
     from model.settings import load_settings
 
-    return load_settings()
+    return load_settings(**overrides)
 
 
 def with_client(work: "Callable[[MpgClient], Awaitable[T]]") -> T:

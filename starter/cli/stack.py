@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to *app*."""
     app.command(epilog=options.example("mpg up --detach"))(up)
     app.command(epilog=options.example("mpg down"))(down)
-    app.command(epilog=options.example("mpg doctor", "mpg doctor --fix"))(doctor)
+    app.command(epilog=options.example("mpg doctor", "mpg doctor --fix", "mpg doctor --postgis --fix"))(doctor)
 
 
 def up(
@@ -69,6 +69,7 @@ def down(as_json: options.Json = False, org: options.Org = DEFAULT_ORG) -> None:
 
 def doctor(
     fix: Annotated[bool, typer.Option("--fix", help="Start, install and build what is missing.")] = False,
+    postgis: Annotated[bool, typer.Option("--postgis", help="Ask for the image with PostGIS too.")] = False,
     as_json: options.Json = False,
     org: options.Org = DEFAULT_ORG,
 ) -> None:
@@ -77,7 +78,7 @@ def doctor(
 
     from starter import prerequisites, stack
 
-    chosen = settings()
+    chosen = settings(postgis=True) if postgis else settings()
     results = asyncio.run(prerequisites.ensure(chosen, say) if fix else prerequisites.check(chosen))
     if as_json:
         status = asyncio.run(stack.status(chosen))

@@ -3,11 +3,12 @@
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 
 from model.errors import MpgError
 from model.settings import Settings
 from starter.prerequisites.engine import check_engine, ensure_engine
-from starter.prerequisites.node_image import check_image, ensure_image
+from starter.prerequisites.node_image import check_image, ensure_image, wants_postgis
 from starter.prerequisites.result import CheckName, CheckResult, CheckState, Missing, OnProgress
 from starter.prerequisites.temporal_binary import check_temporal, ensure_temporal
 
@@ -18,32 +19,40 @@ _STEPS: dict[CheckName, tuple[Look, Fix]] = {
     CheckName.DOCKER: (check_engine, ensure_engine),
     CheckName.TEMPORAL: (check_temporal, ensure_temporal),
     CheckName.NODE_IMAGE: (check_image, ensure_image),
+    CheckName.POSTGIS_IMAGE: (partial(check_image, postgis=True), partial(ensure_image, postgis=True)),
 }
 
 
 async def check(settings: Settings) -> list[CheckResult]:
     """Return what is there and what is missing; nothing is changed."""
-    results = await asyncio.gather(*(asyncio.to_thread(_look, name, settings) for name in _STEPS))
-    return list(results)
+    names = (CheckName.DOCKER, CheckName.TEMPORAL, *await _images(settings))
+    return await asyncio.gather(*(asyncio.to_thread(_look, name, settings) for name in names))
 
 
 async def ensure(settings: Settings, on_progress: OnProgress) -> list[CheckResult]:
     """Start, install and build what is missing, and return how each check ended.
 
     Args:
-        settings: which engine, which Temporal, which image.
+        settings: which engine, which Temporal, which images.
         on_progress: takes one line at a time, each beginning with the name of its check.
     """
-    # Temporal needs no engine and may take minutes; the image needs the engine.
+    # Temporal needs no engine and may take minutes; the images need the engine.
     temporal = asyncio.to_thread(_look_and_fix, CheckName.TEMPORAL, settings, on_progress)
-    found, (engine, image) = await asyncio.gather(temporal, _engine_then_image(settings, on_progress))
-    return [engine, found, image]
+    found, (engine, *images) = await asyncio.gather(temporal, _engine_then_images(settings, on_progress))
+    return [engine, found, *images]
 
 
-async def _engine_then_image(settings: Settings, on_progress: OnProgress) -> tuple[CheckResult, CheckResult]:
-    engine = await asyncio.to_thread(_look_and_fix, CheckName.DOCKER, settings, on_progress)
-    step = _look_and_fix if engine.passed else _look_only
-    return engine, await asyncio.to_thread(step, CheckName.NODE_IMAGE, settings, on_progress)
+async def _engine_then_images(settings: Settings, on_progress: OnProgress) -> list[CheckResult]:
+    results = [await asyncio.to_thread(_look_and_fix, CheckName.DOCKER, settings, on_progress)]
+    step = _look_and_fix if results[0].passed else _look_only
+    for name in await _images(settings):
+        results.append(await asyncio.to_thread(step, name, settings, on_progress))
+    return results
+
+
+async def _images(settings: Settings) -> tuple[CheckName, ...]:
+    postgis = await asyncio.to_thread(wants_postgis, settings)
+    return (CheckName.NODE_IMAGE, CheckName.POSTGIS_IMAGE) if postgis else (CheckName.NODE_IMAGE,)
 
 
 def _look(name: CheckName, settings: Settings) -> CheckResult:

@@ -74,7 +74,10 @@ def steps(facts: Facts) -> list[Step]:
 
 
 def connect(settings: Settings, *, timeout: float = 60) -> docker.DockerClient:
-    """Return a client of the engine in *settings*; nothing is sent yet. *timeout* is per read, in seconds."""
+    """Return a client of the engine in *settings*, having asked for its version. *timeout* is per read, in seconds.
+
+    Raises ``docker.errors.DockerException`` when no engine answers.
+    """
     if settings.docker_host:
         return docker.DockerClient(base_url=settings.docker_host, timeout=int(timeout))
     return docker.from_env(timeout=int(timeout))

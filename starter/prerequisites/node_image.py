@@ -13,9 +13,9 @@ from docker.errors import DockerException, ImageNotFound
 from requests.exceptions import RequestException
 
 from images.recipe import VERSION_LABEL, Recipe, build_context, recipe_for
-from model.settings import Settings
+from model.settings import POSTGIS_SUFFIX, Settings
 from starter.prerequisites.command import CommandFailed, apt_install, can_install_packages, run
-from starter.prerequisites.engine import connect
+from starter.prerequisites.engine import PING_SECONDS, connect
 from starter.prerequisites.lock import file_lock
 from starter.prerequisites.paths import cache_dir
 from starter.prerequisites.result import Missing, OnProgress
@@ -30,63 +30,99 @@ _BASE_REPOSITORY = "mpg-base"
 _REMEDY = "Give this machine a registry or a Debian mirror that answers, or load an image with that name."
 
 
-def check_image(settings: Settings, pg_major: int = DEFAULT_MAJOR) -> str:
+def check_image(settings: Settings, pg_major: int = DEFAULT_MAJOR, *, postgis: bool = False) -> str:
     """Return the name of the node image for *pg_major*, which is there and up to date.
+
+    Args:
+        settings: which engine, and what the image is called.
+        pg_major: Postgres major version.
+        postgis: the one with PostGIS, which has a tag of its own.
 
     Raises:
         Missing: it is not there, or its recipe has changed since.
     """
-    tag = settings.node_image_for(pg_major)
-    recipe = recipe_for(pg_major, postgis=settings.postgis)
-    with contextlib.closing(connect(settings)) as client:
-        try:
+    tag = settings.node_image_for(pg_major, postgis=postgis)
+    recipe = recipe_for(pg_major, postgis=postgis)
+    remedy = f"Run: mpg doctor{' --postgis' if postgis else ''} --fix"
+    try:
+        with contextlib.closing(connect(settings)) as client:
             built = _label(client, tag)
-        except (DockerException, RequestException):
-            raise Missing("The node image can't be looked up.", "Start the Docker engine first.") from None
+    except (DockerException, RequestException):
+        raise Missing("The node image can't be looked up.", "Start the Docker engine first.") from None
     if built is None:
-        raise Missing(f"There is no image {tag}.", "Run: mpg doctor --fix")
+        raise Missing(f"There is no image {tag}.", remedy)
     if built != recipe.version:
-        raise Missing(f"The image {tag} was built from another recipe.", "Run: mpg doctor --fix")
+        raise Missing(f"The image {tag} was built from another recipe.", remedy)
     return tag
 
 
-def ensure_image(settings: Settings, on_progress: OnProgress, pg_major: int = DEFAULT_MAJOR) -> str:
-    """Build the node image for *pg_major* unless it is there and up to date, and return its name.
+def wants_postgis(settings: Settings) -> bool:
+    """Tell whether this host is to have the image with PostGIS: it was asked for, or is there, outdated or not.
+
+    Clusters here may run from one that is there, so an upgrade has to build it again. Without an engine that answers
+    only what was asked for counts.
+    """
+    if settings.postgis:
+        return True
+    try:
+        with contextlib.closing(connect(settings, timeout=PING_SECONDS)) as client:
+            return _label(client, settings.node_image_for(DEFAULT_MAJOR, postgis=True)) is not None
+    except (DockerException, RequestException):
+        return False
+
+
+def ensure_image(
+    settings: Settings, on_progress: OnProgress, pg_major: int = DEFAULT_MAJOR, *, postgis: bool = False
+) -> str:
+    """Build the node image for *pg_major*, *postgis* or not, unless it is there and up to date; return its name.
 
     Raises:
         InvalidInput: there is no recipe for that version.
         Missing: it could not be built.
     """
-    recipe = recipe_for(pg_major, postgis=settings.postgis)
-    lock = cache_dir() / f"node-image-{pg_major}.lock"
+    recipe = recipe_for(pg_major, postgis=postgis)
+    tag = settings.node_image_for(pg_major, postgis=postgis)
+    lock = cache_dir() / f"node-image-{pg_major}{POSTGIS_SUFFIX if postgis else ''}.lock"
     with (
         file_lock(lock, on_wait=lambda: on_progress("another process is building it")),
         contextlib.closing(connect(settings, timeout=BUILD_SECONDS)) as client,
     ):
         with contextlib.suppress(Missing):
-            return check_image(settings, pg_major)
-        tag = settings.node_image_for(pg_major)
+            return check_image(settings, pg_major, postgis=postgis)
         try:
-            _build_from_any_base(client, recipe, tag, settings, on_progress)
+            build_from_any_base(client, recipe, tag, settings, on_progress)
         except (DockerException, RequestException, CommandFailed) as error:
             raise Missing(f"The image {tag} could not be built: {_sentence(error)}.", _REMEDY) from error
         return tag
 
 
-def _build_from_any_base(
+def build_from_any_base(
     client: DockerClient, recipe: Recipe, tag: str, settings: Settings, on_progress: OnProgress
 ) -> None:
+    """Build *tag* on the nearest base there is; make a root filesystem only where no other way is left.
+
+    Raises ``CommandFailed``, or an error of the engine's client.
+    """
     base = _bootstrapped_base(recipe)
-    if _label(client, base) is None and _pull(settings, recipe.base_image, on_progress):
-        try:
-            _build(client, recipe, tag, recipe.base_image, on_progress)
-            return
-        except CommandFailed as error:
-            # The registry answered but the mirror did not, from inside a container: this machine's apt still may.
-            on_progress(f"not from {recipe.base_image}: {error}")
     if _label(client, base) is None:
+        smaller = _smaller_base(client, recipe, settings, on_progress)
+        if smaller is not None:
+            try:
+                _build(client, recipe, tag, smaller, on_progress)
+                return
+            except CommandFailed as error:
+                # The mirror did not answer from inside a container: this machine's apt still may.
+                on_progress(f"not from {smaller}: {error}")
         _bootstrap(client, recipe, base, on_progress)
     _build(client, recipe, tag, base, on_progress)
+
+
+def _smaller_base(client: DockerClient, recipe: Recipe, settings: Settings, on_progress: OnProgress) -> str | None:
+    """Return an image to which the build only has to add packages: the one below the plain image, or a registry's."""
+    plain = _bootstrapped_base(recipe_for(recipe.pg_major))
+    if recipe.extra_packages and _label(client, plain) is not None:
+        return plain
+    return recipe.base_image if _pull(settings, recipe.base_image, on_progress) else None
 
 
 def _label(client: DockerClient, tag: str) -> str | None:
@@ -159,7 +195,7 @@ def _bootstrap(client: DockerClient, recipe: Recipe, base: str, on_progress: OnP
             raise CommandFailed("mmdebstrap is not installed")
         on_progress("installing mmdebstrap")
         apt_install(["mmdebstrap"], on_progress)
-    on_progress(f"making a root filesystem of Debian {recipe.suite}, about a minute")
+    on_progress(f"making a root filesystem of Debian {recipe.suite}, one to two minutes")
     with tempfile.TemporaryDirectory(prefix="mpg-base-", dir=cache_dir()) as directory:
         tarball = Path(directory) / "rootfs.tar"
         run(_mmdebstrap(recipe, tarball), on_line=on_progress, timeout=BOOTSTRAP_SECONDS)

@@ -26,6 +26,7 @@ class CheckName(StrEnum):
     DOCKER = "Docker engine"
     TEMPORAL = "Temporal"
     NODE_IMAGE = "node image"
+    POSTGIS_IMAGE = "PostGIS image"
 
 
 class CheckResult(Record):

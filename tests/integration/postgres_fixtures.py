@@ -11,20 +11,20 @@ from postgres_servers import (
     BOB,
     CLUSTER_ID,
     CONF,
-    LIMIT,
+    IMAGE,
     MASTER_KEY,
     RITA,
     WILL,
     Effects,
     Server,
     await_answer,
+    effects_on,
     start,
+    start_primary,
 )
 
-from activities.sql import SqlSessions
-from model.cluster import Database, Role, User
-from model.effects import SetUpRolesInput
-from model.names import DEFAULT_DATABASE, DEFAULT_USER, REPLICATOR, SUPERUSER
+from model.cluster import Role
+from model.names import REPLICATOR
 from model.secrets import derive_password
 
 
@@ -38,8 +38,7 @@ def sql_network() -> Generator[DockerNetwork]:
 
 @pytest.fixture(scope="session")
 def primary_server(sql_network: DockerNetwork) -> Generator[Server]:
-    files = {"bootstrap-password": derive_password(MASTER_KEY, CLUSTER_ID, SUPERUSER)}
-    server = start(sql_network, "a", ["node", "init"], files, {}, {})
+    server = start_primary(sql_network, "a", IMAGE)
     yield server
     server.container.remove(force=True, v=True)
 
@@ -47,19 +46,8 @@ def primary_server(sql_network: DockerNetwork) -> Generator[Server]:
 @pytest.fixture(scope="session")
 async def effects(primary_server: Server) -> AsyncGenerator[Effects]:
     """The activities on a primary that has the role system, the default user and the default database."""
-    sql = SqlSessions(MASTER_KEY)
-    made = Effects(primary_server, sql)
-    await await_answer(primary_server)
-    await made.system.set_up_roles(
-        SetUpRolesInput(
-            target=primary_server.target,
-            users=(User(name=DEFAULT_USER, role=Role.SCHEMA_ADMIN),),
-            databases=(Database(name=DEFAULT_DATABASE),),
-            connection_limit=LIMIT,
-        )
-    )
-    yield made
-    await sql.close()
+    async with effects_on(primary_server) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

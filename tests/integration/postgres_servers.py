@@ -8,6 +8,8 @@ import io
 import os
 import tarfile
 import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import docker
@@ -36,8 +38,8 @@ from model.cluster import (
     Role,
     User,
 )
-from model.effects import DatabaseInput, DropUserInput, Target, UserInput
-from model.names import DEFAULT_DATABASE, POSTGRES_PORT, REPLICATOR, SUPERUSER
+from model.effects import DatabaseInput, DropUserInput, SetUpRolesInput, Target, UserInput
+from model.names import DEFAULT_DATABASE, DEFAULT_USER, POSTGRES_PORT, REPLICATOR, SUPERUSER
 from model.plans import DEFAULT_PLANS, Resources
 from model.secrets import derive_password
 from model.tuning import postgres_settings
@@ -137,10 +139,11 @@ def start(
     files: dict[str, str],
     environment: dict[str, str],
     settings: dict[str, str],
+    image: str = IMAGE,
 ) -> Server:
     client = docker.from_env()
     container = client.containers.create(
-        IMAGE,
+        image,
         command,
         name=f"{network.name}-{name}",
         network=str(network.name),
@@ -151,6 +154,29 @@ def start(
     container.put_archive("/var/lib/postgresql", _archive(configuration))
     container.start()
     return Server(container, _address(container, network), name)
+
+
+def start_primary(network: DockerNetwork, name: str, image: str) -> Server:
+    files = {"bootstrap-password": derive_password(MASTER_KEY, CLUSTER_ID, SUPERUSER)}
+    return start(network, name, ["node", "init"], files, {}, {}, image)
+
+
+@asynccontextmanager
+async def effects_on(server: Server) -> AsyncGenerator[Effects]:
+    """Lend the activities on *server*, set up as a creation does."""
+    sql = SqlSessions(MASTER_KEY)
+    made = Effects(server, sql)
+    await await_answer(server)
+    await made.system.set_up_roles(
+        SetUpRolesInput(
+            target=server.target,
+            users=(User(name=DEFAULT_USER, role=Role.SCHEMA_ADMIN),),
+            databases=(Database(name=DEFAULT_DATABASE),),
+            connection_limit=LIMIT,
+        )
+    )
+    yield made
+    await sql.close()
 
 
 def start_pooler(network: DockerNetwork, primary: Server, pool_mode: PoolMode) -> tuple[Container, Endpoint, Pooler]:

@@ -90,6 +90,14 @@ async def test_unknown_extension_is_not_found(extended: Effects, name: str) -> N
     await disable(extended, name)
 
 
+@pytest.mark.parametrize("name", ["postgis", "postgis_topology"])
+async def test_postgis_is_refused_by_name_where_the_image_has_none(extended: Effects, name: str) -> None:
+    with pytest.raises(Refused, match=f"'{name}' cannot be enabled: this cluster was made without PostGIS") as refusal:
+        await enable(extended, name)
+    assert "--enable-postgis-support" in refusal.value.remedy
+    assert name not in await read(extended)
+
+
 async def test_unknown_database_is_not_found(extended: Effects) -> None:
     with pytest.raises(NotFound, match="no database 'nowhere'"):
         await enable(extended, "citext", database="nowhere")

@@ -8,6 +8,7 @@ import pytest
 
 from activities import hosts
 from activities.docker_types import HostInfo
+from model.effects import CheckHostInput
 from model.errors import HostFull
 
 Usage = namedtuple("Usage", "total used free")
@@ -31,3 +32,23 @@ def test_disk_with_room_passes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 def test_engine_whose_files_are_elsewhere_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     with_free(monkeypatch, 0)
     hosts.check_disk(HostInfo(cpus=1, memory_mb=1, root_dir="/nowhere/at/all"))
+
+
+TAGS = ("15", "17", "17-postgis", "latest")
+
+
+@pytest.mark.parametrize(
+    ("postgis", "tags", "said", "remedy"),
+    [
+        (False, TAGS, "no image for Postgres 16; the versions it has: 15, 17.", "'mpg doctor'"),
+        (False, (), "no image for Postgres 16; the versions it has: none.", "'mpg doctor'"),
+        (True, TAGS, "no image with PostGIS for Postgres 16; the versions it has: 17.", "'mpg doctor --postgis --fix'"),
+        (True, ("17",), "no image with PostGIS for Postgres 16; the versions it has: none.", "without PostGIS"),
+    ],
+)
+def test_missing_image_is_named_with_those_there_are(
+    postgis: bool, tags: tuple[str, ...], said: str, remedy: str
+) -> None:
+    error = hosts.missing_image(CheckHostInput(plan="basic", pg_major_version=16, postgis=postgis), tags)
+    assert said in error.message
+    assert remedy in error.remedy

@@ -3,13 +3,15 @@
 import os
 import tarfile
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
-from images.recipe import build_context, recipe_for
+from images.recipe import Recipe, build_context, recipe_for
 from model.errors import InvalidInput
 from model.settings import Settings, load_settings
 from starter.part_runner import LOG_BYTES, bound_log
+from starter.prerequisites import check, node_image
 from starter.prerequisites.command import CommandFailed, run
 from starter.prerequisites.engine import Facts, Step, forget_stale_pids, steps
 from starter.prerequisites.result import CheckName, CheckResult, CheckState, Missing
@@ -112,6 +114,69 @@ def test_an_older_postgres_comes_from_an_older_debian() -> None:
     recipe = recipe_for(15)
     assert recipe.base_image == "debian:bookworm-slim"
     assert "postgresql-15-pgvector" in recipe.packages
+
+
+def test_postgis_is_in_the_image_that_has_it_and_in_no_other() -> None:
+    plain, with_postgis = set(recipe_for(17).packages), set(recipe_for(17, postgis=True).packages)
+    assert with_postgis - plain == {"postgresql-17-postgis-3", "postgresql-17-postgis-3-scripts"}
+    assert plain < with_postgis
+
+
+async def test_doctor_asks_for_the_image_with_postgis_where_it_is_wanted(tmp_path: Path) -> None:
+    no_engine = load_settings(home=tmp_path, docker_host="tcp://127.0.0.1:9")
+    assert CheckName.POSTGIS_IMAGE not in {result.name for result in await check(no_engine)}
+    checks = {result.name: result for result in await check(no_engine.model_copy(update={"postgis": True}))}
+    assert list(checks) == list(CheckName)
+
+
+async def test_doctor_without_an_engine_tells_what_it_cannot_see(tmp_path: Path) -> None:
+    settings = load_settings(home=tmp_path, docker_host="tcp://127.0.0.1:9", postgis=True)
+    images = [result for result in await check(settings) if result.name.endswith("image")]
+    assert [(image.state, image.remedy) for image in images] == [
+        (CheckState.FAILED, "Start the Docker engine first.")
+    ] * 2
+
+
+@pytest.mark.parametrize(
+    ("there", "registry", "mirror", "expected"),
+    [
+        ({"own"}, True, True, ["build on own"]),
+        ({"plain"}, True, True, ["build on plain"]),
+        ({"plain"}, True, False, ["build on plain", "bootstrap own", "build on own"]),
+        (set[str](), True, True, ["ask the registry", "build on debian:trixie-slim"]),
+        (set[str](), False, True, ["ask the registry", "bootstrap own", "build on own"]),
+    ],
+)
+def test_image_with_postgis_is_built_on_the_nearest_base_there_is(
+    monkeypatch: pytest.MonkeyPatch, there: set[str], registry: bool, mirror: bool, expected: list[str]
+) -> None:
+    """``own`` is the root filesystem with every package, ``plain`` the one below the plain image."""
+    recipe = recipe_for(17, postgis=True)
+    done: list[str] = []
+
+    def base_of(asked: Recipe) -> str:
+        return "own" if asked == recipe else "plain"
+
+    def label(_client: object, tag: str) -> str | None:
+        return "" if tag in there else None
+
+    def pull(*_: object) -> bool:
+        done.append("ask the registry")
+        return registry
+
+    def build(_client: object, _recipe: Recipe, _tag: str, base: str, _on_progress: object) -> None:
+        done.append(f"build on {base}")
+        if base != "own" and not mirror:
+            raise CommandFailed("the mirror does not answer")
+
+    def bootstrap(_client: object, _recipe: Recipe, base: str, _on_progress: object) -> None:
+        done.append(f"bootstrap {base}")
+
+    stand_ins = {"_bootstrapped_base": base_of, "_label": label, "_pull": pull, "_build": build}
+    for name, function in (stand_ins | {"_bootstrap": bootstrap}).items():
+        monkeypatch.setattr(node_image, name, function)
+    node_image.build_from_any_base(MagicMock(), recipe, "tag", load_settings(), print)
+    assert done == expected
 
 
 def test_whatever_shapes_the_image_changes_its_version() -> None:

@@ -27,6 +27,7 @@ def test_defaults_are_an_embedded_stack_on_loopback(home: Path) -> None:
     assert settings.temporal_target == "127.0.0.1:7233"
     assert settings.port_range == (20000, 29999)
     assert settings.node_image_for(17) == "mpg-node:17"
+    assert settings.node_image_for(17, postgis=True) == "mpg-node:17-postgis"
 
 
 def test_the_environment_wins_over_the_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

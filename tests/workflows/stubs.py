@@ -244,7 +244,7 @@ def _room(arg: effects.CheckHostInput) -> effects.HostCheck:
         plan=plan,
         resources=Resources(cpus=plan.cpus, memory_mb=plan.memory_mb),
         capacity=HostCapacity(cpus=64, memory_mb=2**20),
-        image=f"mpg-node:{arg.pg_major_version}",
+        image=arg.image or f"mpg-node:{arg.pg_major_version}{'-postgis' if arg.postgis else ''}",
     )
 
 
