@@ -381,7 +381,7 @@ def remove_all(engine: docker.DockerClient, label: str) -> None:
 @asynccontextmanager
 async def open_lane(number: int) -> AsyncGenerator[Lane]:
     """Lend a lane whose worker does what it is told to break; nothing of it is left afterwards."""
-    home = Path(tempfile.mkdtemp(prefix="mpgf", dir="/tmp"))
+    home = Path(tempfile.mkdtemp(prefix="mpgf"))
     run = f"{home.name}"
     first = 27000 + (os.getpid() + number) % 50 * 40
     settings = load_settings(

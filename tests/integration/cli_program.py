@@ -71,7 +71,7 @@ class Mpg:
 @contextmanager
 def running_stack() -> Generator[Mpg]:
     """A stack of its own; its clusters are destroyed and it is stopped at the end."""
-    home = Path(tempfile.mkdtemp(prefix="mpg", dir="/tmp"))
+    home = Path(tempfile.mkdtemp(prefix="mpg"))
     # By process id, so that runs of the tests side by side do not take each other's addresses and ports.
     first = 16000 + os.getpid() % 100 * 40
     program = Mpg(
