@@ -1,5 +1,9 @@
 """One operation, as the caller who started it or looks at it holds it."""
 
+import asyncio
+import time
+from contextlib import suppress
+
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import (
     Client,
@@ -18,6 +22,9 @@ from model.settings import Settings
 from starter.shapes import OperationShape
 from starter.temporal import CALL_TIMEOUT, from_failure, translated
 
+PATIENCE_S = 60.0
+"""The stack starts a Temporal that died again within seconds; an operation goes on meanwhile."""
+RETRY_S = 0.25
 _CLOSED = {
     WorkflowExecutionStatus.COMPLETED: OperationOutcome.DONE,
     WorkflowExecutionStatus.CANCELED: OperationOutcome.CANCELLED,
@@ -39,12 +46,34 @@ class Operation:
         self._settings = settings
         self._handle: WorkflowHandle[object, object] = client.get_workflow_handle(operation_id)
 
-    async def result(self) -> OperationResult:
+    async def result(self, *, patience_s: float = PATIENCE_S) -> OperationResult:
         """Wait, however long, until the operation ended, and return what it did.
 
-        Raises the error with which it failed, :class:`~model.errors.Cancelled` when somebody cancelled it, and
-        :class:`~model.errors.NotFound` when there is no such operation.
+        A Temporal service that stops answering is given *patience_s* seconds to come back, each time. Raises the error
+        with which the operation failed, :class:`~model.errors.Cancelled` when somebody cancelled it,
+        :class:`~model.errors.NotFound` when there is no such operation, and :class:`~model.errors.StackDown`.
         """
+        silent_since: float | None = None
+        while True:
+            try:
+                return await self._result()
+            except StackDown:
+                if await self._is_known():
+                    silent_since = None
+                    continue
+                silent_since = silent_since or time.monotonic()
+                if time.monotonic() - silent_since > patience_s:
+                    raise
+                await asyncio.sleep(RETRY_S)
+
+    async def _is_known(self) -> bool:
+        """Tell whether Temporal answers about this operation."""
+        with suppress(StackDown), self._translated():
+            await self._handle.describe(rpc_timeout=CALL_TIMEOUT)
+            return True
+        return False
+
+    async def _result(self) -> OperationResult:
         with self._translated():
             try:
                 found = await self._handle.result(rpc_timeout=None)

@@ -69,6 +69,9 @@ def _translate(error: RPCError, settings: Settings, missing: str) -> MpgError:
         return NotFound(missing)
     if error.status is RPCStatusCode.UNAVAILABLE and "poller" not in error.message:
         return silent(settings)
+    if error.status is RPCStatusCode.UNKNOWN and "transport error" in error.message:
+        # How the SDK words it when the server dies with a call under way.
+        return silent(settings)
     # Temporal itself answered, but no worker took the query in time.
     if error.status in _SILENT or error.status is RPCStatusCode.FAILED_PRECONDITION:
         return StackDown("The worker does not answer.", remedy="Start it with 'mpg up', or see 'mpg doctor'.")

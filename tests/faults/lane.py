@@ -22,7 +22,7 @@ from temporalio.service import RPCError
 from activities.sql import SqlSessions
 from model.base import Record
 from model.cluster import ClusterSpec, ClusterState, PoolMode
-from model.errors import Cancelled, MpgError, StackDown
+from model.errors import Cancelled, MpgError
 from model.names import DEFAULT_ORG, LABEL_CLUSTER, MAIN_QUEUE, cluster_workflow_id, kebab, operation_workflow_id
 from model.operations import REQUESTS, CreateClusterRequest
 from model.settings import Settings, load_settings
@@ -269,20 +269,14 @@ class Lane:
 
     async def _end_of(self, operation: Operation) -> str:
         """Wait until *operation* has ended, through the loss of whom one asks, and return how."""
-        async with asyncio.timeout(END_S):
-            while True:
-                try:
-                    await operation.result()
-                except (StackDown, RPCError):
-                    await asyncio.sleep(POLL_S)
-                except Cancelled:
-                    return CANCELLED
-                except MpgError as error:
-                    if "terminated from outside" in str(error):
-                        return TERMINATED
-                    return f"{type(error).__name__}: {error}"
-                else:
-                    return DONE
+        try:
+            async with asyncio.timeout(END_S):
+                await operation.result()
+        except Cancelled:
+            return CANCELLED
+        except MpgError as error:
+            return TERMINATED if "terminated from outside" in str(error) else f"{type(error).__name__}: {error}"
+        return DONE
 
     async def _as_ended(self, prepared: Prepared, outcome: str) -> list[str]:
         """Done means done, an error means undone; what was terminated is one of the two."""
