@@ -50,6 +50,18 @@ _INIT = f"""
   --auth=scram-sha-256 --wal-segsize=4 --pwfile={VOLUME_PATH}/conf/bootstrap-password \
   --locale-provider=builtin --builtin-locale=C.UTF-8 --locale=C.UTF-8 --pgdata={PGDATA} >/dev/null || exit 1
 """
+_REWIND_FILE = f"{VOLUME_PATH}/rewind-from"
+_REWIND = f"""
+if [ -s {_REWIND_FILE} ]; then
+  export PGPASSFILE={VOLUME_PATH}/conf/pgpass
+  rm -f {PGDATA}/postmaster.pid
+  pg_rewind --target-pgdata={PGDATA} --config-file={VOLUME_PATH}/conf/postgresql.conf \
+    --source-server="dbname=postgres user={REPLICATOR} host=$(cat {_REWIND_FILE})" || exit 1
+  : > {PGDATA}/postgresql.auto.conf
+  : > {PGDATA}/standby.signal
+  rm {_REWIND_FILE}
+fi
+"""
 _CLONE = f"""
 export PGPASSFILE={VOLUME_PATH}/conf/pgpass
 if [ ! -s {PGDATA}/PG_VERSION ]; then
@@ -103,7 +115,7 @@ class FloorCluster:
         container = ContainerSpec(
             name=self.container(name),
             image=spec.image,
-            command=("bash", "-c", (_INIT if init else _CLONE) + _RUN),
+            command=("bash", "-c", _REWIND + (_INIT if init else _CLONE) + _RUN),
             labels=self.space.labels,
             environment={"PRIMARY_HOST": spec.primary_address or ""},
             network=self.network.name,
@@ -195,6 +207,10 @@ class FloorCluster:
         """Address of *node* in the network."""
         return node_address(self.network, node)
 
+    def pid(self, node: str) -> int:
+        """Process id of *node*'s postmaster, as this machine numbers it."""
+        return int(self.docker.inspect_container(self.container(node))["State"]["Pid"])
+
     def node_spec(self, name: str, *, role: NodeRole | None = None) -> NodeSpec:
         """What a node is made from; the other one is whom it follows."""
         is_primary = name == self.primary if role is None else role is NodeRole.PRIMARY
@@ -244,6 +260,10 @@ class FloorCluster:
                 if time.monotonic() >= deadline:
                     raise
                 await asyncio.sleep(0.01)
+
+    def rewind_files(self, source: str) -> dict[str, File]:
+        """What a node's volume needs so that its next start rewinds it to the node *source* first."""
+        return {_REWIND_FILE: File(content=self.address(source).encode())}
 
     async def set_synchronous(self, connection: Connection, standby: str) -> None:
         """Make commits on *connection*'s node wait for *standby*."""

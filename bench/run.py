@@ -9,8 +9,8 @@ from enum import IntEnum
 import psycopg
 
 from bench.report import Row
-from bench.workspace import Workspace, say
-from model.cluster import ClusterState, PoolMode
+from bench.workspace import Connection, Workspace, say
+from model.cluster import ClusterPhase, ClusterState, PoolMode
 from model.errors import NotYet
 from model.master_key import load_or_create_master_key
 from model.names import POSTGRES_PORT, SUPERUSER
@@ -128,19 +128,41 @@ class Product:
         """How clients connect."""
         return connection_uri(self.state, master_key=self.key, kind=kind)
 
-    async def connect_primary(self) -> psycopg.AsyncConnection:
-        """Connect to the node that is the primary now, as superuser."""
-        primary = (await self.mpg.view(self.name)).state.status.primary
-        if primary is None:
-            raise NotYet(f"Cluster {self.name} has no primary on record.")
+    async def now(self) -> ClusterState:
+        """Return the cluster as it is recorded now."""
+        return (await self.mpg.view(self.state.spec.id)).state
+
+    async def is_whole(self) -> bool:
+        """Tell whether it is ready, its replica in sync, and nothing runs on it or waits to."""
+        view = await self.mpg.view(self.state.spec.id)
+        status = view.state.status
+        in_sync = status.replica is not None and status.replica.in_sync
+        return status.phase is ClusterPhase.READY and in_sync and view.operation is None and not view.waiting
+
+    async def await_whole(self, timeout_s: float) -> None:
+        """Return once it is whole, asking four times a second. Raises ``TimeoutError``."""
+        async with asyncio.timeout(timeout_s):
+            while not await self.is_whole():  # noqa: ASYNC110  the record is asked, it does not tell
+                await asyncio.sleep(0.25)
+
+    async def connect(self, address: str) -> Connection:
+        """Connect to the node at *address* as superuser."""
         return await psycopg.AsyncConnection.connect(
-            host=primary.address,
+            host=address,
             port=POSTGRES_PORT,
             user=SUPERUSER,
             password=derive_password(self.key, self.state.spec.id, SUPERUSER),
             dbname="postgres",
             autocommit=True,
+            connect_timeout=3,
         )
+
+    async def connect_primary(self) -> Connection:
+        """Connect to the node that is the primary now, as superuser."""
+        primary = (await self.now()).status.primary
+        if primary is None:
+            raise NotYet(f"Cluster {self.name} has no primary on record.")
+        return await self.connect(primary.address)
 
 
 def elapsed_ms(begun: float) -> float:
