@@ -35,8 +35,8 @@ class Switched(NamedTuple):
     rejoined_ms: float
 
 
-async def switch_over(cluster: FloorCluster) -> Switched:
-    """Make the replica of *cluster* the primary."""
+async def switch_over(cluster: FloorCluster, *, rebuild: bool = False) -> Switched:
+    """Make the replica of *cluster* the primary; the old one gets a new container if told to *rebuild* it."""
     old, new = cluster.primary, cluster.replica
     async with opened(cluster) as (pausing, consoles, primary, replica, shell):
         for _ in range(2):
@@ -69,7 +69,7 @@ async def switch_over(cluster: FloorCluster) -> Switched:
             pause.cancel()
         await lead(shell, cluster, cluster.address(new))
         cluster.primary, cluster.replica = new, old
-        await rejoin(cluster, replica)
+        await rejoin(cluster, replica, rebuild=rebuild)
         return Switched(held, clock.steps_ms, clock.total_ms - held)
 
 
@@ -105,16 +105,22 @@ async def opened(
                 stack.push_async_callback(consoles[-1].close)
         primary = await stack.enter_async_context(await cluster.connect(cluster.primary))
         replica = await stack.enter_async_context(await cluster.connect(cluster.replica))
-        shell = await asyncio.create_subprocess_exec(
-            "docker", "exec", "-i", cluster.container("endpoint"), "sh",
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-        )  # fmt: skip
+        yield sets[0], sets[1], primary, replica, await stack.enter_async_context(shell_of(cluster))
+
+
+@asynccontextmanager
+async def shell_of(cluster: FloorCluster) -> AsyncGenerator[asyncio.subprocess.Process]:
+    """Lend a shell in the endpoint: to start one takes longer than to change the rules."""
+    shell = await asyncio.create_subprocess_exec(
+        "docker", "exec", "-i", cluster.container("endpoint"), "sh",
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
         await _say(shell, ":")
-        try:
-            yield sets[0], sets[1], primary, replica, shell
-        finally:
-            shell.kill()
-            await shell.wait()
+        yield shell
+    finally:
+        shell.kill()
+        await shell.wait()
 
 
 async def lead(shell: asyncio.subprocess.Process, cluster: FloorCluster, direct: str | None) -> None:
@@ -163,18 +169,25 @@ async def until(connection: Connection, query: str) -> None:
     await await_rows(connection, query.encode(), every_s=0.001, timeout_s=_BOUND_S)
 
 
-async def rejoin(cluster: FloorCluster, primary: Connection, *, crashed: bool = False) -> None:
-    """Start the old primary as a standby, rewound if it *crashed*; have commits wait for it once it has caught up."""
+async def rejoin(cluster: FloorCluster, primary: Connection, *, crashed: bool = False, rebuild: bool = False) -> None:
+    """Start the replica, which has ended; have commits wait for it once it has caught up.
+
+    One that *crashed* as the primary is rewound first. With *rebuild* its container is made again on its volume.
+    """
     name = cluster.replica
     spec = cluster.node_spec(name, role=NodeRole.REPLICA)
     files = node_files(spec, cluster.key, Bootstrap.KEEP)
     files |= cluster.rewind_files(cluster.primary) if crashed else standby_files()
     docker, container = cluster.docker, cluster.container(name)
     await in_thread(docker.wait, container)
-    await in_thread(docker.put_archive, container, "/", tar_of(files))
     mark = await (await primary.execute("SELECT pg_current_wal_lsn()::text")).fetchone()
     assert mark is not None
-    await in_thread(docker.start, container)
+    if rebuild:
+        await in_thread(docker.remove_container, container)
+        await cluster.make_node(name, files)
+    else:
+        await in_thread(docker.put_archive, container, "/", tar_of(files))
+        await in_thread(docker.start, container)
     query = f"SELECT FROM pg_stat_replication WHERE state = 'streaming' AND replay_lsn >= '{mark[0]}'"
     await await_rows(primary, query.encode(), timeout_s=_BOUND_S)
     await cluster.set_synchronous(primary, name)
