@@ -142,7 +142,7 @@ def _show(run: Run, what: str, product: list[Lost], floor: list[Lost], **limits:
         sum(each.written.unknown for each in product),
     )
     row("longest wait", "ms", lambda each: each.wait_ms, targets=limits)
-    for step in dict.fromkeys(step for each in product for step in each.steps_ms):
+    for step in dict.fromkeys(step for each in (*product, *floor) for step in each.steps_ms):
         row(f"… {step}", "ms", lambda each, step=step: each.steps_ms.get(step))
     row("until somebody writes again", "ms", lambda each: each.writable_ms)
     row("errors, one a writer expected", "", lambda each: each.written.errors)

@@ -20,7 +20,7 @@ from activities.pooler_files import limits_by_pooler, pooler_files
 from activities.roles import put_user
 from activities.rules import RULES_FILE, Rules, render_rules
 from bench.floor_scripts import CLONE, INIT, REWIND, REWIND_FILE, RUN
-from bench.workspace import Connection, Workspace, await_rows, first_query, in_thread
+from bench.workspace import Connection, Workspace, await_rows, await_streaming, first_query, in_thread
 from model.addresses import endpoint_address, node_address
 from model.cluster import NodeRole, Pooler, PoolMode, Role, User
 from model.effects import Bootstrap, NodeSpec
@@ -75,7 +75,7 @@ class FloorCluster:
         async with await self.connect(self.primary, wait_s=30) as connection:
             await self._set_up_roles(connection)
             self._roles_are_there.set()
-            await await_rows(connection, "SELECT FROM pg_stat_replication WHERE state = 'streaming'")
+            await await_streaming(connection)
             self.streaming_s = time.perf_counter() - begun
             await self.set_synchronous(connection, self.replica)
 

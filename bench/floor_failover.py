@@ -57,6 +57,7 @@ async def _fail_over(cluster: FloorCluster, ready: asyncio.Event) -> FailedOver:
         await until(replica, "SELECT WHERE NOT pg_is_in_recovery()")
         clock.lap("promotion")
         await writing
+        clock.lap("poolers' files")
         await asyncio.gather(*(console.reload() for console in consoles))
         clock.lap("commit and reload")  # the product's name for it; there is no record to commit to here
         await asyncio.gather(*(console.resume() for console in consoles))

@@ -29,6 +29,7 @@ if [ ! -s {PGDATA}/PG_VERSION ]; then
   until pg_basebackup --no-sync --wal-method=stream --checkpoint=fast --no-password \
     --host=$PRIMARY_HOST --username={REPLICATOR} --pgdata={PGDATA} 2>/dev/null
   do rm -rf {PGDATA}; sleep 0.02; done
+  : > {PGDATA}/postgresql.auto.conf
   : > {PGDATA}/standby.signal
 fi
 """

@@ -137,9 +137,9 @@ async def _say(shell: asyncio.subprocess.Process, command: str) -> None:
 
 async def write_pooler_files(cluster: FloorCluster, primary: str) -> None:
     """Write where the primary is; a RELOAD puts it in force."""
-    for pooler in cluster.poolers:
-        archive = tar_of(cluster.pooler_files(pooler, primary))
-        await in_thread(cluster.docker.put_archive, cluster.container(pooler.name), "/", archive)
+    archives = {pooler.name: tar_of(cluster.pooler_files(pooler, primary)) for pooler in cluster.poolers}
+    put = cluster.docker.put_archive
+    await asyncio.gather(*(in_thread(put, cluster.container(name), "/", archive) for name, archive in archives.items()))
 
 
 def _control_file(cluster: FloorCluster, node: str) -> Path:
