@@ -9,6 +9,7 @@ import pytest
 from bench.__main__ import SECTIONS, arguments
 from bench.cluster_weight import cpu_group
 from bench.create import by_step
+from bench.failover import Lost
 from bench.gaps import Gap, ended_ms, gaps, gaps_of_all, longest_ms
 from bench.others import DOCUMENTED, Event
 from bench.pgbench import longest_wait, parse_log
@@ -18,6 +19,7 @@ from bench.report import Report, Row, Stat, at_most, number, percentile
 from bench.run import Size
 from bench.stub_cluster import stub_state
 from bench.stub_worker import REAL, answer
+from bench.writers import Written
 from model.cluster import ClusterPhase, NodeRole
 from model.effects import EFFECTS, Nothing
 from model.operations import Step
@@ -261,3 +263,20 @@ def test_picture_is_well_formed_and_has_a_label_for_each_bar() -> None:
     texts = {element.text for element in root.iter("{http://www.w3.org/2000/svg}text")}
     assert {bar.label for bar in shown} <= texts
     assert {bar.text for bar in shown} <= texts
+
+
+def test_loss_waits_for_the_slowest_writer_and_is_over_for_somebody_when_any_row_is_written() -> None:
+    def gap(began: float, ended: float) -> Gap:
+        return Gap(began_s=began, ended_s=ended)
+
+    written = Written(
+        acknowledged=9,
+        errors=2,
+        lost=0,
+        unknown=0,
+        gaps=((gap(1, 2), gap(9.9, 10.5)), (gap(9.8, 10.9),)),
+        gaps_of_all=(gap(9.9, 10.5),),
+    )
+    lost = Lost(written, at_s=10, in_sync_s=12, steps_ms={})
+    assert lost.wait_ms == pytest.approx(1100)
+    assert lost.writable_ms == pytest.approx(500)
