@@ -64,7 +64,7 @@ async def _create(run: Run, mpg: MpgClient, name: str) -> tuple[tuple[float, flo
             )
             return (query, streaming, result), (await operation.progress()).steps
     finally:
-        await run.workspace.remove(f"mpg-{cluster_id}")
+        await run.discard(mpg, cluster_id)
 
 
 async def _query(mpg: MpgClient, cluster_id: str, begun: float) -> float:

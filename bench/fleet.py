@@ -4,9 +4,9 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
-from typing import Any, Self
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, Self, TypeVar
 
 import psycopg
 
@@ -16,17 +16,19 @@ from bench.memory import cpu_s, rss_mb
 from bench.orchestrator import measure_operations
 from bench.report import Row, at_most
 from bench.run import Product, Run
-from bench.workspace import in_thread, say
+from bench.workspace import Connection, in_thread, say
 from bench.writers import Written, writing
 from model.cluster import Node, Role
 from model.settings import Settings
 from starter.client import MpgClient
 from starter.operation import Operation
 
+T = TypeVar("T")
+
 SECTION = "fleet"
 _AT_ONCE = 3
 """Clusters made at a time: more only wait for each other's containers."""
-_PAUSE_S = 0.02
+_PAUSE_S = 0.05
 """Between the rows of a writer: twenty that write as fast as they can would be all that the machine does."""
 _LEAD_S, _TAIL_S = 3, 2
 _CREATE_S, _HEAL_S = 300, 600
@@ -35,8 +37,8 @@ _CREATE_S, _HEAL_S = 300, 600
 async def measure(run: Run) -> None:
     """Weigh a few clusters; kill the primaries of more; with ``--full`` weigh the largest number."""
     weighed, killed, largest = run.count(3, 5), run.count(3, 20), run.count(3, 20, 30)
-    async with run.stack("fleet") as (mpg, settings), AsyncExitStack() as made:
-        fleet = _Fleet(run, mpg, settings, made)
+    async with run.stack("fleet") as (mpg, settings):
+        fleet = _Fleet(run, mpg, settings)
         await fleet.grow(weighed)
         await fleet.weigh()
         await fleet.grow(killed)
@@ -45,30 +47,31 @@ async def measure(run: Run) -> None:
         if largest > killed:
             await fleet.grow(largest)
             await fleet.weigh()
+        await fleet.discard()
 
 
 class _Fleet:
-    def __init__(self, run: Run, mpg: MpgClient, settings: Settings, made: AsyncExitStack) -> None:
-        self.run, self.mpg, self.settings, self._made = run, mpg, settings, made
+    def __init__(self, run: Run, mpg: MpgClient, settings: Settings) -> None:
+        self.run, self.mpg, self.settings = run, mpg, settings
         self.clusters: list[Product] = []
 
     async def grow(self, size: int) -> None:
         """Have *size* clusters that are whole."""
-        gate, begun = asyncio.Semaphore(_AT_ONCE), time.monotonic()
-        missing = size - len(self.clusters)
+        begun, names = time.monotonic(), [f"fleet-{number}" for number in range(len(self.clusters), size)]
 
-        async def one(number: int) -> Product:
-            async with gate:
-                return await self._made.enter_async_context(self.run.cluster(self.mpg, f"fleet-{number}"))
+        async def one(name: str) -> Product:
+            await (await self.mpg.create_cluster(name)).result()
+            return await Product.found(self.mpg, name)
 
-        async with asyncio.timeout(_CREATE_S + missing * 30):
-            self.clusters += await asyncio.gather(*(one(len(self.clusters) + number) for number in range(missing)))
-            await self._all_whole()
-        say(f"fleet: {missing} clusters made in {time.monotonic() - begun:.0f} s")
+        async with asyncio.timeout(_CREATE_S + len(names) * 30):
+            self.clusters += await _some_at_once([partial(one, name) for name in names])
+            for cluster in self.clusters:
+                await cluster.await_whole(_HEAL_S)
+        say(f"fleet: {len(names)} clusters made in {time.monotonic() - begun:.0f} s")
 
-    async def _all_whole(self) -> None:
-        for cluster in self.clusters:
-            await cluster.await_whole(_HEAL_S)
+    async def discard(self) -> None:
+        """Destroy them."""
+        await _some_at_once([partial(self.run.discard, self.mpg, each.state.spec.id) for each in self.clusters])
 
     # --- idle ---------------------------------------------------------------------------------------------------------
 
@@ -159,6 +162,19 @@ class _Fleet:
         self.run.add(Row(section=SECTION, name=name, unit=unit, values=tuple(values), targets=targets, note=note))
 
 
+async def _some_at_once(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+    """Return the results of *calls*, three at a time; the first failure cancels the rest."""
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(call: Callable[[], Awaitable[T]]) -> T:
+        async with gate:
+            return await call()
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(call)) for call in calls]
+    return [task.result() for task in tasks]
+
+
 class _Loss:
     """One cluster's primary, from before it is killed until the cluster is whole."""
 
@@ -180,8 +196,8 @@ class _Loss:
         watch = asyncio.create_task(self._watch())
         try:
             async with asyncio.timeout(_HEAL_S):
-                await self._noticed()
-                await self.cluster.await_whole(_HEAL_S)
+                await self._serves()
+                await self.cluster.await_whole(_HEAL_S, every_s=1)
             self.whole_s = time.monotonic() - begun
         finally:
             watch.cancel()
@@ -193,13 +209,13 @@ class _Loss:
         if sum(writable) != 1:
             raise RuntimeError(f"Cluster {self.cluster.name} has {sum(writable)} writable nodes after it healed.")
 
-    async def _noticed(self) -> None:
-        """Return once the cluster is not whole on record, or has another primary: it takes a moment."""
-        while await self.cluster.is_whole():
-            primary = (await self.cluster.now()).status.primary
-            if primary is not None and primary.name != self.primary.name:
-                return
-            await asyncio.sleep(0.1)
+    async def _serves(self) -> None:
+        """Return once a node takes writes. The nodes are asked: the record is as it was, for a moment."""
+        async with await self.cluster.connect(self.replica.address) as replica:
+            while not await self._writable(self.primary):
+                if await _takes_writes(replica):
+                    return
+                await asyncio.sleep(0.25)
 
     async def _watch(self) -> None:
         """See whether ever the node that was killed takes writes while the other one does."""
@@ -216,7 +232,11 @@ class _Loss:
         """Tell whether *node* takes writes now; one that does not answer does not."""
         try:
             async with asyncio.timeout(3), await self.cluster.connect(node.address) as connection:
-                row = await (await connection.execute("SELECT NOT pg_is_in_recovery()")).fetchone()
-                return bool(row and row[0])
+                return await _takes_writes(connection)
         except (psycopg.Error, TimeoutError):
             return False
+
+
+async def _takes_writes(connection: Connection) -> bool:
+    row = await (await connection.execute("SELECT NOT pg_is_in_recovery()")).fetchone()
+    return bool(row and row[0])

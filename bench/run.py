@@ -1,6 +1,7 @@
 """One run of the bench: its size, its stacks, and what it measured so far."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,7 +12,7 @@ import psycopg
 from bench.report import Row
 from bench.workspace import Connection, Workspace, say
 from model.cluster import ClusterPhase, ClusterState, PoolMode
-from model.errors import NotYet
+from model.errors import MpgError, NotYet
 from model.master_key import load_or_create_master_key
 from model.names import POSTGRES_PORT, SUPERUSER
 from model.secrets import derive_password
@@ -20,6 +21,8 @@ from starter import stack
 from starter.client import MpgClient
 from starter.connection import EndpointKind, connection_uri
 from starter.parts import TEMPORAL
+
+_DESTROY_S = 60
 
 
 class Size(IntEnum):
@@ -100,14 +103,23 @@ class Run:
     async def cluster(
         self, mpg: MpgClient, name: str, pool_mode: PoolMode = PoolMode.TRANSACTION
     ) -> AsyncGenerator["Product"]:
-        """Lend a cluster of the product; afterwards its containers are removed, its record stays."""
+        """Lend a cluster of the product, and destroy it afterwards."""
         operation = await mpg.create_cluster(name, pool_mode=pool_mode)
         try:
             await operation.result()
             yield await Product.found(mpg, name)
         finally:
             assert operation.request is not None
-            await self.workspace.remove(f"mpg-{operation.request.cluster_id}")
+            await self.discard(mpg, operation.request.cluster_id)
+
+    async def discard(self, mpg: MpgClient, cluster_id: str) -> None:
+        """Destroy a cluster as a user would; one whose containers merely went away would be healed."""
+        try:
+            with contextlib.suppress(MpgError, TimeoutError):
+                async with asyncio.timeout(_DESTROY_S):
+                    await (await mpg.destroy_cluster(cluster_id)).result()
+        finally:
+            await self.workspace.remove(f"mpg-{cluster_id}")
 
 
 class Product:
@@ -139,11 +151,11 @@ class Product:
         in_sync = status.replica is not None and status.replica.in_sync
         return status.phase is ClusterPhase.READY and in_sync and view.operation is None and not view.waiting
 
-    async def await_whole(self, timeout_s: float) -> None:
-        """Return once it is whole, asking four times a second. Raises ``TimeoutError``."""
+    async def await_whole(self, timeout_s: float, *, every_s: float = 0.25) -> None:
+        """Return once it is whole, asking every *every_s* seconds. Raises ``TimeoutError``."""
         async with asyncio.timeout(timeout_s):
             while not await self.is_whole():  # noqa: ASYNC110  the record is asked, it does not tell
-                await asyncio.sleep(0.25)
+                await asyncio.sleep(every_s)
 
     async def connect(self, address: str) -> Connection:
         """Connect to the node at *address* as superuser."""
