@@ -90,7 +90,8 @@ async def _lose_floor(cluster: FloorCluster) -> Lost:
         await asyncio.sleep(_LEAD_S)
         pid, at = cluster.pid(cluster.primary), time.monotonic()
         os.kill(pid, signal.SIGKILL)
-        steps_ms = (await script).steps_ms
+        done = await script
+        steps_ms = {"until its end is seen": (done.seen_s - at) * 1000} | done.steps_ms
         in_sync = time.monotonic()
         await asyncio.sleep(_TAIL_S)
         return Lost((await writers.finish())[0], at, in_sync, steps_ms)

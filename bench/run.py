@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import statistics
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -55,8 +56,8 @@ class Run:
         """Keep *row*, and say its median on stderr."""
         self.rows.append(row)
         missed = f", missed {'; '.join(target.text for target in row.missed)}" if row.missed else ""
-        middle = sorted(row.values)[len(row.values) // 2] if row.values else float("nan")
-        say(f"{row.section}: {row.name}: {middle:.4g} {row.unit}{missed}")
+        middle = f"{statistics.median(row.values):.4g} {row.unit}" if row.values else "floor only"
+        say(f"{row.section}: {row.name}: {middle}{missed}")
 
     def remark(self, text: str) -> None:
         """Say something about this run below the table."""
