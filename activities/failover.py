@@ -102,7 +102,8 @@ class Failover(Handover[FailoverInput]):
         with self.watch.step("replay"):
             await self._replay_received()
         await self.promote()
-        await writing
+        with self.watch.step("poolers' files"):
+            await writing
 
     async def _replay_received(self) -> None:
         """Wait until the replica has replayed all that it received: the acknowledged commits among it."""

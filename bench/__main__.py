@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from bench import create, hops, idle, operations, orchestrator, quickstart, scale, users
+from bench import create, failover, fleet, hops, idle, operations, orchestrator, quickstart, scale, users
 from bench.machine import machine_lines
 from bench.report import Report
 from bench.run import Run, Size
@@ -28,9 +28,11 @@ SECTIONS: dict[str, Section] = {
     "users": users.measure,
     "idle": idle.measure,
     "switchover": operations.measure,
+    "failover": failover.measure,
     "hops": hops.measure,
     "orchestrator": orchestrator.measure,
     "scale": scale.measure,
+    "fleet": fleet.measure,
     "quickstart": quickstart.measure,
 }
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from bench.floor_cluster import floor_cluster
 from bench.report import Row, at_most
 from bench.run import Product, Run
-from bench.workspace import await_rows, first_query
+from bench.workspace import await_streaming, first_query
 from model.cluster import ClusterView
 from model.errors import NotFound
 from model.operations import Step
@@ -64,7 +64,7 @@ async def _create(run: Run, mpg: MpgClient, name: str) -> tuple[tuple[float, flo
             )
             return (query, streaming, result), (await operation.progress()).steps
     finally:
-        await run.workspace.remove(f"mpg-{cluster_id}")
+        await run.discard(mpg, cluster_id)
 
 
 async def _query(mpg: MpgClient, cluster_id: str, begun: float) -> float:
@@ -77,7 +77,7 @@ async def _streaming(mpg: MpgClient, cluster_id: str, begun: float) -> float:
     await _recorded(mpg, cluster_id, lambda view: view.state.status.primary is not None)
     product = await Product.found(mpg, cluster_id)
     async with await product.connect_primary() as connection:
-        await await_rows(connection, "SELECT FROM pg_stat_replication WHERE state = 'streaming'")
+        await await_streaming(connection)
     return time.perf_counter() - begun
 
 

@@ -19,7 +19,8 @@ from activities.node_files import node_files
 from activities.pooler_files import limits_by_pooler, pooler_files
 from activities.roles import put_user
 from activities.rules import RULES_FILE, Rules, render_rules
-from bench.workspace import Connection, Workspace, await_rows, first_query, in_thread
+from bench.floor_scripts import CLONE, INIT, REWIND, REWIND_FILE, RUN
+from bench.workspace import Connection, Workspace, await_rows, await_streaming, first_query, in_thread
 from model.addresses import endpoint_address, node_address
 from model.cluster import NodeRole, Pooler, PoolMode, Role, User
 from model.effects import Bootstrap, NodeSpec
@@ -27,13 +28,12 @@ from model.names import (
     DEFAULT_DATABASE,
     DEFAULT_USER,
     NODES,
-    PGDATA,
     POOLER_USER,
     REPLICATOR,
     SUPERUSER,
     VOLUME_PATH,
 )
-from model.plans import DEFAULT_PLANS, Resources
+from model.plans import DEFAULT_PLANS, Plan, Resources
 from model.poolers import plan_generation
 from model.secrets import derive_password, scram_verifier
 from model.tuning import connection_limit
@@ -41,28 +41,9 @@ from starter.submission import new_cluster_id
 
 PLAN = DEFAULT_PLANS["basic"]
 
-_RUN = f"""
-exec postgres -D {PGDATA} -c config_file={VOLUME_PATH}/conf/postgresql.conf \
-  -c hba_file={VOLUME_PATH}/conf/pg_hba.conf -c unix_socket_directories=/run/postgresql
-"""
-_INIT = f"""
-[ -s {PGDATA}/PG_VERSION ] || initdb --no-sync --username={SUPERUSER} --encoding=UTF8 --data-checksums \
-  --auth=scram-sha-256 --wal-segsize=4 --pwfile={VOLUME_PATH}/conf/bootstrap-password \
-  --locale-provider=builtin --builtin-locale=C.UTF-8 --locale=C.UTF-8 --pgdata={PGDATA} >/dev/null || exit 1
-"""
-_CLONE = f"""
-export PGPASSFILE={VOLUME_PATH}/conf/pgpass
-if [ ! -s {PGDATA}/PG_VERSION ]; then
-  until pg_basebackup --no-sync --wal-method=stream --checkpoint=fast --no-password \
-    --host=$PRIMARY_HOST --username={REPLICATOR} --pgdata={PGDATA} 2>/dev/null
-  do rm -rf {PGDATA}; sleep 0.02; done
-  : > {PGDATA}/standby.signal
-fi
-"""
-
 
 class FloorCluster:
-    """Two nodes, an endpoint and two poolers. The plan is ``basic`` and commits wait for the replica."""
+    """Two nodes, an endpoint and two poolers, on plan ``basic`` at first. Commits wait for the replica."""
 
     def __init__(self, workspace: Workspace, pool_mode: PoolMode = PoolMode.TRANSACTION) -> None:
         """Choose names and addresses; nothing is made yet."""
@@ -74,6 +55,7 @@ class FloorCluster:
         self.poolers: tuple[Pooler, ...] = plan_generation(self.id, 1, pool_mode, ())
         self.pooled_port, self.direct_port = workspace.free_port(), workspace.free_port()
         self.primary, self.replica = NODES
+        self.plan: Plan = PLAN
         self.first_query_s = self.streaming_s = 0.0
         self._roles_are_there, self._way_in_is_there = asyncio.Event(), asyncio.Event()
 
@@ -93,17 +75,22 @@ class FloorCluster:
         async with await self.connect(self.primary, wait_s=30) as connection:
             await self._set_up_roles(connection)
             self._roles_are_there.set()
-            await await_rows(connection, "SELECT FROM pg_stat_replication WHERE state = 'streaming'")
+            await await_streaming(connection)
             self.streaming_s = time.perf_counter() - begun
             await self.set_synchronous(connection, self.replica)
 
     async def _make_node(self, name: str) -> None:
+        await self._call(lambda docker: docker.create_volume(self.container(name), labels=self.space.labels))
+        bootstrap = Bootstrap.INIT if name == NODES[0] else Bootstrap.CLONE
+        await self.make_node(name, node_files(self.node_spec(name), self.key, bootstrap))
+
+    async def make_node(self, name: str, files: Mapping[str, File]) -> None:
+        """Make and start the container of a node on its volume, with the cluster's plan."""
         spec = self.node_spec(name)
-        init = name == NODES[0]
         container = ContainerSpec(
             name=self.container(name),
             image=spec.image,
-            command=("bash", "-c", (_INIT if init else _CLONE) + _RUN),
+            command=("bash", "-c", REWIND + (INIT if name == NODES[0] else CLONE) + RUN),
             labels=self.space.labels,
             environment={"PRIMARY_HOST": spec.primary_address or ""},
             network=self.network.name,
@@ -114,8 +101,6 @@ class FloorCluster:
             shm_mb=256,
             stop_signal="SIGINT",
         )
-        files = node_files(spec, self.key, Bootstrap.INIT if init else Bootstrap.CLONE)
-        await self._call(lambda docker: docker.create_volume(self.container(name), labels=self.space.labels))
         await self._make(container, files)
 
     async def _make_way_in(self) -> None:
@@ -135,10 +120,11 @@ class FloorCluster:
             sysctls={"net.ipv4.ip_forward": "1"},
         )
         await self._make(endpoint, {RULES_FILE: File(content=rules.encode())}, root=True)
-        await asyncio.gather(*(self._make_pooler(pooler) for pooler in self.poolers))
+        await asyncio.gather(*(self.make_pooler(pooler) for pooler in self.poolers))
         self._way_in_is_there.set()
 
-    async def _make_pooler(self, pooler: Pooler) -> None:
+    async def make_pooler(self, pooler: Pooler) -> None:
+        """Make and start a pooler in the endpoint's network namespace."""
         container = ContainerSpec(
             name=self.container(pooler.name),
             image=self.space.image,
@@ -195,6 +181,10 @@ class FloorCluster:
         """Address of *node* in the network."""
         return node_address(self.network, node)
 
+    def pid(self, node: str) -> int:
+        """Process id of *node*'s postmaster, as this machine numbers it."""
+        return int(self.docker.inspect_container(self.container(node))["State"]["Pid"])
+
     def node_spec(self, name: str, *, role: NodeRole | None = None) -> NodeSpec:
         """What a node is made from; the other one is whom it follows."""
         is_primary = name == self.primary if role is None else role is NodeRole.PRIMARY
@@ -204,8 +194,8 @@ class FloorCluster:
             cluster_name="floor",
             name=name,
             role=NodeRole.PRIMARY if is_primary else NodeRole.REPLICA,
-            plan=PLAN.name,
-            resources=Resources(cpus=min(PLAN.cpus, self.space.cpus), memory_mb=PLAN.memory_mb),
+            plan=self.plan.name,
+            resources=Resources(cpus=min(self.plan.cpus, self.space.cpus), memory_mb=self.plan.memory_mb),
             image=self.space.image,
             network=self.network,
             primary_address=None if is_primary else self.address(other),
@@ -218,7 +208,7 @@ class FloorCluster:
 
     def pooler_files(self, pooler: Pooler, primary: str) -> dict[str, File]:
         """The files of a pooler that leads to *primary*."""
-        limits = limits_by_pooler(PLAN, self.poolers)[pooler.name]
+        limits = limits_by_pooler(self.plan, self.poolers)[pooler.name]
         return pooler_files(self.id, pooler, self.poolers, limits, self.address(primary), self.key)
 
     def uri(self, *, pooled: bool = True) -> str:
@@ -244,6 +234,10 @@ class FloorCluster:
                 if time.monotonic() >= deadline:
                     raise
                 await asyncio.sleep(0.01)
+
+    def rewind_files(self, source: str) -> dict[str, File]:
+        """What a node's volume needs so that its next start rewinds it to the node *source* first."""
+        return {REWIND_FILE: File(content=self.address(source).encode())}
 
     async def set_synchronous(self, connection: Connection, standby: str) -> None:
         """Make commits on *connection*'s node wait for *standby*."""

@@ -1,7 +1,7 @@
 """Operations under load: failed transactions, the longest wait of any client, and how long clients were held.
 
-The floor is the switchover as a script on a cluster of its own (bench/floor_switchover.py). Both run under the same
-load in turn, so that noise hits both.
+The floor is the same as a script on a cluster of its own (bench/floor_*.py). Both run under the same load in turn, so
+that noise hits both.
 """
 
 import itertools
@@ -11,18 +11,22 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 
 from bench import pgbench
 from bench.floor_cluster import FloorCluster, floor_cluster
-from bench.floor_switchover import switch_over
+from bench.floor_pool_mode import remove_poolers, set_pool_mode
+from bench.floor_rolling import roll
+from bench.floor_switchover import Switched, switch_over
 from bench.pgbench import LoadResult, under_load
 from bench.probe import Probe, probing
 from bench.report import Row, Target, at_most
 from bench.run import Product, Run
-from bench.sessions import measure_sessions
+from bench.sessions import PLANS, measure_sessions
 from bench.switch_report import switchover_report
 from bench.workspace import say
-from model.cluster import PoolMode
+from model.cluster import Pooler, PoolMode
+from model.plans import DEFAULT_PLANS
 from starter.connection import EndpointKind
 from starter.operation import Operation
 
@@ -31,9 +35,9 @@ _LEAD_S, _TAIL_S = 2.0, 1.5
 _ATTEMPTS = 3
 _UNNOTICED_MS = 50
 """How much longer than with nothing changed a wait may be in a change that holds nobody."""
-PLANS = ("starter", "basic")
 
 Start = Callable[[int], Awaitable[Operation]]
+Script = Callable[[int], Awaitable[Switched | None]]
 
 
 @dataclass
@@ -47,6 +51,7 @@ class Seen:
     steps: list[dict[str, float]] = field(default_factory=list[dict[str, float]])
     floor_steps: list[dict[str, float]] = field(default_factory=list[dict[str, float]])
     seconds: list[float] = field(default_factory=list[float])
+    floor_seconds: list[float] = field(default_factory=list[float])
     reads: list[Probe] = field(default_factory=list[Probe])
 
 
@@ -62,9 +67,9 @@ async def measure(run: Run) -> None:
         await bench.baseline()
         for clients, protocol, main in _loads(run):
             await bench.switchover(clients, protocol, run.count(1, 20 if main else 5, 20))
-            await bench.change_plan(clients, protocol, run.count(0, 20 if main else 0, 20 if main else 4))
+            await bench.change_plan(clients, protocol, run.count(1, 20 if main else 0, 20 if main else 4))
             await bench.set_pool_mode(clients, protocol, run.count(2 if main else 0, 6 if main else 0, 6))
-            await bench.restart(clients, protocol, run.count(0, 5 if main else 0, 5))
+            await bench.restart(clients, protocol, run.count(1, 5 if main else 0, 5))
         await measure_sessions(run, mpg, run.count(1, 6, 20))
 
 
@@ -111,16 +116,22 @@ class _UnderLoad:
         """Switchover beside the floor's."""
         targets = at_most(median=200, worst=500, ratio=1.5)
         seen = await self._repeat(
-            "Switchover", lambda _: self.cluster.mpg.switchover(self.cluster.name), clients, protocol, count
+            "Switchover",
+            lambda _: self.cluster.mpg.switchover(self.cluster.name),
+            lambda _: switch_over(self.floor),
+            clients,
+            protocol,
+            count,
         )
         self._show(f"Switchover, {clients} clients, {protocol}", seen, targets if clients == 8 else ())
 
     async def change_plan(self, clients: int, protocol: str, count: int) -> None:
-        """ChangePlan between two plans beside the floor's switchover, which is its only stall."""
+        """ChangePlan between two plans, beside the floor's."""
         targets = at_most(median=200, worst=500, ratio=1.5)
         seen = await self._repeat(
             "ChangePlan",
             lambda number: self.cluster.mpg.change_plan(self.cluster.name, PLANS[number % 2]),
+            lambda number: roll(self.floor, DEFAULT_PLANS[PLANS[number % 2]]),
             clients,
             protocol,
             count,
@@ -128,55 +139,86 @@ class _UnderLoad:
         self._show(f"ChangePlan, {clients} clients, {protocol}", seen, targets if clients == 8 else ())
 
     async def restart(self, clients: int, protocol: str, count: int) -> None:
-        """Restart of both nodes in turn beside the floor's switchover."""
+        """Restart of both nodes in turn, beside the floor's."""
         seen = await self._repeat(
-            "Restart", lambda _: self.cluster.mpg.restart(self.cluster.name), clients, protocol, count
+            "Restart",
+            lambda _: self.cluster.mpg.restart(self.cluster.name),
+            lambda _: roll(self.floor),
+            clients,
+            protocol,
+            count,
         )
         self._show(f"Restart, {clients} clients, {protocol}", seen, ())
 
     async def set_pool_mode(self, clients: int, protocol: str, count: int) -> None:
         """SetPoolMode there and back while sessions stay and others connect anew all the time."""
-        modes = (PoolMode.SESSION, PoolMode.TRANSACTION)
+        modes, floor_modes = (itertools.cycle((PoolMode.SESSION, PoolMode.TRANSACTION)) for _ in range(2))
+        retired: list[Pooler] = []
+
+        async def script(_: int) -> None:
+            await remove_poolers(self.floor, retired)
+            retired[:] = await set_pool_mode(self.floor, next(floor_modes))
+
         async with probing(self.cluster.uri(), reconnect=True) as probe:
             seen = await self._repeat(
                 "SetPoolMode",
-                lambda number: self.cluster.mpg.set_pool_mode(self.cluster.name, modes[number % 2]),
+                lambda _: self.cluster.mpg.set_pool_mode(self.cluster.name, next(modes)),
+                script,
                 clients,
                 protocol,
                 count,
-                floor=False,
             )
         self._show(f"SetPoolMode, {clients} clients, {protocol}", seen, self._unnoticed)
         if count:
             await (await self.cluster.mpg.set_pool_mode(self.cluster.name, PoolMode.TRANSACTION)).result()
+            if self.floor.poolers[0].pool_mode is not PoolMode.TRANSACTION:
+                await script(0)
+            await remove_poolers(self.floor, retired)
             note = f"{probe.errors} of {probe.asked} failed"
             self._row(f"SetPoolMode, {clients} clients: longest new connection", [probe.longest_ms], [], note=note)
 
-    async def _repeat(
-        self, name: str, start: Start, clients: int, protocol: str, count: int, *, floor: bool = True
-    ) -> Seen:
+    async def _repeat(self, name: str, start: Start, script: Script, clients: int, protocol: str, count: int) -> Seen:
         seen = Seen()
+        sides = (partial(self._floor_once, seen, name, script), partial(self._product_once, seen, name, start))
         for number in range(count):
             say(f"{name} {number + 1}/{count}, {clients} clients, {protocol}")
-            if floor:
-                await self._floor_once(seen, clients, protocol)
-            for attempt in range(_ATTEMPTS):
-                if await self._product_once(seen, name, start, clients, protocol):
-                    break
-                say(f"{name} outlived its load, attempt {attempt + 1}")
+            for once in sides:
+                for attempt in range(_ATTEMPTS):
+                    if await once(clients, protocol):
+                        break
+                    say(f"{name} outlived its load, attempt {attempt + 1}")
         return seen
 
-    async def _floor_once(self, seen: Seen, clients: int, protocol: str) -> None:
-        async with under_load(self.floor.uri(), clients=clients, seconds=_LEAD_S + 3, protocol=protocol) as load:
+    def _load_s(self, name: str) -> int:
+        """How long a load has to be for an operation that takes as long as it took before."""
+        return math.ceil(_LEAD_S + _TAIL_S + 1.25 * self._seconds.get(name, 6))
+
+    def _lasted(self, name: str, took: float, seconds: int) -> bool:
+        """Note how long an operation took; tell whether its load of *seconds* lasted until its end."""
+        self._seconds[name] = max(took, self._seconds.get(name, 0) * 0.8)
+        return took + _LEAD_S <= seconds
+
+    async def _floor_once(self, seen: Seen, name: str, script: Script, clients: int, protocol: str) -> bool:
+        """Run the script once under load; False, with nothing kept, when the load ended before it."""
+        key = f"{name}, script"
+        seconds = self._load_s(key)
+        async with under_load(self.floor.uri(), clients=clients, seconds=seconds, protocol=protocol) as load:
             begun = time.time()
-            switched = await switch_over(self.floor)
-            seen.floor.append(await load.finish(since_s=begun))
-        seen.floor_held_ms.append(switched.held_ms)
-        seen.floor_steps.append(switched.steps_ms)
+            switched = await script(next(self._numbers[key]))
+            took = time.time() - begun
+            result = await load.finish(since_s=begun)
+        if not self._lasted(key, took, seconds):
+            return False
+        seen.floor.append(result)
+        seen.floor_seconds.append(took)
+        if switched is not None:
+            seen.floor_held_ms.append(switched.held_ms)
+            seen.floor_steps.append(switched.steps_ms)
+        return True
 
     async def _product_once(self, seen: Seen, name: str, start: Start, clients: int, protocol: str) -> bool:
         """Run it once under load; False, with nothing kept, when the load ended before the operation."""
-        seconds = _LEAD_S + _TAIL_S + math.ceil(1.25 * self._seconds.get(name, 6))
+        seconds = self._load_s(name)
         read_only = self.cluster.uri(EndpointKind.READ_ONLY)
         async with under_load(self.cluster.uri(), clients=clients, seconds=seconds, protocol=protocol) as load:
             async with probing(read_only, reconnect=False) as reads:
@@ -185,8 +227,7 @@ class _UnderLoad:
                 await operation.result()
                 took = time.time() - begun
             result = await load.finish(since_s=begun)
-        self._seconds[name] = max(took, self._seconds.get(name, 0) * 0.8)
-        if took + _LEAD_S > seconds:
+        if not self._lasted(name, took, seconds):
             return False
         seen.product.append(result)
         seen.seconds.append(took)
@@ -219,7 +260,7 @@ class _UnderLoad:
             self._row(f"{name}: PAUSE to RESUME", seen.held_ms, seen.floor_held_ms)
         if name.startswith("Switchover"):  # the others stall in the same steps
             self._show_steps(name, seen)
-        self._row(f"{name}: the whole operation", seen.seconds, [], unit="s")
+        self._row(f"{name}: the whole operation", seen.seconds, seen.floor_seconds, unit="s")
 
     def _show_steps(self, name: str, seen: Seen) -> None:
         for step in dict.fromkeys(step for steps in seen.steps for step in steps):

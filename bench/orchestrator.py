@@ -31,16 +31,21 @@ async def measure(run: Run) -> None:
             return await mpg.switchover(cluster)
 
         for concurrent in (1, 10, 100)[: 2 + (len(clusters) >= 100)]:
-            await _measure(
-                run, mpg, "CreateUser", create_user, clusters[:concurrent], run.count(3, max(3, 200 // concurrent))
-            )
-            await _measure(
-                run, mpg, "Switchover", switch_over, clusters[:concurrent], run.count(2, max(1, 50 // concurrent))
-            )
+            users, switches = run.count(3, max(3, 200 // concurrent)), run.count(2, max(1, 50 // concurrent))
+            for name, start, rounds in (("CreateUser", create_user, users), ("Switchover", switch_over, switches)):
+                await measure_operations(run, mpg, name, start, clusters[:concurrent], rounds)
 
 
-async def _measure(run: Run, mpg: MpgClient, name: str, start: Start, clusters: Sequence[str], rounds: int) -> None:
-    """Every cluster has one operation at a time, *rounds* in all."""
+async def measure_operations(
+    run: Run,
+    mpg: MpgClient,
+    name: str,
+    start: Start,
+    clusters: Sequence[str],
+    rounds: int,
+    section: str = SECTION,
+) -> None:
+    """Time operations: every cluster has one at a time, *rounds* in all."""
     latencies: list[float] = []
 
     async def work(cluster: str) -> None:
@@ -57,6 +62,7 @@ async def _measure(run: Run, mpg: MpgClient, name: str, start: Start, clusters: 
     worker, temporal = (
         (cpu_s(pids) - before) * 1000 / len(latencies) for pids, before in zip(parts, used, strict=True)
     )
-    note = f"{rate:.1f} operations/s; CPU of each: worker {worker:.0f} ms, Temporal {temporal:.0f} ms"
+    note = f"CPU of each: worker {worker:.0f} ms, Temporal {temporal:.0f} ms"
     what = f"{name}, {len(clusters)} at a time"
-    run.add(Row(section=SECTION, name=what, unit="ms", values=tuple(latencies), note=note))
+    run.add(Row(section=section, name=what, unit="ms", values=tuple(latencies), note=note))
+    run.add(Row(section=section, name=f"{what}: rate", unit="operations/s", values=(rate,), more_is_better=True))

@@ -5,6 +5,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Self
 
 from model.base import Record
 
@@ -86,6 +87,11 @@ class Report(Record):
     machine: tuple[str, ...]
     rows: tuple[Row, ...] = ()
     remarks: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Return the report that :meth:`as_json` wrote. Raises ``pydantic.ValidationError``."""
+        return cls.model_validate_json(text)  # the figures beside a row's values follow from them
 
     def markdown(self) -> str:
         """Return the report as Markdown, one table."""

@@ -1,6 +1,8 @@
 """One run of the bench: its size, its stacks, and what it measured so far."""
 
 import asyncio
+import contextlib
+import statistics
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -9,9 +11,9 @@ from enum import IntEnum
 import psycopg
 
 from bench.report import Row
-from bench.workspace import Workspace, say
-from model.cluster import ClusterState, PoolMode
-from model.errors import NotYet
+from bench.workspace import Connection, Workspace, say
+from model.cluster import ClusterPhase, ClusterState, PoolMode
+from model.errors import MpgError, NotYet
 from model.master_key import load_or_create_master_key
 from model.names import POSTGRES_PORT, SUPERUSER
 from model.secrets import derive_password
@@ -20,6 +22,8 @@ from starter import stack
 from starter.client import MpgClient
 from starter.connection import EndpointKind, connection_uri
 from starter.parts import TEMPORAL
+
+_DESTROY_S = 60
 
 
 class Size(IntEnum):
@@ -52,8 +56,8 @@ class Run:
         """Keep *row*, and say its median on stderr."""
         self.rows.append(row)
         missed = f", missed {'; '.join(target.text for target in row.missed)}" if row.missed else ""
-        middle = sorted(row.values)[len(row.values) // 2] if row.values else float("nan")
-        say(f"{row.section}: {row.name}: {middle:.4g} {row.unit}{missed}")
+        middle = f"{statistics.median(row.values):.4g} {row.unit}" if row.values else "floor only"
+        say(f"{row.section}: {row.name}: {middle}{missed}")
 
     def remark(self, text: str) -> None:
         """Say something about this run below the table."""
@@ -100,14 +104,23 @@ class Run:
     async def cluster(
         self, mpg: MpgClient, name: str, pool_mode: PoolMode = PoolMode.TRANSACTION
     ) -> AsyncGenerator["Product"]:
-        """Lend a cluster of the product; afterwards its containers are removed, its record stays."""
+        """Lend a cluster of the product, and destroy it afterwards."""
         operation = await mpg.create_cluster(name, pool_mode=pool_mode)
         try:
             await operation.result()
             yield await Product.found(mpg, name)
         finally:
             assert operation.request is not None
-            await self.workspace.remove(f"mpg-{operation.request.cluster_id}")
+            await self.discard(mpg, operation.request.cluster_id)
+
+    async def discard(self, mpg: MpgClient, cluster_id: str) -> None:
+        """Destroy a cluster as a user would; one whose containers merely went away would be healed."""
+        try:
+            with contextlib.suppress(MpgError, TimeoutError):
+                async with asyncio.timeout(_DESTROY_S):
+                    await (await mpg.destroy_cluster(cluster_id)).result()
+        finally:
+            await self.workspace.remove(f"mpg-{cluster_id}")
 
 
 class Product:
@@ -128,19 +141,41 @@ class Product:
         """How clients connect."""
         return connection_uri(self.state, master_key=self.key, kind=kind)
 
-    async def connect_primary(self) -> psycopg.AsyncConnection:
-        """Connect to the node that is the primary now, as superuser."""
-        primary = (await self.mpg.view(self.name)).state.status.primary
-        if primary is None:
-            raise NotYet(f"Cluster {self.name} has no primary on record.")
+    async def now(self) -> ClusterState:
+        """Return the cluster as it is recorded now."""
+        return (await self.mpg.view(self.state.spec.id)).state
+
+    async def is_whole(self) -> bool:
+        """Tell whether it is ready, its replica in sync, and nothing runs on it or waits to."""
+        view = await self.mpg.view(self.state.spec.id)
+        status = view.state.status
+        in_sync = status.replica is not None and status.replica.in_sync
+        return status.phase is ClusterPhase.READY and in_sync and view.operation is None and not view.waiting
+
+    async def await_whole(self, timeout_s: float, *, every_s: float = 0.25) -> None:
+        """Return once it is whole, asking every *every_s* seconds. Raises ``TimeoutError``."""
+        async with asyncio.timeout(timeout_s):
+            while not await self.is_whole():  # noqa: ASYNC110  the record is asked, it does not tell
+                await asyncio.sleep(every_s)
+
+    async def connect(self, address: str) -> Connection:
+        """Connect to the node at *address* as superuser."""
         return await psycopg.AsyncConnection.connect(
-            host=primary.address,
+            host=address,
             port=POSTGRES_PORT,
             user=SUPERUSER,
             password=derive_password(self.key, self.state.spec.id, SUPERUSER),
             dbname="postgres",
             autocommit=True,
+            connect_timeout=3,
         )
+
+    async def connect_primary(self) -> Connection:
+        """Connect to the node that is the primary now, as superuser."""
+        primary = (await self.now()).status.primary
+        if primary is None:
+            raise NotYet(f"Cluster {self.name} has no primary on record.")
+        return await self.connect(primary.address)
 
 
 def elapsed_ms(begun: float) -> float:

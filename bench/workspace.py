@@ -133,6 +133,14 @@ async def await_rows(connection: Connection, query: Query, *, every_s: float = 0
             await asyncio.sleep(every_s)
 
 
+async def await_streaming(connection: Connection) -> None:
+    """Return as soon as a standby streams from *connection*'s node. A base backup streams too, and is none."""
+    await await_rows(
+        connection,
+        "SELECT FROM pg_stat_replication WHERE state = 'streaming' AND application_name <> 'pg_basebackup'",
+    )
+
+
 async def await_port(port: int, *, timeout_s: float = 10) -> None:
     """Return as soon as somebody listens on *port* of loopback."""
     async with asyncio.timeout(timeout_s):

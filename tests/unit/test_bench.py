@@ -1,16 +1,25 @@
 """The bench's arithmetic and its table; what it measures is not asserted anywhere."""
 
 import json
+from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from bench.__main__ import SECTIONS, arguments
+from bench.cluster_weight import cpu_group
 from bench.create import by_step
+from bench.failover import Lost
+from bench.gaps import Gap, ended_ms, gaps, gaps_of_all, longest_ms
+from bench.others import DOCUMENTED, Event
 from bench.pgbench import longest_wait, parse_log
+from bench.plot import bars, draw, duration, missing, position
+from bench.publish import merged, stall_block, with_block
 from bench.report import Report, Row, Stat, at_most, number, percentile
 from bench.run import Size
 from bench.stub_cluster import stub_state
 from bench.stub_worker import REAL, answer
+from bench.writers import Written
 from model.cluster import ClusterPhase, NodeRole
 from model.effects import EFFECTS, Nothing
 from model.operations import Step
@@ -131,3 +140,143 @@ def test_stub_answers_every_effect_without_a_result() -> None:
     silent = [effect for effect in EFFECTS if effect.output is Nothing and effect.name not in REAL]
     assert silent
     assert all(answer(effect, None) == Nothing() for effect in silent)
+
+
+# --- gaps -----------------------------------------------------------------------------------------------------------
+
+
+def test_gaps_are_between_neighbours_and_over_20_ms() -> None:
+    assert gaps([1.0, 1.01, 1.5, 1.515, 2.0]) == (Gap(began_s=1.01, ended_s=1.5), Gap(began_s=1.515, ended_s=2.0))
+    assert gaps([1.0]) == gaps([]) == ()
+
+
+def test_gap_of_all_is_where_nobody_had_a_row() -> None:
+    clients = [[1.0, 3.0, 3.01], [1.01, 2.0, 3.02], []]
+    assert gaps_of_all(clients) == (Gap(began_s=1.01, ended_s=2.0), Gap(began_s=2.0, ended_s=3.0))
+
+
+def test_longest_gap_counts_one_that_began_before_the_loss_and_none_that_ended_before_it() -> None:
+    found = (Gap(began_s=1, ended_s=5), Gap(began_s=5.9, ended_s=6.5), Gap(began_s=7, ended_s=7.1))
+    assert longest_ms(found, since_s=6) == pytest.approx(600)
+    assert ended_ms(found, since_s=6) == pytest.approx(500)
+    assert longest_ms(found, since_s=8) == ended_ms(found, since_s=8) == 0
+
+
+# --- weight ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("memberships", "directory"),
+    [
+        ("4:memory:/docker/x\n3:cpu,cpuacct:/docker/x\n0::/docker/x\n", "/sys/fs/cgroup/cpuacct/docker/x"),
+        ("0::/system.slice/docker-x.scope\n", "/sys/fs/cgroup/system.slice/docker-x.scope"),
+    ],
+)
+def test_control_group_is_found_in_both_versions(memberships: str, directory: str) -> None:
+    assert cpu_group(memberships) == Path(directory)
+
+
+def test_process_in_no_group_is_said_to_be() -> None:
+    with pytest.raises(LookupError):
+        cpu_group("4:memory:/docker/x\n")
+
+
+# --- publishing -----------------------------------------------------------------------------------------------------
+
+
+def report(*rows: Row, machine: tuple[str, ...] = ("m",)) -> Report:
+    return Report(machine=machine, rows=rows)
+
+
+def named(section: str, name: str, *values: float, floor: tuple[float, ...] = ()) -> Row:
+    return Row(section=section, name=name, unit="ms", values=values, floor=floor)
+
+
+def test_report_is_read_as_it_was_written() -> None:
+    written = report(row((1, 3), (1,), worst=2), row((5,), more=True))
+    assert Report.read(written.as_json()) == written
+
+
+def test_later_section_replaces_an_earlier_one_and_keeps_its_place() -> None:
+    first = report(named("a", "x", 1), named("a", "gone", 1), named("b", "y", 1))
+    second = report(named("a", "x", 2), named("c", "z", 3), machine=("m", "busy"))
+    both = merged([first, second])
+    assert [(each.section, each.name, each.values) for each in both.rows] == [
+        ("a", "x", (2,)),
+        ("b", "y", (1,)),
+        ("c", "z", (3,)),
+    ]
+    assert both.machine == ("m", "busy")
+
+
+def test_block_is_replaced_between_its_markers() -> None:
+    text = "before\n<!-- t:begin -->\nold\n<!-- t:end -->\nafter\n"
+    assert with_block(text, "t", "new\n") == "before\n<!-- t:begin -->\nnew\n<!-- t:end -->\nafter\n"
+
+
+def test_block_without_markers_is_refused() -> None:
+    with pytest.raises(ValueError, match="'t'"):
+        with_block("<!-- t:begin -->\nno end", "t", "new")
+
+
+def test_every_documented_figure_has_its_source_below_the_picture() -> None:
+    text = stall_block()
+    assert all(each.source in text and each.says in text for each in DOCUMENTED)
+
+
+# --- picture --------------------------------------------------------------------------------------------------------
+
+
+def test_scale_is_logarithmic_and_clamped() -> None:
+    assert position(10) == position(1) == 0
+    assert position(200_000) == position(1e9) == 1
+    assert position(1000) - position(100) == pytest.approx(position(100) - position(10))
+
+
+@pytest.mark.parametrize(("ms", "text"), [(95.4, "95 ms"), (999, "999 ms"), (1234, "1.2 s")])
+def test_durations_are_for_people(ms: float, text: str) -> None:
+    assert duration(ms) == text
+
+
+KILLED = "primary killed, 8 writers: longest wait"
+
+
+def test_bars_are_of_what_was_measured_beside_its_floor_and_of_what_is_documented() -> None:
+    shown = bars([named("failover", KILLED, 100, 200, 900, floor=(90, 110)), named("failover", "other", 5)])
+    measured = [bar for bar in shown if bar.kind != "documented"]
+    assert [(bar.kind, bar.event, bar.typical_ms, bar.worst_ms) for bar in measured] == [
+        ("measured", Event.LOST, 200, 900),
+        ("floor", Event.LOST, 100, 110),
+    ]
+    assert len(shown) - len(measured) == len(DOCUMENTED)
+
+
+def test_stalls_that_nothing_measured_are_named() -> None:
+    lacking = missing([named("failover", KILLED, 100)])
+    assert not any(KILLED in name for name in lacking)
+    assert any("Switchover" in name for name in lacking)
+
+
+def test_picture_is_well_formed_and_has_a_label_for_each_bar() -> None:
+    shown = bars([named("failover", KILLED, 100)])
+    root = ElementTree.fromstring(draw(shown))
+    texts = {element.text for element in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert {bar.label for bar in shown} <= texts
+    assert {bar.text for bar in shown} <= texts
+
+
+def test_loss_waits_for_the_slowest_writer_and_is_over_for_somebody_when_any_row_is_written() -> None:
+    def gap(began: float, ended: float) -> Gap:
+        return Gap(began_s=began, ended_s=ended)
+
+    written = Written(
+        acknowledged=9,
+        errors=2,
+        lost=0,
+        unknown=0,
+        gaps=((gap(1, 2), gap(9.9, 10.5)), (gap(9.8, 10.9),)),
+        gaps_of_all=(gap(9.9, 10.5),),
+    )
+    lost = Lost(written, at_s=10, in_sync_s=12, steps_ms={})
+    assert lost.wait_ms == pytest.approx(1100)
+    assert lost.writable_ms == pytest.approx(500)

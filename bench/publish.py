@@ -1,0 +1,74 @@
+"""``python -m bench.publish FILE…``: put results of ``python -m bench --json FILE`` into README and docs/stall.svg.
+
+Several files may hold sections that ran at different times; a section in a later file replaces that of an earlier one.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import plot
+from bench.others import DOCUMENTED
+from bench.report import Report, Row
+from bench.workspace import REPOSITORY
+
+README, PICTURE = REPOSITORY / "README.md", REPOSITORY / "docs" / "stall.svg"
+
+
+def merged(reports: Sequence[Report]) -> Report:
+    """Return *reports* as one. Lines about the machine and remarks are kept once each."""
+    sections: dict[str, tuple[Row, ...]] = {}
+    for report in reports:
+        for section in dict.fromkeys(row.section for row in report.rows):
+            sections[section] = tuple(row for row in report.rows if row.section == section)
+    return Report(
+        machine=tuple(dict.fromkeys(line for report in reports for line in report.machine)),
+        rows=tuple(row for rows in sections.values() for row in rows),
+        remarks=tuple(dict.fromkeys(remark for report in reports for remark in report.remarks)),
+    )
+
+
+def with_block(text: str, name: str, content: str) -> str:
+    """Return *text* with what is between the markers of *name* replaced. Raises ``ValueError`` without markers."""
+    begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
+    before, found_begin, rest = text.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found_begin or not found_end:
+        raise ValueError(f"There are no markers of a block {name!r}.")
+    return f"{before}{begin}{content}{end}{after}"
+
+
+def stall_block() -> str:
+    """Return what README says about the picture, with a source for each figure that was not measured."""
+    lines = [
+        "![How long clients wait](docs/stall.svg)",
+        "",
+        "Solid is the median or what is typical, pale the worst or the bound that is stated. The blue and grey bars",
+        "were measured on one machine, by `make bench`; the others are what these systems' own pages state, for nodes",
+        "on several machines, which have networks, storage and name servers between them: orders of magnitude, no",
+        "race.",
+        "",
+    ]
+    lines += [f"- {each.system.partition(',')[0]}: {each.says} ([source]({each.source}))." for each in DOCUMENTED]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    """Run the command: 0 when README and the picture were written; 1 when there was nothing to show."""
+    parser = argparse.ArgumentParser(prog="python -m bench.publish", description="Put results into README.")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="what `python -m bench --json FILE` wrote")
+    report = merged([Report.read(file.read_text()) for file in parser.parse_args().files])
+    if not report.rows:
+        print("These files hold no results.", file=sys.stderr)
+        return 1
+    for name in plot.missing(report.rows):
+        print(f"The picture is without {name}: no file has it.", file=sys.stderr)
+    text = with_block(README.read_text(), "bench", report.markdown())
+    README.write_text(with_block(text, "stall", stall_block()))
+    PICTURE.write_text(plot.draw(plot.bars(report.rows)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
