@@ -5,12 +5,16 @@ the next worker can go on, and exits.
 """
 
 import asyncio
+import contextlib
 import signal
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import structlog
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import ResetStickyTaskQueueRequest
 from temporalio.client import Client
+from temporalio.service import RPCError
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
@@ -31,6 +35,8 @@ MOST_ACTIVITIES = 20_000
 """At once, on each queue. Every cluster has a watch, which lasts as long as the cluster: the limit is on clusters."""
 STICKY = timedelta(seconds=2)
 """How long a workflow's task waits for the worker that has it in memory; a killed worker costs this much."""
+
+TAKEN_OVER_AT_ONCE = 16
 
 log = structlog.get_logger()
 
@@ -77,6 +83,27 @@ def workers(client: Client, settings: Settings, activities: Activities) -> list[
     return [main, host]
 
 
+async def take_over(client: Client) -> None:
+    """Have Temporal hand out at once what it keeps for a former worker, which may have died.
+
+    It keeps each workflow for the worker that has it in memory: tasks for :data:`STICKY`, queries for up to 10 s
+    (matching's stickyPollerUnavailableWindow). A workflow that another living worker has is only replayed once more.
+    """
+    gate = asyncio.Semaphore(TAKEN_OVER_AT_ONCE)
+
+    async def release(workflow_id: str) -> None:
+        execution = WorkflowExecution(workflow_id=workflow_id)
+        async with gate:
+            with contextlib.suppress(RPCError):  # it has ended meanwhile
+                await client.workflow_service.reset_sticky_task_queue(
+                    ResetStickyTaskQueueRequest(namespace=client.namespace, execution=execution)
+                )
+
+    async with asyncio.TaskGroup() as group:
+        async for found in client.list_workflows("ExecutionStatus='Running'"):
+            group.create_task(release(found.id))
+
+
 async def main() -> None:
     """Serve until a signal says stop."""
     settings = load_settings()
@@ -90,6 +117,7 @@ async def main() -> None:
         activities = await stack.enter_async_context(open_activities(settings, client, master_key))
         for worker in workers(client, settings, activities):
             await stack.enter_async_context(worker)
+        await take_over(client)
         log.info("worker serves", host=settings.host_name, temporal=settings.temporal_target)
         await stop.wait()
         log.info("worker stops")

@@ -2,6 +2,7 @@
 
 import secrets
 import string
+from datetime import timedelta
 from typing import TypeVar
 
 from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDReusePolicy
@@ -24,6 +25,11 @@ from starter.temporal import CALL_TIMEOUT, translated
 
 R = TypeVar("R", bound=OperationRequest)
 
+TASK_TIMEOUT = timedelta(seconds=3)
+"""How long Temporal waits for a worker that has an operation's task in hand and may have died; its default is 10 s.
+
+Short steps run inside that task, which is kept alive while they do.
+"""
 _UNRESOLVED = "0" * 16
 """Stands for the cluster's id while a request is validated, before its cluster is looked up."""
 _ALPHABET = string.ascii_lowercase + string.digits
@@ -84,6 +90,7 @@ class Submission(Reads):
                     id=operation_id,
                     task_queue=names.MAIN_QUEUE,
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    task_timeout=TASK_TIMEOUT,
                     static_summary=summary_line(request, cluster_name),
                     search_attributes=_attributes(request, cluster_name, org),
                     rpc_timeout=CALL_TIMEOUT,

@@ -159,6 +159,7 @@ async def main() -> None:
         activities = await stack.enter_async_context(open_activities(settings, client, key))
         for each in worker.workers(client, settings, Faults(settings, client).wrap(activities)):
             await stack.enter_async_context(each)
+        await worker.take_over(client)
         await stop.wait()
 
 
