@@ -12,7 +12,6 @@ from datetime import timedelta
 import structlog
 from temporalio.client import Client
 from temporalio.worker import Worker
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.registry import Activities, open_activities
 from model.converter import DATA_CONVERTER
@@ -21,7 +20,7 @@ from model.master_key import load_or_create_master_key
 from model.names import MAIN_QUEUE, host_queue
 from model.settings import Settings, load_settings
 from starter.logs import configure_logging
-from workflows.registry import WORKFLOWS
+from workflows.registry import SANDBOX, WORKFLOWS
 
 GRACE = timedelta(seconds=5)
 """How long activities may go on after a stop was asked for. What takes longer is taken up by the next worker."""
@@ -52,9 +51,7 @@ def workers(client: Client, settings: Settings, activities: Activities) -> list[
         task_queue=MAIN_QUEUE,
         workflows=WORKFLOWS,
         activities=activities.main,
-        workflow_runner=SandboxedWorkflowRunner(
-            restrictions=SandboxRestrictions.default.with_passthrough_modules("model", "pydantic", "pydantic_core")
-        ),
+        workflow_runner=SANDBOX,
         workflow_failure_exception_types=[MpgError],
         sticky_queue_schedule_to_start_timeout=STICKY,
         max_concurrent_activities=MOST_ACTIVITIES,
