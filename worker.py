@@ -20,6 +20,7 @@ from model.master_key import load_or_create_master_key
 from model.names import MAIN_QUEUE, host_queue
 from model.settings import Settings, load_settings
 from starter.logs import configure_logging
+from starter.temporal import compression
 from workflows.registry import SANDBOX, WORKFLOWS
 
 GRACE = timedelta(seconds=5)
@@ -41,6 +42,7 @@ async def connect(settings: Settings) -> Client:
         data_converter=DATA_CONVERTER,
         tls=settings.temporal_tls,
         api_key=settings.temporal_api_key.get_secret_value() if settings.temporal_api_key else None,
+        grpc_compression=compression(settings),
     )
 
 
