@@ -17,12 +17,15 @@ LONG_INTERVAL_S = 4.0
 
 
 @asynccontextmanager
-async def heartbeating(interval_s: float = INTERVAL_S) -> AsyncGenerator[None]:
-    """Heartbeat at once and every *interval_s* seconds until the block ends. Outside an activity, do nothing."""
+async def heartbeating(interval_s: float = INTERVAL_S, *, at_once: bool = True) -> AsyncGenerator[None]:
+    """Heartbeat at once and every *interval_s* seconds until the block ends. Outside an activity, do nothing.
+
+    Without *at_once* the first is an interval later, and a block that ends before makes no call to Temporal.
+    """
     if not activity.in_activity():
         yield
         return
-    beating = asyncio.create_task(_beat(interval_s))
+    beating = asyncio.create_task(_beat(interval_s, 0 if at_once else interval_s))
     try:
         yield
     finally:
@@ -31,13 +34,14 @@ async def heartbeating(interval_s: float = INTERVAL_S) -> AsyncGenerator[None]:
             await beating
 
 
-async def _beat(interval_s: float) -> None:
+async def _beat(interval_s: float, first_s: float) -> None:
+    await asyncio.sleep(first_s)
     while True:
         activity.heartbeat()
         await asyncio.sleep(interval_s)
 
 
-async def while_worker_runs(wait: Coroutine[Any, Any, T]) -> T:
+async def while_worker_runs(wait: Coroutine[Any, Any, T], interval_s: float = LONG_INTERVAL_S) -> T:
     """Await *wait*, heartbeating; give it up at once when the worker stops, so that the next worker takes it over.
 
     Raises :class:`WorkerStops` then: without it the stop would wait for what may last for days. Outside an activity,
@@ -48,7 +52,7 @@ async def while_worker_runs(wait: Coroutine[Any, Any, T]) -> T:
     waiting = asyncio.create_task(wait)
     stopping = asyncio.create_task(activity.wait_for_worker_shutdown())
     try:
-        async with heartbeating(LONG_INTERVAL_S):
+        async with heartbeating(interval_s, at_once=False):
             await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
         if waiting.done():
             return waiting.result()

@@ -14,7 +14,7 @@ from temporalio.client import (
 from temporalio.exceptions import ApplicationError, CancelledError, TerminatedError, TimeoutError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.heartbeat import while_worker_runs
+from activities.heartbeat import INTERVAL_S, while_worker_runs
 from model import effects
 from model.effects import (
     AwaitOperationInput,
@@ -50,7 +50,7 @@ class OperationActivities:
     @activity.defn(name=effects.AWAIT_OPERATION_END.name)
     async def await_operation_end(self, arg: AwaitOperationInput) -> OperationEnd:
         """Return when the operation's workflow has ended, however it ended."""
-        return await while_worker_runs(self._end_of(arg))
+        return await while_worker_runs(self._end_of(arg), INTERVAL_S)
 
     async def _end_of(self, arg: AwaitOperationInput) -> OperationEnd:
         handle: WorkflowHandle[object, object] = self._client.get_workflow_handle(arg.operation_id, run_id=arg.run_id)

@@ -50,7 +50,7 @@ class Kind(StrEnum):
     SWITCHOVER = "switchover"
     """PAUSE to RESUME: heartbeat timeout 3 s, retried at once, never cancelled in between."""
     WATCH = "watch"
-    """Returns only when something ended: an activity on the main queue."""
+    """Returns only when an operation ended: an activity on the main queue. Others wait for their turn meanwhile."""
     WATCH_HOST = "watch_host"
     """Returns only when something on the host needs a decision."""
 

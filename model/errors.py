@@ -122,5 +122,5 @@ def is_retryable(name: str) -> bool:
     return cls is None or cls.retryable
 
 
-NON_RETRYABLE = sorted(name for name, cls in _TYPES.items() if not cls.retryable)
+NON_RETRYABLE = tuple(sorted(name for name, cls in _TYPES.items() if not cls.retryable))
 """Names for a Temporal retry policy's ``non_retryable_error_types``."""

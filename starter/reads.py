@@ -8,7 +8,7 @@ from temporalio.client import Client, WorkflowQueryRejectedError
 from temporalio.common import QueryRejectCondition
 
 from model import names
-from model.cluster import ClusterView
+from model.cluster import ClusterPhase, ClusterView
 from model.effects import Extension, Extensions
 from model.errors import MpgError, NotFound, StackDown
 from model.operations import HEALING, REQUESTS
@@ -21,6 +21,7 @@ from starter.shapes import OperationShape
 from starter.temporal import CALL_TIMEOUT, translated
 
 _CONCURRENT_QUERIES = 16
+_HOLDS_ITS_NAME = frozenset({ClusterPhase.READY, ClusterPhase.UPDATING, ClusterPhase.NEEDS_OPERATOR})
 _ID = re.compile(r"[a-z0-9]{16}")
 
 
@@ -31,6 +32,8 @@ class Reads:
         """Use *client*, which must use model/converter.py."""
         self._client = client
         self._settings = settings
+        self._known: dict[tuple[str, str], str] = {}
+        """Ids of clusters by organization and name, as they were once found."""
 
     @property
     def settings(self) -> Settings:
@@ -52,10 +55,13 @@ class Reads:
                 return view
         else:
             checked(names.check_cluster_name, cluster)
+            if view := await self._view_of_known(org, cluster):
+                return view
         cluster_id = await self._claim(org, cluster)
         view = await self._view_by_id(cluster_id) if cluster_id else None
         if view is None:
             raise NotFound(f"There is no cluster {cluster!r} in organization {org}.", remedy="See 'mpg list'.")
+        self._known[org, cluster] = view.state.spec.id
         return view
 
     async def view_with_phase(self, cluster: str, *, org: str = names.DEFAULT_ORG) -> ClusterView:
@@ -116,12 +122,29 @@ class Reads:
         key = read_master_key(self._settings.master_key_file)
         return connection_uri(view.state, master_key=key, user=user, database=database, kind=kind)
 
-    async def _view_by_id(self, cluster_id: str) -> ClusterView | None:
+    async def _view_of_known(self, org: str, name: str) -> ClusterView | None:
+        """Return the cluster that had the name when it was last looked up, if it is sure to have it still.
+
+        A name is released by the destruction, or the failed creation, of its cluster, which show in the phase before.
+        So a client that lives longer than one call asks only once who has a name.
+        """
+        cluster_id = self._known.get((org, name))
+        view = await self._view_by_id(cluster_id, living=True) if cluster_id else None
+        if view is None or view.state.status.phase not in _HOLDS_ITS_NAME:
+            self._known.pop((org, name), None)
+            return None
+        return view
+
+    async def _view_by_id(self, cluster_id: str, *, living: bool = False) -> ClusterView | None:
+        """Return what its workflow says; with *living* None unless the workflow runs."""
         handle = self._client.get_workflow_handle(names.cluster_workflow_id(cluster_id))
+        rejected = QueryRejectCondition.NOT_OPEN if living else None
         try:
             with translated(self._settings):
-                found = await handle.query("view", result_type=ClusterView, rpc_timeout=CALL_TIMEOUT)
-        except NotFound:
+                found = await handle.query(
+                    "view", result_type=ClusterView, reject_condition=rejected, rpc_timeout=CALL_TIMEOUT
+                )
+        except (NotFound, WorkflowQueryRejectedError):
             return None
         return ClusterView.model_validate(found)
 

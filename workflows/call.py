@@ -1,9 +1,10 @@
 """How effects are called: the one table of timeouts and retries."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from temporalio import workflow
@@ -47,17 +48,19 @@ def _retry(first: float, most: float, attempts: int) -> RetryPolicy:
 _SECONDS = timedelta(seconds=1)
 _FOREVER = timedelta(days=3650)
 
-MANNERS: dict[Kind, Manner] = {
-    # About a minute of tries: a failover is over by then, and a caller is still waiting.
-    Kind.SQL: Manner(30 * _SECONDS, None, _retry(0.05, 5, 15)),
-    Kind.SQL_WAIT: Manner(900 * _SECONDS, 5 * _SECONDS, _retry(0.1, 5, 15)),
-    Kind.HOST: Manner(180 * _SECONDS, 10 * _SECONDS, _retry(0.2, 5, 6)),
-    Kind.HOST_LONG: Manner(timedelta(hours=24), 10 * _SECONDS, _retry(0.2, 10, 6)),
-    # Clients are waiting: a lost worker is noticed within 3 s, and the next try finds out how far the last one got.
-    Kind.SWITCHOVER: Manner(timedelta(hours=2), 3 * _SECONDS, _retry(0.01, 0.5, 20)),
-    Kind.WATCH_HOST: Manner(_FOREVER, 10 * _SECONDS, _retry(0.1, 5, 0)),
-    Kind.WATCH: Manner(_FOREVER, 10 * _SECONDS, _retry(0.1, 5, 0)),
-}
+MANNERS: Mapping[Kind, Manner] = MappingProxyType(
+    {
+        # About a minute of tries: a failover is over by then, and a caller is still waiting.
+        Kind.SQL: Manner(30 * _SECONDS, None, _retry(0.05, 5, 15)),
+        Kind.SQL_WAIT: Manner(900 * _SECONDS, 5 * _SECONDS, _retry(0.1, 5, 15)),
+        Kind.HOST: Manner(180 * _SECONDS, 10 * _SECONDS, _retry(0.2, 5, 6)),
+        Kind.HOST_LONG: Manner(timedelta(hours=24), 10 * _SECONDS, _retry(0.2, 10, 6)),
+        # Clients are waiting: a lost worker is noticed within 3 s, and the next try finds out how far the last one got.
+        Kind.SWITCHOVER: Manner(timedelta(hours=2), 3 * _SECONDS, _retry(0.01, 0.5, 20)),
+        Kind.WATCH_HOST: Manner(_FOREVER, 10 * _SECONDS, _retry(0.1, 5, 0)),
+        Kind.WATCH: Manner(_FOREVER, 3 * _SECONDS, _retry(0.1, 5, 0)),
+    }
+)
 
 
 async def call(effect: Effect[I, O], arg: I, *, summary: str, host: str | None = None) -> O:

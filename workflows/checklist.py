@@ -1,17 +1,21 @@
 """The steps of an operation as people see them: in the query ``progress``, in its result and in Temporal's UI."""
 
+from types import MappingProxyType
+
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from model.operations import Step, StepStatus
 
-_MARKS = {
-    StepStatus.PENDING: "- [ ]",
-    StepStatus.RUNNING: "- [ ] ▶",
-    StepStatus.DONE: "- [x]",
-    StepStatus.UNDONE: "- [ ] ↩",
-    StepStatus.FAILED: "- [ ] ✗",
-}
+_MARKS = MappingProxyType(
+    {
+        StepStatus.PENDING: "- [ ]",
+        StepStatus.RUNNING: "- [ ] ▶",
+        StepStatus.DONE: "- [x]",
+        StepStatus.UNDONE: "- [ ] ↩",
+        StepStatus.FAILED: "- [ ] ✗",
+    }
+)
 
 
 class Checklist:

@@ -157,6 +157,34 @@ async def test_destroyed_cluster_can_be_seen_by_id_and_not_changed(
         await mpg.switchover(name)
 
 
+async def test_name_that_another_cluster_took_is_followed(
+    mpg: MpgClient, temporal: Client, cluster: str, name: str
+) -> None:
+    assert (await mpg.view(name)).state.spec.id == cluster
+    await remove_cluster(temporal, cluster, name)
+    with pytest.raises(NotFound):
+        await mpg.view(name)
+    another = await add_cluster(temporal, name)
+    assert (await mpg.view(name)).state.spec.id == another
+
+
+async def test_name_of_a_cluster_whose_workflow_was_terminated_is_followed(
+    mpg: MpgClient, temporal: Client, cluster: str, name: str
+) -> None:
+    assert (await mpg.view(name)).state.spec.id == cluster
+    await temporal.get_workflow_handle(names.cluster_workflow_id(cluster)).terminate()
+    await temporal.get_workflow_handle(names.name_workflow_id("personal", name)).signal("release")
+    await temporal.get_workflow_handle(names.name_workflow_id("personal", name)).result()
+    another = await add_cluster(temporal, name)
+    assert (await mpg.view(name)).state.spec.id == another
+
+
+async def test_name_is_looked_up_once(mpg: MpgClient, temporal: Client, cluster: str, name: str) -> None:
+    assert (await mpg.view(name)).state.spec.id == cluster
+    await temporal.get_workflow_handle(names.name_workflow_id("personal", name)).terminate()
+    assert (await mpg.view(name)).state.spec.id == cluster
+
+
 # --- starting operations ----------------------------------------------------------------------------------------------
 
 

@@ -10,9 +10,10 @@ from postgres_servers import CLUSTER_ID, MASTER_KEY, Effects, start_pooler
 from psycopg.errors import InsufficientPrivilege
 
 from activities.console import Console
+from activities.databases import put_database
 from model.cluster import Endpoint, Pooler, PoolMode, Role
 from model.effects import DropDatabaseInput
-from model.errors import Refused
+from model.errors import NotYet, Refused
 
 pytest_plugins = ("postgres_fixtures",)
 pytestmark = pytest.mark.integration
@@ -80,6 +81,19 @@ async def test_database_whose_removal_was_interrupted_is_made_anew(effects: Effe
     await effects.server.run("postgres", query, "postgres")
     await effects.make_database("invalid")
     await effects.server.run("fly-user", "SELECT 1", "invalid")
+
+
+async def test_connection_that_made_a_database_waits_for_the_standby_as_before(effects: Effects) -> None:
+    """Making one changes settings of the platform's session, which is kept and used for everything else."""
+    settings = "SELECT current_setting('synchronous_commit'), current_setting('wal_compression')"
+    async with await effects.sql.open(effects.server.target) as connection:
+        before = await (await connection.execute(settings)).fetchone()
+        await put_database(connection, "made")
+        assert await (await connection.execute(settings)).fetchone() == before
+        async with await effects.sql.open(effects.server.target, "template1"):
+            with pytest.raises(NotYet):
+                await put_database(connection, "not-made")
+        assert await (await connection.execute(settings)).fetchone() == before
 
 
 async def test_databases_made_at_once_are_all_made(effects: Effects) -> None:

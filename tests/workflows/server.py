@@ -7,7 +7,6 @@ from datetime import timedelta
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.operations import OperationActivities
 from model import search_attributes
@@ -18,13 +17,10 @@ from model.settings import load_settings
 from starter.parts import TEMPORAL_DYNAMIC_CONFIG
 from starter.prerequisites.temporal_binary import find_temporal
 from tests.workflows.stubs import REAL, Stubs
-from workflows.registry import WORKFLOWS
+from workflows.registry import SANDBOX, WORKFLOWS
 
 IDENTITY = "tests"
 EVENTS_BEFORE_CONTINUE_AS_NEW = 60
-SANDBOX = SandboxedWorkflowRunner(
-    restrictions=SandboxRestrictions.default.with_passthrough_modules("model", "pydantic", "pydantic_core")
-)
 _DYNAMIC_CONFIG = TEMPORAL_DYNAMIC_CONFIG | {
     "limit.historyCount.suggestContinueAsNew": str(EVENTS_BEFORE_CONTINUE_AS_NEW)
 }

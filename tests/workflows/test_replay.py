@@ -10,8 +10,7 @@ from temporalio.worker import Replayer
 from model.converter import DATA_CONVERTER
 from model.errors import MpgError
 from tests.workflows.samples import SCENARIOS
-from tests.workflows.server import SANDBOX
-from workflows.registry import WORKFLOWS
+from workflows.registry import SANDBOX, WORKFLOWS
 
 FOLDER = Path(__file__).parent.parent / "histories"
 HISTORIES = {path.stem: path.read_text() for path in sorted(FOLDER.glob("*.json"))}
