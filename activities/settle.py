@@ -54,6 +54,12 @@ class Settling:
         recorded = self._state.status.primary
         seen = {name: look.seen for name, look in looks.items()}
         timelines = {name: look.timeline for name, look in looks.items()}
+        log.info(
+            "settling",
+            cluster=self._state.spec.id,
+            recorded=recorded and recorded.name,
+            seen={name: look.told for name, look in looks.items()},
+        )
         primary = looks[choose_primary(recorded and recorded.name, seen, timelines)]
         rejoined = await self._start_endpoint()
         await self._start_primary(primary)

@@ -35,6 +35,12 @@ class NodeLook(Record):
     standbys: tuple[Standby, ...] = ()
     """Who streams from it, where it takes writes."""
 
+    @property
+    def told(self) -> str:
+        """What was seen, for the log."""
+        timeline = self.timeline if self.state is None else self.state.timeline
+        return f"{self.seen}" if timeline is None else f"{self.seen} on timeline {timeline}"
+
 
 class Survey:
     """Looks at one cluster."""
