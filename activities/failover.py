@@ -14,6 +14,7 @@ from temporalio import activity
 from activities.handover import Clients, Handover
 from activities.heartbeat import heartbeating
 from activities.node_process import fence
+from activities.way_in import broken_way_in
 from model import effects
 from model.cluster import PoolerPhase
 from model.effects import FailoverInput, FailoverReport
@@ -22,6 +23,8 @@ from model.errors import MpgError, NotYet, ReplicaBehind
 log = structlog.get_logger()
 
 REPLAY_BOUND_S = 300.0
+ROUTE_BOUND_S = 5.0
+"""For the rules: a command in an endpoint that just ends can be without an answer for a minute."""
 
 
 class FailoverActivities:
@@ -81,13 +84,13 @@ class Failover(Handover[FailoverInput]):
     async def _lead_direct(self) -> bool:
         """Lead direct connections on, if the endpoint is there; tell whether it and every pooler are."""
         try:
-            await self.route(direct=self.new.address, read_only=self.new.address)
-        except MpgError as error:
-            log.warning("the endpoint was lost too", error=str(error))
+            async with asyncio.timeout(ROUTE_BOUND_S):
+                await self.route(direct=self.new.address, read_only=self.new.address)
+        except (MpgError, TimeoutError) as error:
+            log.warning("the endpoint was lost too", error=str(error) or type(error).__name__)
             return False
-        living = [pooler for pooler in self.arg.status.poolers if pooler.phase is not PoolerPhase.STOPPED]
-        found = await asyncio.gather(*(self.docker.inspect(pooler.container) for pooler in living))
-        return all(each is not None and each.running for each in found)
+        poolers = tuple(each for each in self.arg.status.poolers if each.phase is not PoolerPhase.STOPPED)
+        return await broken_way_in(self.docker, self.endpoint, poolers) is None
 
     async def _take_over(self) -> None:
         if not await self.in_recovery():

@@ -15,7 +15,9 @@ SELECT in_recovery,
             ELSE ('x' || left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8))::bit(32)::int
        END,
        CASE WHEN in_recovery
-            THEN pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_last_wal_receive_lsn(), pg_catalog.pg_last_wal_replay_lsn())
+            -- A receiver that just started has received nothing yet of what was replayed before.
+            THEN greatest(0, pg_catalog.pg_wal_lsn_diff(
+                pg_catalog.pg_last_wal_receive_lsn(), pg_catalog.pg_last_wal_replay_lsn()))
        END,
        coalesce((SELECT status FROM pg_catalog.pg_stat_wal_receiver), ''),
        coalesce((SELECT sender_host FROM pg_catalog.pg_stat_wal_receiver), '')

@@ -46,7 +46,7 @@ class NodeWatch:
         self._container = container
         self._target = target
         self._damage = ""
-        """What the last probe said of the node's files."""
+        """What probes said of the node's files since one was answered."""
 
     async def until_lost(self) -> NodeLost:
         """Return when the node's process has ended or does not answer any more; at once if it does not run."""
@@ -115,8 +115,10 @@ class NodeWatch:
             async with bounded(connection, PROBE_TIMEOUT_S):
                 await connection.execute(_PROBE)
         except psycopg.Error as error:
-            self._damage = str(error).strip() if isinstance(error, _DAMAGE) else ""
+            if isinstance(error, _DAMAGE):
+                self._damage = str(error).strip()
             if connection is not None:
                 await connection.close()
             return None
+        self._damage = ""
         return connection

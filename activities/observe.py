@@ -35,8 +35,9 @@ class ObserveActivities:
         Raises:
             NeedsOperator: that is not possible without promoting a node or choosing between two.
             NotYet: the primary or a pooler does not come up.
+            Refused: the primary does not run, and is not to be started.
         """
         async with heartbeating():
             await self._fences.close_off(arg.state.spec.id, arg.ended)
-            await Settling(self._docker, self._sql, self._master_key, arg.state).run()
+            await Settling(self._docker, self._sql, self._master_key, arg).run()
             return Observation(facts=await Survey(self._docker, self._sql, arg.state).facts())

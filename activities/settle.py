@@ -16,9 +16,9 @@ from activities.pooler_files import write_pooler_files
 from activities.rules import lead
 from activities.sql import SqlSessions
 from activities.survey import NodeLook, Survey, actual_poolers
-from model.cluster import ClusterState, Endpoint, Node, NodeRole, Pooler, PoolerPhase
-from model.effects import Bootstrap, EnsureNodeInput, RouteInput, Target
-from model.errors import MpgError, NeedsOperator, NotYet
+from model.cluster import Endpoint, Node, NodeRole, Pooler, PoolerPhase
+from model.effects import Bootstrap, EnsureNodeInput, RouteInput, SettleInput, Target
+from model.errors import HostFull, MpgError, NeedsOperator, NotYet, Refused
 from model.names import LABEL_KIND, LABEL_NAME
 from model.settling import Seen, choose_primary
 
@@ -34,8 +34,10 @@ SILENT_TIMEOUT_S = 20.0
 class Settling:
     """One cluster's way back into service."""
 
-    def __init__(self, docker: DockerEngine, sql: SqlSessions, master_key: bytes, state: ClusterState) -> None:
-        """Settle the cluster recorded as *state*."""
+    def __init__(self, docker: DockerEngine, sql: SqlSessions, master_key: bytes, arg: SettleInput) -> None:
+        """Settle the cluster recorded as ``arg.state``."""
+        state = arg.state
+        self._may_start_primary = arg.start_primary
         self._docker = docker
         self._sql = sql
         self._nodes = NodeActivities(docker, sql, master_key)
@@ -99,12 +101,19 @@ class Settling:
 
     async def _start_primary(self, look: NodeLook) -> None:
         if look.seen is Seen.STOPPED_PRIMARY:
+            if not self._may_start_primary:
+                raise Refused(f"Primary {look.node.name} does not run, and that comes first.")
             log.info("starting the primary in place", node=look.node.name)
             try:
                 async with asyncio.timeout(PRIMARY_TIMEOUT_S):
                     await self._nodes.start_in_place(self._state.spec.id, look.node)
             except TimeoutError:
                 raise NotYet(f"Primary {look.node.name} does not answer after {PRIMARY_TIMEOUT_S:g} s.") from None
+            except MpgError as error:
+                if error.retryable or isinstance(error, NeedsOperator | HostFull):
+                    raise
+                # It ended, and would again: whoever wants another try has to change something first.
+                raise NeedsOperator(str(error)) from error
 
     async def _serve(self, primary: Node, *, read_only: str | None, restart: bool) -> None:
         """Lead poolers and rules to the primary."""

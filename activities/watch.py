@@ -15,8 +15,9 @@ from activities.handover import Clients
 from activities.heartbeat import while_worker_runs
 from activities.node_watch import NodeWatch
 from activities.pause import open_pause
+from activities.way_in import broken_way_in
 from model import effects
-from model.cluster import ClusterView, Node, PoolerPhase
+from model.cluster import ClusterView, Node
 from model.effects import Alarm, AlarmKind, Target, WatchInput
 from model.names import cluster_workflow_id
 
@@ -27,6 +28,8 @@ ASK_AT_LEAST_EVERY_S = 2.0
 """How often it is asked whether an absence is still planned: less and less often where it lasts."""
 SENT_S = 0.005
 """For a PAUSE to be on its way: nobody waits for the answer."""
+HOLD_BOUND_S = 0.5
+"""For the poolers to be reached: where they were lost too there is nobody to hold, and the alarm must not wait."""
 TOGETHER_S = 0.25
 """How long the loss of a replica waits for that of the primary: lost together, the primary comes first."""
 WAY_IN_PATIENCE_S = 1.0
@@ -88,10 +91,16 @@ class WatchActivities:
         status = view and view.state.status
         if not status or not status.endpoint or not status.primary or status.primary.name != lost:
             return False
-        async with open_pause(cluster_id, status.endpoint, status.poolers, self._master_key) as pause:
-            await pause.begin(0)
-            await asyncio.sleep(SENT_S)
-            await pause.leave()
+        try:
+            async with (
+                asyncio.timeout(HOLD_BOUND_S),
+                open_pause(cluster_id, status.endpoint, status.poolers, self._master_key) as pause,
+            ):
+                await pause.begin(0)
+                await asyncio.sleep(SENT_S)
+                await pause.leave()
+        except TimeoutError:
+            log.warning("clients could not be held", cluster=cluster_id)
         return True
 
     async def _planned(self, cluster_id: str, name: str) -> bool:
@@ -130,14 +139,4 @@ class WatchActivities:
         endpoint = view.state.status.endpoint
         if endpoint is None:
             return None
-        found = await self._docker.inspect(endpoint.container)
-        if found is None or not found.running or found.started_at is None:
-            return Alarm(kind=AlarmKind.WAY_IN, name="endpoint", how="its container does not run")
-        for pooler in view.state.status.poolers:
-            container = await self._docker.inspect(pooler.container)
-            if container is None or not container.running:
-                if pooler.phase is not PoolerPhase.DRAINING:
-                    return Alarm(kind=AlarmKind.WAY_IN, name=pooler.name, how="its container does not run")
-            elif container.started_at is not None and container.started_at < found.started_at:
-                return Alarm(kind=AlarmKind.WAY_IN, name=pooler.name, how="it is in the namespace of a former endpoint")
-        return None
+        return await broken_way_in(self._docker, endpoint, view.state.status.poolers)

@@ -353,6 +353,8 @@ class SettleInput(Record):
 
     state: ClusterState
     ended: tuple[str, ...] = ()
+    start_primary: bool = True
+    """Whether a primary that does not run is started in place. Where nobody decided that, it is refused instead."""
 
 
 CHECK_HOST = Effect("check_host", CheckHostInput, HostCheck, Kind.HOST)

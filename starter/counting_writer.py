@@ -78,6 +78,13 @@ class CountingWriter:
             lost=len(set(self._acknowledged) - there),
         )
 
+    async def gaps(self) -> int:
+        """Return how many stretches of rows that were acknowledged, one after the other, are not there."""
+        async with await self._connect() as connection:
+            there = {row[0] for row in await (await connection.execute(_SELECT, [self._run])).fetchall()}
+        missing = [number not in there for number in self._acknowledged]
+        return sum(gone and not before for before, gone in zip([False, *missing], missing, strict=False))
+
     async def _write(self) -> None:
         number = 0
         waiting_since: float | None = None

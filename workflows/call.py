@@ -96,6 +96,8 @@ async def to_its_end(execution: Coroutine[Any, Any, R]) -> R:
     except asyncio.CancelledError:
         task.cancel()
         await workflow.wait([task])
+        if not task.cancelled():
+            task.exception()  # or it is said to have been overlooked
         raise
 
 

@@ -20,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from model.effects import Alarm, AlarmKind, OperationEnd
     from model.errors import MpgError
     from model.facts import AbsencesPlanned, ConditionIs, Fact, InSync, PhaseIs
-    from model.healing import Remedy, pause_s, remedy
+    from model.healing import Remedy, may_promote, pause_s, remedy
     from model.names import operation_workflow_id
     from model.operations import HEALING, FailoverRequest, HealRequest, RepairRequest, TurnGrant
     from workflows.call import call, failure_of
@@ -184,8 +184,11 @@ class ClusterHealing(ClusterService):
         self._failures[alarm.name] = self._failures.get(alarm.name, 0) + 1
         self._resting[alarm.name] = asyncio.create_task(self._rest(alarm.name))
         if lost_primary:
+            # A replica that may be promoted is, as soon as it answers. For another one somebody has to decide.
+            accept = f" To give up what its replica lacks: mpg failover {self._state.spec.name} --accept-loss."
+            decide = "" if may_promote(self._state) or self._state.status.replica is None else accept
             self._give_to_operator(
-                f"Node {alarm.name} was lost ({alarm.how}) and could not be replaced or restarted. {error}"
+                f"Node {alarm.name} was lost ({alarm.how}) and could not be replaced or restarted. {error}{decide}"
             )
         else:
             message = f"{alarm.name} was lost ({alarm.how}) and does not come back; it is tried again. {error}"
@@ -272,9 +275,9 @@ class ClusterHealing(ClusterService):
         arg = effects.AwaitOperationInput(operation_id=holder.id, run_id=holder.run_id)
         return await call(effects.AWAIT_OPERATION_END, arg, summary=f"follow {holder.id}")
 
-    async def _bring_in_sync(self) -> None:
+    async def _tidy(self) -> None:
         """As always, but a primary that is lost meanwhile is not waited for."""
-        waiting = asyncio.create_task(super()._bring_in_sync())
+        waiting = asyncio.create_task(super()._tidy())
         await workflow.wait_condition(lambda: waiting.done() or self._lost_primary is not None)
         if waiting.done():
             return waiting.result()

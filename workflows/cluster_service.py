@@ -50,10 +50,14 @@ class ClusterService(ClusterRecord):
             self._learn([*seen.facts, AbsencesPlanned(), self._no_operator_needed(), PhaseIs(phase=ClusterPhase.READY)])
             # From here on the primary is one to miss again.
             self._settling = False
-            await self._reconcile()
-            await self._bring_in_sync()
+            await self._tidy()
         finally:
             self._settling = False
+
+    async def _tidy(self) -> None:
+        """What is left to do once the cluster is in service again."""
+        await self._reconcile()
+        await self._bring_in_sync()
 
     async def _reconcile(self) -> None:
         """Have Postgres and the record agree about those whom the ended operations were about."""

@@ -39,7 +39,9 @@ class Repair(NodeOperation):
         # Settling may start the replica anew; the primary it leaves alone while that one runs.
         await self.commit(AbsencesPlanned(names=(lost,) if replica is None else (lost, replica.name)))
         seen = await self.step(
-            "start the endpoint and the poolers", effects.SETTLE_CLUSTER, effects.SettleInput(state=self.state)
+            "start the endpoint and the poolers",
+            effects.SETTLE_CLUSTER,
+            effects.SettleInput(state=self.state, start_primary=False),
         )
         await self.commit(*seen.facts)
         return Done(f"The way into cluster {self.state.spec.name} serves again ({lost} was lost).")
@@ -56,13 +58,18 @@ class Repair(NodeOperation):
             workflow.logger.warning("the replica does not follow", extra={"error": str(error)})
             # It is removed only while the primary answers and can write to its disk: else it is the last copy.
             await self.do(f"see that {self.primary_node.name} is well", lambda: self.release_replica(replica))
-            await self.step(
-                f"remove what {name} had",
-                effects.REMOVE_NODE,
-                effects.RemoveNodeInput(cluster_id=self.state.spec.id, name=name),
-            )
+            await self._remove(name, error)
             await self.do(f"copy the primary to {name}", lambda: self._rebuild(replica, Bootstrap.CLONE))
         return Done(f"Replica {name} of cluster {self.state.spec.name} is back.")
+
+    async def _remove(self, name: str, why: MpgError) -> None:
+        """Remove what the replica had. Where that cannot be, *why* it does not follow is what people have to know."""
+        arg = effects.RemoveNodeInput(cluster_id=self.state.spec.id, name=name)
+        try:
+            await self.step(f"remove what {name} had", effects.REMOVE_NODE, arg)
+        except MpgError as error:
+            workflow.logger.error("what the replica had cannot be removed", extra={"error": str(error)})
+            raise why from error
 
     async def _rebuild(self, replica: Node, bootstrap: Bootstrap) -> None:
         await self.rebuild_replica(replica.name, replica.plan, resources_of(replica), bootstrap)

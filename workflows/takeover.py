@@ -34,7 +34,7 @@ class Takeover(NodeOperation):
 
     async def _mend_way_in(self) -> None:
         """The endpoint or a pooler was lost with the primary: clients come before the lost node."""
-        arg, summary = effects.SettleInput(state=self.state), "start the endpoint and the poolers"
+        arg, summary = effects.SettleInput(state=self.state, start_primary=False), "start the endpoint and the poolers"
         try:
             seen = await self.effect(effects.SETTLE_CLUSTER, arg, summary)
         except MpgError as error:

@@ -205,6 +205,10 @@ class Load:
         reports = await self.reports()
         return all(report.acknowledged > 0 and report.lost == 0 for report in reports)
 
+    async def gaps(self) -> list[int]:
+        """Tell of each writer how many stretches of acknowledged rows are not there."""
+        return [await each.gaps() for each in self._writers]
+
     async def failures(self) -> list[str]:
         """Every statement that failed, in words."""
         failed = [f"a writer met {report.errors} errors" for report in await self.reports() if report.errors]

@@ -1,0 +1,66 @@
+"""A cluster whose first node has a small disk of its own."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from model.names import DEFAULT_ORG, MAIN_QUEUE, node_volume
+from model.operations import CreateClusterRequest, workflow_id
+from starter.submission import new_cluster_id
+from tests.faults.invariants import Eyes
+
+SIZE_MB = 320
+"""Room for a new data directory and some of the WAL that may be kept."""
+FILLER, FULL = "/disk/filler", "/disk/full"
+
+
+class SmallDisk:
+    """A volume in memory, of a size that is kept to, held by a container of its own: it outlives the node's."""
+
+    def __init__(self, keeper: Any) -> None:
+        """Work on the volume through the container *keeper*."""
+        self._keeper = keeper
+
+    async def fill(self) -> None:
+        """Take all the room that there is, and what becomes free, until :meth:`empty`."""
+        grow = f"touch {FULL}; while [ -e {FULL} ]; do cat /dev/zero >> {FILLER} 2>/dev/null; sleep 0.05; done"
+        await asyncio.to_thread(self._keeper.exec_run, ["sh", "-c", grow], user="root", detach=True)
+
+    async def empty(self) -> None:
+        """Give the room back."""
+        await self._run(f"rm {FULL} && sleep 0.5 && rm {FILLER}")
+
+    async def _run(self, command: str) -> None:
+        ended = await asyncio.to_thread(self._keeper.exec_run, ["sh", "-c", command], user="root")
+        assert ended.exit_code == 0, ended.output.decode()
+
+
+@asynccontextmanager
+async def small_disk_cluster(eyes: Eyes, name: str) -> AsyncGenerator[SmallDisk]:
+    """Make a cluster called *name* whose node a is on a small disk; removed with it afterwards."""
+    settings, cluster_id = eyes.mpg.settings, new_cluster_id()
+    volume, labels = (
+        node_volume(cluster_id, "a"),
+        {"mpg.managed": "true", "mpg.cluster": cluster_id, "mpg.test": "true"},
+    )
+    options = {"type": "tmpfs", "device": "tmpfs", "o": f"size={SIZE_MB}m"}
+    await asyncio.to_thread(eyes.engine.volumes.create, volume, driver="local", driver_opts=options, labels=labels)
+    keeper = await asyncio.to_thread(
+        eyes.engine.containers.run,
+        settings.node_image_for(17),
+        ["sleep", "1000"],
+        detach=True,
+        init=True,
+        labels={"mpg.test": "true"},
+        volumes={volume: {"bind": "/disk", "mode": "rw"}},
+    )
+    try:
+        request = CreateClusterRequest(cluster_id=cluster_id, name=name, org=DEFAULT_ORG, host=settings.host_name)
+        operation = workflow_id(request, name, secrets.token_hex(4))
+        await eyes.temporal.execute_workflow(request.operation, request, id=operation, task_queue=MAIN_QUEUE)
+        yield SmallDisk(keeper)
+    finally:
+        await asyncio.to_thread(keeper.remove, force=True)
+        await (await eyes.mpg.destroy_cluster(cluster_id)).result()

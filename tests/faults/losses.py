@@ -1,0 +1,175 @@
+"""What the tests of losses do to a cluster, and what has to be so afterwards."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, LiteralString
+
+import docker
+import psycopg
+from live_cluster import LiveCluster, Load, load
+from rig import until
+
+from model.cluster import ClusterPhase, Node, NodeRole
+from model.names import PGDATA
+from starter.counting_writer import TABLE
+from tests.faults.invariants import Eyes, violations
+
+WHOLE_S = 120.0
+SAMPLE_S = 0.05
+
+
+class Injury:
+    """One cluster, and what can be done to it."""
+
+    def __init__(self, cluster: LiveCluster, eyes: Eyes) -> None:
+        """Hurt *cluster*; look at it through *eyes*."""
+        self.cluster = cluster
+        self._eyes = eyes
+        self._engine: docker.DockerClient = eyes.engine
+
+    async def run(self, container: str, command: str) -> None:
+        """Run a shell *command* as root in a running *container*."""
+        found = await asyncio.to_thread(self._engine.containers.get, container)
+        ended: Any = await asyncio.to_thread(found.exec_run, ["sh", "-c", command], user="root")
+        assert ended.exit_code == 0, ended.output.decode()
+
+    async def lose_data(self, node: Node) -> None:
+        """Remove the data directory of a node that runs."""
+        await self.run(node.container, f"rm -rf {PGDATA}")
+
+    async def need_wal(self, node: Node) -> None:
+        """Have a node begin one WAL file after the other until it cannot: Postgres then ends itself."""
+        write: LiteralString = "SELECT pg_logical_emit_message(false, 'mpg', repeat('x', 1000)), pg_switch_wal()"
+        for _ in range(1000):
+            try:
+                await self.cluster.ask(node, write)
+            except psycopg.Error:
+                return
+        raise AssertionError(f"{node.name} has room for 1000 WAL files")
+
+    async def cut_network(self, node: Node) -> None:
+        """Take a node off its network; it runs on."""
+        network = (await self.cluster.state()).status.network
+        assert network is not None
+        found = await asyncio.to_thread(self._engine.networks.get, network.name)
+        await asyncio.to_thread(found.disconnect, node.container, force=True)
+
+    async def address(self, container: str) -> list[str]:
+        """Return the addresses of *container* in its networks."""
+        networks = (await self.cluster.attributes(container))["NetworkSettings"]["Networks"]
+        return [each["IPAddress"] for each in networks.values()]
+
+    async def signal(self, container: str, name: str) -> None:
+        found = await asyncio.to_thread(self._engine.containers.get, container)
+        await asyncio.to_thread(found.kill, signal=name)
+
+    async def remove(self, container: str) -> None:
+        found = await asyncio.to_thread(self._engine.containers.get, container)
+        await asyncio.to_thread(found.remove, force=True)
+
+    async def died(self, container: str, since: float) -> float:
+        """When *container* died, by the engine's events; *since* and the answer are seconds since 1970."""
+
+        def ask() -> list[float]:
+            filters: dict[str, Any] = {"container": container, "event": "die"}
+            found = self._engine.api.events(since=int(since), until=int(time.time()) + 1, filters=filters, decode=True)
+            return [event["timeNano"] / 1e9 for event in found]
+
+        times = [each for each in await asyncio.to_thread(ask) if each >= since]
+        assert times, f"{container} has not died"
+        return times[0]
+
+    async def until_phase(self, phase: ClusterPhase) -> None:
+        async def met() -> bool:
+            return (await self.cluster.state()).status.phase is phase
+
+        await until(met, timeout_s=WHOLE_S, what=f"{phase}")
+
+    async def until_degraded(self) -> str:
+        """Return what the cluster says of what does not come back, as soon as it does."""
+
+        async def met() -> bool:
+            return any(each.type == "Degraded" for each in (await self.cluster.state()).status.conditions)
+
+        await until(met, timeout_s=WHOLE_S, what="the condition Degraded")
+        return next(each.message for each in (await self.cluster.state()).status.conditions)
+
+    async def until_whole(self) -> None:
+        """Return when nothing is wrong with the cluster: among much else one node takes writes, the other follows."""
+        deadline = time.monotonic() + WHOLE_S
+        while found := await violations(self._eyes, self.cluster.name):
+            if time.monotonic() > deadline:
+                view = await self.cluster.mpg.view(self.cluster.name)
+                raise AssertionError(f"{found}: {view.model_dump_json(indent=1)}")
+            await asyncio.sleep(0.2)
+        assert (await self.cluster.state()).status.conditions == ()
+
+    @asynccontextmanager
+    async def suffered(self, *, writers: int = 4) -> AsyncGenerator[Load]:
+        """Have clients write while the block hurts the cluster; afterwards it is whole, and no row is lost.
+
+        At no moment did both nodes take writes.
+        """
+        sampler = Sampler(self.cluster)
+        async with load(self.cluster, writers=writers) as clients, sampler.running():
+            yield clients
+            await clients.goes_on()
+            await self.until_whole()
+        assert sampler.seen > 0
+        assert sampler.both == []
+        assert await clients.nothing_lost()
+
+    async def first_row_after(self, moment: float) -> float:
+        """When the first row was written after *moment*, by the clock of the node that took it."""
+        async with await self.cluster.session() as session:
+            query = f"SELECT min(written_at) FROM {TABLE} WHERE written_at > %s"
+            row = await (await session.execute(query.encode(), [datetime.fromtimestamp(moment, UTC)])).fetchone()
+        assert row is not None
+        return row[0].timestamp()
+
+
+class Sampler:
+    """Asks both nodes all the time whether they take writes."""
+
+    def __init__(self, cluster: LiveCluster) -> None:
+        """Ask the nodes of *cluster*; nothing is asked yet."""
+        self._cluster = cluster
+        self.seen = 0
+        """How often at least one of them did."""
+        self.both: list[str] = []
+        """When both did."""
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        nodes = (await self._cluster.state()).status.nodes
+        task = asyncio.create_task(self._run(nodes))
+        try:
+            yield
+            assert not task.done(), task
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _run(self, nodes: tuple[Node, ...]) -> None:
+        while True:
+            writing = await asyncio.gather(*(self._writes(node) for node in nodes))
+            self.seen += any(writing)
+            if sum(writing) > 1 and all(await asyncio.gather(*(self._writes(node) for node in nodes))):
+                # Twice: one may have answered just before its end, the other just after its promotion.
+                self.both.append(datetime.now(UTC).isoformat())
+            await asyncio.sleep(SAMPLE_S)
+
+    async def _writes(self, node: Node) -> bool:
+        try:
+            return (await self._cluster.ask(node, "SELECT NOT pg_is_in_recovery()"))[0][0]
+        except psycopg.Error:
+            return False
+
+
+def names(nodes: tuple[Node, Node]) -> list[str]:
+    """Return the names of a pair, the primary's first."""
+    assert nodes[0].role is NodeRole.PRIMARY
+    return [node.name for node in nodes]
