@@ -169,7 +169,7 @@ class Settling:
             return None
         spec = label.node.model_copy(update={"role": NodeRole.REPLICA, "primary_address": primary.address})
         kept = label.bootstrap if spec == label.node and label.bootstrap else Bootstrap.KEEP
-        return await self._nodes.ensure_node(EnsureNodeInput(spec=spec, bootstrap=kept))
+        return await self._nodes.ensure_node(EnsureNodeInput(spec=spec, bootstrap=kept, plan=label.plan))
 
     async def _remove_astray(self) -> None:
         """Remove nodes that the record does not name. Their volumes stay: data is removed only when asked."""

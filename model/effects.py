@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, TypeVar, cast
 
+from model.adoption import Origin
 from model.base import Record
 from model.cluster import (
     ClusterState,
@@ -92,12 +93,13 @@ class ClusterKey(Record):
 
 
 class CreateEndpointInput(Record):
-    """Make the endpoint in a network."""
+    """Make the endpoint in a network. ``origin`` goes on its label: it lives as long as the cluster."""
 
     cluster_id: str
     cluster_name: str
     network: Network
     image: str
+    origin: Origin | None = None
 
 
 class Bootstrap(StrEnum):
@@ -136,6 +138,8 @@ class EnsureNodeInput(Record):
     bootstrap: Bootstrap
     wait_ready: bool = True
     """Return when Postgres answers; else when the container was started."""
+    plan: Plan | None = None
+    """The plan in full, for the container's label; the node itself is made from what ``spec`` has of it."""
 
 
 class RestartNodeInput(Record):

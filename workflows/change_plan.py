@@ -38,7 +38,7 @@ class ChangePlan(NodeOperation):
             )
             await self.do(
                 f"rebuild {replica.name} on plan {room.plan.name}",
-                lambda: self.rebuild_replica(replica.name, room.plan.name, room.resources),
+                lambda: self._rebuild(replica, room),
                 undo=lambda: self.return_to_plan(replica, request.max_pause_s),
             )
             await self.do(
@@ -48,7 +48,7 @@ class ChangePlan(NodeOperation):
             )
             await self.do(
                 f"rebuild {primary.name} on plan {room.plan.name}",
-                lambda: self.rebuild_replica(primary.name, room.plan.name, room.resources),
+                lambda: self._rebuild(primary, room),
             )
             await self._set_limits(old, room.plan)
             await self.conclude(PlanIs(plan=room.plan))
@@ -59,6 +59,9 @@ class ChangePlan(NodeOperation):
     async def _see_room(self, plan: str) -> HostCheck:
         arg = effects.CheckHostInput(plan=plan, pg_major_version=self.state.spec.pg_major_version)
         return await self.effect(effects.CHECK_HOST, arg, f"see that {self.host} has room for {plan}")
+
+    async def _rebuild(self, node: Node, room: HostCheck) -> None:
+        await self.rebuild_replica(node.name, room.plan.name, room.resources, new_plan=room.plan)
 
     async def _return_to(self, primary: Node, max_pause_s: float) -> None:
         """Make the node that was *primary* the primary again, on the plan that it had."""
