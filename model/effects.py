@@ -9,7 +9,16 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, TypeVar, cast
 
-from model.adoption import Origin
+from model.adoption import (
+    Access,
+    AdoptionReading,
+    Catalog,
+    EnsureAccessInput,
+    FindClustersInput,
+    FoundClusters,
+    Origin,
+    ReadClusterInput,
+)
 from model.base import Record
 from model.cluster import (
     ClusterState,
@@ -488,6 +497,13 @@ SET_SYNCHRONOUS = Effect("set_synchronous", SetSynchronousInput, Nothing, Kind.S
 SET_CONNECTION_LIMITS = Effect("set_connection_limits", SetConnectionLimitsInput, Nothing, Kind.SQL)
 AWAIT_CAUGHT_UP = Effect("await_caught_up", AwaitCaughtUpInput, ReplicaCaughtUp, Kind.SQL_WAIT)
 ADOPT_ROLES = Effect("adopt_roles", AdoptRolesInput, Nothing, Kind.SQL_WAIT)
+
+# --- clusters that no workflow knows --------------------------------------------------------------------------------
+
+FIND_CLUSTERS = Effect("find_clusters", FindClustersInput, FoundClusters, Kind.HOST)
+READ_CLUSTER = Effect("read_cluster", ReadClusterInput, AdoptionReading, Kind.HOST)
+ENSURE_ACCESS = Effect("ensure_access", EnsureAccessInput, Access, Kind.HOST_LONG)
+READ_CATALOG = Effect("read_catalog", Target, Catalog, Kind.SQL_WAIT)
 
 # --- Temporal -----------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """Every workflow, for the worker to register."""
 
+from workflows.adopt_cluster import AdoptCluster
 from workflows.change_plan import ChangePlan
 from workflows.cluster import Cluster
 from workflows.cluster_name import ClusterName
@@ -12,6 +13,7 @@ from workflows.destroy_cluster import DestroyCluster
 from workflows.disable_extension import DisableExtension
 from workflows.enable_extension import EnableExtension
 from workflows.failover import Failover
+from workflows.find_clusters import FindClusters
 from workflows.opt_in_roles import OptInRoles
 from workflows.repair import Repair
 from workflows.restart import Restart
@@ -23,7 +25,9 @@ from workflows.switchover import Switchover
 WORKFLOWS: list[type] = [
     Cluster,
     ClusterName,
+    FindClusters,
     CreateCluster,
+    AdoptCluster,
     DestroyCluster,
     ChangePlan,
     SetPoolMode,

@@ -17,7 +17,7 @@ from model.names import cluster_workflow_id, name_workflow_id
 from model.operations import OperationOutcome
 from tests.workflows import golden
 from tests.workflows.bench import Bench
-from tests.workflows.samples import SCENARIOS, ready_cluster, request_of
+from tests.workflows.samples import BEGINNINGS, SCENARIOS, ready_cluster, request_of
 from tests.workflows.server import serving, started_temporal
 from tests.workflows.stubs import Stubs, fails, hangs
 
@@ -37,7 +37,7 @@ async def main() -> None:
 async def _record(client: Client, stubs: Stubs, scenario: str, way: OperationOutcome) -> None:
     async with _bench(client, stubs) as bench:
         state = ready_cluster(legacy_roles=scenario == "opt-in-roles")
-        if scenario != "create-cluster":
+        if scenario not in BEGINNINGS:
             await bench.cluster(state)
         started = asyncio.Event()
         if way is not OperationOutcome.DONE:
