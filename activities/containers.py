@@ -68,7 +68,7 @@ class NodeActivities:
                 await take_node_away(self._docker, found)
                 found = None
             if found is None:
-                await make_node(self._docker, arg)
+                await make_node(self._docker, arg, self._master_key)
             else:
                 await self._attach(found, arg.spec)
             if found is None or not found.running:

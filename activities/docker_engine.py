@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import io
 import tarfile
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from threading import Lock
 from typing import Any, TypeVar
@@ -67,6 +69,7 @@ class DockerEngine:
                 name=each["Names"][0].removeprefix("/") if each["Names"] else each["Id"],
                 running=each["State"] == "running",
                 labels=each["Labels"] or {},
+                created_at=datetime.fromtimestamp(each["Created"], UTC),
             )
             for each in found
         ]
@@ -290,6 +293,8 @@ def _tar(files: Mapping[str, File]) -> bytes:
     with tarfile.open(fileobj=stream, mode="w") as tar:
         for path, file in files.items():
             entry = tarfile.TarInfo(str(PurePosixPath(path).relative_to("/")))
+            # PgBouncer reads its list of users again only where the file's inode, size or time is another.
+            entry.mtime = int(time.time())
             entry.size, entry.mode, entry.uid, entry.gid = len(file.content), file.mode, file.uid, file.gid
             tar.addfile(entry, io.BytesIO(file.content))
     return stream.getvalue()

@@ -114,6 +114,7 @@ class ContainerSummary(Record):
     name: str
     running: bool
     labels: Mapping[str, str]
+    created_at: datetime
 
 
 class NetworkInfo(Record):

@@ -150,7 +150,9 @@ class EndpointActivities:
         )
 
     async def _try_endpoint(self, arg: CreateEndpointInput, endpoint: Endpoint, ports: list[int]) -> bool:
-        state = StateLabel(cluster_id=arg.cluster_id, cluster_name=arg.cluster_name, endpoint=endpoint)
+        state = StateLabel(
+            cluster_id=arg.cluster_id, cluster_name=arg.cluster_name, endpoint=endpoint, origin=arg.origin
+        )
         await self._docker.create(
             ContainerSpec(
                 name=endpoint.container,

@@ -6,10 +6,12 @@ from enum import StrEnum
 
 from pydantic import ValidationError
 
+from model.adoption import Origin
 from model.base import Record
 from model.cluster import Endpoint, Pooler
 from model.effects import Bootstrap, NodeSpec
 from model.names import LABEL_CLUSTER, LABEL_KIND, LABEL_NAME, LABEL_SPEC, LABEL_STATE
+from model.plans import Plan
 
 
 class Kind(StrEnum):
@@ -28,9 +30,15 @@ class StateLabel(Record):
     cluster_id: str
     cluster_name: str
     node: NodeSpec | None = None
+    plan: Plan | None = None
+    """A node's plan in full, as it was when the node was made."""
+    key_id: str | None = None
+    """From which master key the node's files were made (:func:`model.secrets.key_id`)."""
     bootstrap: Bootstrap | None = None
     pooler: Pooler | None = None
     endpoint: Endpoint | None = None
+    origin: Origin | None = None
+    """On the endpoint."""
 
 
 def cluster_labels(cluster_id: str) -> dict[str, str]:

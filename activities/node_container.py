@@ -9,6 +9,7 @@ from model.cluster import NodeRole
 from model.effects import Bootstrap, EnsureNodeInput, NodeSpec
 from model.errors import NeedsOperator, NotFound
 from model.names import LABEL_SPEC, REPLICATOR, VOLUME_PATH, node_container, node_volume
+from model.secrets import key_id
 
 STOP_TIMEOUT_S = 60.0
 """How long a clean stop may take; a busy node writes its checkpoint in it."""
@@ -16,7 +17,7 @@ MIN_SHM_MB = 64
 _MODE = {Bootstrap.INIT: "init", Bootstrap.CLONE: "clone", Bootstrap.KEEP: "start", Bootstrap.REJOIN: "rejoin"}
 
 
-async def make_node(docker: DockerEngine, arg: EnsureNodeInput) -> None:
+async def make_node(docker: DockerEngine, arg: EnsureNodeInput, master_key: bytes) -> None:
     """Make a node's volume, if there is none, and its container, not started."""
     spec = arg.spec
     volume = node_volume(spec.cluster_id, spec.name)
@@ -26,7 +27,7 @@ async def make_node(docker: DockerEngine, arg: EnsureNodeInput) -> None:
             name=node_container(spec.cluster_id, spec.name),
             image=spec.image,
             command=("node", _MODE[arg.bootstrap]),
-            labels=_labels(arg),
+            labels=_labels(arg, master_key),
             environment=_environment(spec),
             network=spec.network.name,
             address=node_address(spec.network, spec.name),
@@ -75,9 +76,16 @@ def would_promote(spec: NodeSpec) -> NeedsOperator:
     )
 
 
-def _labels(arg: EnsureNodeInput) -> dict[str, str]:
+def _labels(arg: EnsureNodeInput, master_key: bytes) -> dict[str, str]:
     spec = arg.spec
-    state = StateLabel(cluster_id=spec.cluster_id, cluster_name=spec.cluster_name, node=spec, bootstrap=arg.bootstrap)
+    state = StateLabel(
+        cluster_id=spec.cluster_id,
+        cluster_name=spec.cluster_name,
+        node=spec,
+        plan=arg.plan,
+        key_id=key_id(master_key),
+        bootstrap=arg.bootstrap,
+    )
     labels = make_labels(spec.cluster_id, Kind.NODE, spec.name, state=state)
     return {**labels, LABEL_SPEC: node_digest(spec, RENDERING)}
 

@@ -54,7 +54,7 @@ class NodeProbe:
         while (state := await self.look(target)) is None:
             if time.monotonic() - inspected > INSPECT_EVERY_S:
                 inspected = time.monotonic()
-                await self._check_runs(container)
+                await self.check_runs(container)
             if time.monotonic() > deadline:
                 raise NotYet(f"Postgres in {container} does not answer after {timeout_s:g} s.")
             await asyncio.sleep(POLL_S)
@@ -99,7 +99,8 @@ class NodeProbe:
         except psycopg.Error:
             return False
 
-    async def _check_runs(self, container: str) -> None:
+    async def check_runs(self, container: str) -> None:
+        """See that a node's container runs. Raises :class:`MpgError` with its last lines when it has ended."""
         found = await self._docker.inspect(container)
         if found is None or found.running:
             return

@@ -7,6 +7,9 @@ from typing import Any
 
 from temporalio.client import Client
 
+from activities.access import AccessActivities
+from activities.adoption import AdoptionActivities
+from activities.catalog import CatalogActivities
 from activities.cleanup import CleanupActivities
 from activities.containers import NodeActivities
 from activities.databases import DatabaseActivities
@@ -52,6 +55,7 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
     clients = Clients(docker, sql, client, master_key)
     fences = OperationFences(settings.fences_dir)
     reconcile = ReconcileActivities(master_key)
+    access = AccessActivities(docker, sql, master_key)
     try:
         yield arrange(
             HostActivities(docker, settings),
@@ -71,6 +75,9 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
             ExtensionActivities(sql),
             ReplicationActivities(sql),
             OperationActivities(client),
+            access,
+            AdoptionActivities(docker, client, access, settings, master_key),
+            CatalogActivities(sql, master_key),
         )
     finally:
         await events.close()

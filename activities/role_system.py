@@ -88,7 +88,12 @@ class RoleSystemActivities:
             await connection.execute(statements.script(*groups, *platform))
 
     async def _put_user(self, target: Target, connection: Connection, user: User, limit: int) -> None:
-        verifier = scram_verifier(self._master_key, target.cluster_id, user.name, user.password_version)
+        # A password that is not ours stays as it is.
+        verifier = (
+            scram_verifier(self._master_key, target.cluster_id, user.name, user.password_version)
+            if user.password_known
+            else None
+        )
         async with connection.transaction():
             await put_user(connection, user, limit, verifier)
 

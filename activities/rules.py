@@ -1,5 +1,6 @@
 """The endpoint's nftables rules: rendered by a pure function, loaded through a conversation that stays open."""
 
+import re
 import secrets
 
 from activities.docker_engine import DockerEngine
@@ -67,6 +68,12 @@ table ip mpg {{
     }}
 }}
 """
+
+
+def read_pooler_ports(ruleset: str) -> tuple[int, ...]:
+    """Return the ports of the poolers that *ruleset*, of :func:`render_rules`, leads new connections to."""
+    rule = re.search(rf"^\s*tcp dport {POOLED_PORT} redirect to .* map \{{(.*)\}}", ruleset, re.MULTILINE)
+    return tuple(int(port) for port in re.findall(r"\d+ : (\d+)", rule[1])) if rule else ()
 
 
 def _pooled(ports: tuple[int, ...]) -> str:

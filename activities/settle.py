@@ -209,7 +209,7 @@ class Settling:
             # pg_rewind compares with the last checkpoint: without one on the new timeline it sees nothing to do.
             async with self._sql.use(Target(cluster_id=self._state.spec.id, address=primary.address)) as connection:
                 await connection.execute("CHECKPOINT")
-        return await self._nodes.ensure_node(EnsureNodeInput(spec=spec, bootstrap=kept))
+        return await self._nodes.ensure_node(EnsureNodeInput(spec=spec, bootstrap=kept, plan=label.plan))
 
     async def _remove_astray(self) -> None:
         """Remove nodes that the record does not name. Their volumes stay: data is removed only when asked."""

@@ -66,12 +66,21 @@ class PoolerPhase(StrEnum):
     STOPPED = "stopped"
 
 
+UNKNOWN_PASSWORD = 0
+"""The ``password_version`` of a user whose password is not derived from the master key: nobody can show it."""
+
+
 class User(Record):
     """A user of the cluster. ``password_version`` selects which derived password is in force."""
 
     name: str
     role: Role
     password_version: int = 1
+
+    @property
+    def password_known(self) -> bool:
+        """Tell whether the password can be derived. That of a user adopted with another master key cannot."""
+        return self.password_version != UNKNOWN_PASSWORD
 
 
 class Database(Record):

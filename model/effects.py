@@ -9,6 +9,16 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, TypeVar, cast
 
+from model.adoption import (
+    Access,
+    AdoptionReading,
+    Catalog,
+    EnsureAccessInput,
+    FindClustersInput,
+    FoundClusters,
+    Origin,
+    ReadClusterInput,
+)
 from model.base import Record
 from model.cluster import (
     ClusterSpec,
@@ -107,12 +117,13 @@ class RemoveClusterInput(ClusterKey):
 
 
 class CreateEndpointInput(Record):
-    """Make the endpoint in a network."""
+    """Make the endpoint in a network. ``origin`` goes on its label: it lives as long as the cluster."""
 
     cluster_id: str
     cluster_name: str
     network: Network
     image: str
+    origin: Origin | None = None
 
 
 class Bootstrap(StrEnum):
@@ -151,6 +162,8 @@ class EnsureNodeInput(Record):
     bootstrap: Bootstrap
     wait_ready: bool = True
     """Return when Postgres answers; else when the container was started."""
+    plan: Plan | None = None
+    """The plan in full, for the container's label; the node itself is made from what ``spec`` has of it."""
 
 
 class RestartNodeInput(Record):
@@ -548,6 +561,13 @@ SET_CONNECTION_LIMITS = Effect("set_connection_limits", SetConnectionLimitsInput
 RECONCILE_RECORD = Effect("reconcile_record", ReconcileInput, Observation, Kind.SQL)
 AWAIT_CAUGHT_UP = Effect("await_caught_up", AwaitCaughtUpInput, ReplicaCaughtUp, Kind.SQL_WAIT)
 ADOPT_ROLES = Effect("adopt_roles", AdoptRolesInput, Nothing, Kind.SQL_WAIT)
+
+# --- clusters that no workflow knows --------------------------------------------------------------------------------
+
+FIND_CLUSTERS = Effect("find_clusters", FindClustersInput, FoundClusters, Kind.HOST)
+READ_CLUSTER = Effect("read_cluster", ReadClusterInput, AdoptionReading, Kind.HOST)
+ENSURE_ACCESS = Effect("ensure_access", EnsureAccessInput, Access, Kind.HOST_LONG)
+READ_CATALOG = Effect("read_catalog", Target, Catalog, Kind.SQL_WAIT)
 
 # --- Temporal -----------------------------------------------------------------------------------------------------
 

@@ -80,6 +80,30 @@ class CreateClusterRequest(OperationRequest):
     postgis_enabled: bool = False
 
 
+class AdoptClusterRequest(OperationRequest):
+    """Rebuild the record of a cluster that no workflow knows, from its containers on ``host`` and from Postgres.
+
+    ``new_key`` gives the platform's roles passwords of another master key, where the old one is lost; users keep
+    theirs. ``name`` is another one than on the containers' labels, where that is taken.
+    """
+
+    operation: ClassVar[str] = "AdoptCluster"
+    host: HostName = DEFAULT_HOST
+    new_key: bool = False
+    name: ClusterName | None = None
+
+
+class FindClustersRequest(Request):
+    """Ask which clusters' containers ``host`` has: input of the workflow ``FindClusters``, which changes nothing.
+
+    With ``read`` those that no workflow knows are looked at closely, as their adoption would.
+    """
+
+    workflow: ClassVar[str] = "FindClusters"
+    host: HostName = DEFAULT_HOST
+    read: bool = True
+
+
 class DestroyClusterRequest(OperationRequest):
     """Remove a cluster with all its data."""
 
@@ -221,6 +245,7 @@ REQUESTS: dict[str, type[OperationRequest]] = {
     cls.operation: cls
     for cls in (
         CreateClusterRequest,
+        AdoptClusterRequest,
         DestroyClusterRequest,
         ChangePlanRequest,
         SetPoolModeRequest,

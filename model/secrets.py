@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 SCRAM_ITERATIONS = 4096
 """Postgres's default (scram_iterations)."""
+MOST_VERSIONS = 10_000
+"""How many versions of a password are tried to find the one in force: 60 ms of work for a user that has none."""
 
 
 def _derive(master_key: bytes, purpose: str, cluster_id: str, user: str, version: int, length: int) -> bytes:
@@ -22,6 +24,10 @@ def _derive(master_key: bytes, purpose: str, cluster_id: str, user: str, version
     parts = [purpose, cluster_id, user, str(version)]
     info = b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts)
     return HKDF(algorithm=SHA256(), length=length, salt=b"mpg/v1", info=info).derive(master_key)
+
+
+def _salt(master_key: bytes, cluster_id: str, user: str, version: int) -> bytes:
+    return _derive(master_key, "salt", cluster_id, user, version, 16)
 
 
 @lru_cache(maxsize=4096)
@@ -34,9 +40,32 @@ def derive_password(master_key: bytes, cluster_id: str, user: str, version: int 
 def scram_verifier(master_key: bytes, cluster_id: str, user: str, version: int = 1) -> str:
     """Return what Postgres stores for :func:`derive_password`: ``SCRAM-SHA-256$iterations:salt$stored:server``."""
     password = derive_password(master_key, cluster_id, user, version).encode()
-    salt = _derive(master_key, "salt", cluster_id, user, version, 16)
+    salt = _salt(master_key, cluster_id, user, version)
     salted = hashlib.pbkdf2_hmac("sha256", password, salt, SCRAM_ITERATIONS)
     stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
     server = hmac.digest(salted, b"Server Key", "sha256")
     salt64, stored64, server64 = (base64.b64encode(part).decode() for part in (salt, stored, server))
     return f"SCRAM-SHA-256${SCRAM_ITERATIONS}:{salt64}${stored64}:{server64}"
+
+
+def key_id(master_key: bytes) -> str:
+    """Return 16 hexadecimal digits that tell one master key from another, and nothing about either."""
+    return _derive(master_key, "key id", "", "", 0, 8).hex()
+
+
+def find_password_version(
+    master_key: bytes, cluster_id: str, user: str, verifier: str | None, *, most: int = MOST_VERSIONS
+) -> int | None:
+    """Return the version of the derived password that *verifier* stands for; None when it is none of the first *most*.
+
+    Nobody logs in for this: the salt is derived as well, so versions are told apart by it, and only one whose salt is
+    the verifier's is computed in full.
+    """
+    if verifier is None:
+        return None
+    for version in range(1, most + 1):
+        salt = base64.b64encode(_salt(master_key, cluster_id, user, version)).decode()
+        if f":{salt}$" in verifier:
+            same = hmac.compare_digest(scram_verifier(master_key, cluster_id, user, version), verifier)
+            return version if same else None
+    return None

@@ -39,12 +39,13 @@ from model.operations import (
 from model.plans import find_plan, load_plans
 from model.settings import Settings
 from model.validation import validated
+from starter.adoption import Adoption
 from starter.operation import Operation
-from starter.submission import Submission, new_cluster_id
+from starter.submission import new_cluster_id
 from starter.temporal import connect
 
 
-class MpgClient(Submission):
+class MpgClient(Adoption):
     """Starts operations, and reads what the cluster workflows hold.
 
     *cluster* is everywhere an id or a name in organization *org*. Every operation takes a ``request_id``, an

@@ -50,6 +50,7 @@ def connection(
     Raises:
         NotFound: the cluster has no such user or database.
         NotYet: the cluster has no endpoint yet.
+        Refused: the user's password is not one that can be derived.
     """
     spec = state.spec
     found = spec.user(user)
@@ -57,6 +58,12 @@ def connection(
         raise NotFound(f"Cluster {spec.name} has no user {user!r}.")
     if spec.database(database) is None:
         raise NotFound(f"Cluster {spec.name} has no database {database!r}.")
+    if not found.password_known:
+        raise Refused(
+            f"The password of user {user!r} of cluster {spec.name} is not known here: it is the one that the user had "
+            "when the cluster was adopted.",
+            remedy=f"Give it a new one with 'mpg users rotate-password {spec.name} -u {user}'.",
+        )
     at = address(state, kind)
     password = derive_password(master_key, spec.id, user, found.password_version)
     return Connection(host=at.host, port=at.port, user=user, password=password, database=database)

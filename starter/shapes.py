@@ -10,6 +10,7 @@ from pydantic import Field
 from model.base import Record
 from model.cluster import Address, ClusterPhase, ClusterView, Condition, Node, NodeRole, Role
 from model.effects import Extension
+from model.names import DEFAULT_USER
 from model.operations import OperationOutcome, Step
 from starter.connection import EndpointKind, connection
 
@@ -225,9 +226,9 @@ def _node(node: Node) -> NodeShape:
 
 
 def credentials(view: ClusterView, master_key: bytes) -> Credentials:
-    """Return how the cluster's own user connects; empty strings while the cluster has no endpoint."""
-    status = view.state.status
-    if status.endpoint is None:
+    """Return how the cluster's own user connects; empty strings without an endpoint or a password that is known."""
+    status, own_user = view.state.status, view.state.spec.user(DEFAULT_USER)
+    if status.endpoint is None or own_user is None or not own_user.password_known:
         return Credentials(status=_credentials_status(status.phase), user="", password="", dbname="", pgbouncer_uri="")
     own = connection(view.state, master_key=master_key, kind=EndpointKind.POOLED)
     return Credentials(

@@ -12,6 +12,7 @@ from model import checks, names, search_attributes
 from model.cluster import ClusterPhase, ClusterState
 from model.errors import InvalidInput, NotFound
 from model.operations import (
+    AdoptClusterRequest,
     ChangePlanRequest,
     CreateClusterRequest,
     OperationRequest,
@@ -113,6 +114,8 @@ def summary_line(request: OperationRequest, cluster_name: str) -> str:
     match request:
         case CreateClusterRequest(plan=plan, region=region):
             return f"{verb} {cluster_name}, plan {plan}, in {region}"
+        case AdoptClusterRequest(cluster_id=cluster_id, new_key=new_key):
+            return f"{verb} {cluster_name} ({cluster_id})" + (" with a new master key" if new_key else "")
         case ChangePlanRequest(plan=plan):
             return f"{verb} of {cluster_name} to {plan}"
         case SetPoolModeRequest(pool_mode=mode):

@@ -52,7 +52,7 @@ class ChangePlan(NodeOperation):
         if replica.name in astray:
             await self.do(
                 rebuild[replica.name],
-                lambda: self.rebuild_replica(replica.name, room.plan.name, room.resources),
+                lambda: self._rebuild(replica, room),
                 undo=lambda: self.return_to_plan(replica, max_pause_s),
             )
         if primary.name in astray:
@@ -61,14 +61,15 @@ class ChangePlan(NodeOperation):
                 lambda: self.switch_to(replica.name, max_pause_s),
                 undo=lambda: self._return_to(primary, max_pause_s),
             )
-            await self.do(
-                rebuild[primary.name], lambda: self.rebuild_replica(primary.name, room.plan.name, room.resources)
-            )
+            await self.do(rebuild[primary.name], lambda: self._rebuild(primary, room))
 
     async def _see_room(self, plan: str) -> HostCheck:
         spec = self.state.spec
         arg = effects.CheckHostInput(plan=plan, pg_major_version=spec.pg_major_version, image=spec.image)
         return await self.effect(effects.CHECK_HOST, arg, f"see that {self.host} has room for {plan}")
+
+    async def _rebuild(self, node: Node, room: HostCheck) -> None:
+        await self.rebuild_replica(node.name, room.plan.name, room.resources, new_plan=room.plan)
 
     async def _return_to(self, primary: Node, max_pause_s: float) -> None:
         """Make the node that was *primary* the primary again, on the plan that it had."""

@@ -4,20 +4,19 @@ from temporalio import workflow
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 with workflow.unsafe.imports_passed_through():
-    from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDReusePolicy
-
-    from model import effects, search_attributes
+    from model import effects
     from model.addresses import node_address
-    from model.cluster import ClusterPhase, ClusterSpec, ClusterState, ClusterStatus, NodeRole, OperationRef
+    from model.adoption import Origin
+    from model.cluster import ClusterPhase, ClusterSpec, ClusterState, ClusterStatus, NodeRole
     from model.effects import Bootstrap, ClusterKey, HostCheck, NameClaim, RemoveClusterInput, Target
     from model.errors import AlreadyExists
     from model.facts import EndpointIs, NetworkIs, NodeIs, PhaseIs, PoolersAre
-    from model.names import DEFAULT_DATABASE, NODES, POSTGIS, cluster_workflow_id
+    from model.names import DEFAULT_DATABASE, NODES, POSTGIS
     from model.operations import CreateClusterRequest, OperationRequest, OperationResult
     from model.tuning import connection_limit
     from workflows.call import call
     from workflows.claims import claim_name, release_name
-    from workflows.cluster import Cluster, ClusterStart
+    from workflows.cluster_start import start_record
     from workflows.nodes import NodeOperation, bring_in_sync, node_spec
     from workflows.operation import Done
 
@@ -86,20 +85,8 @@ class CreateCluster(NodeOperation):
         await release_name(self.state.spec.org, self.state.spec.name, self.state.spec.id)
 
     async def _start_cluster(self, request: CreateClusterRequest) -> None:
-        info = workflow.info()
-        holder = OperationRef(
-            id=info.workflow_id, run_id=info.run_id, type=request.operation, started_at=workflow.now()
-        )
         try:
-            await workflow.start_child_workflow(
-                Cluster.run,
-                ClusterStart(state=self.state, holder=holder, handled=(holder.id,)),
-                id=cluster_workflow_id(request.cluster_id),
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                parent_close_policy=workflow.ParentClosePolicy.ABANDON,
-                search_attributes=_shown(self.state.spec),
-                static_summary=f"Cluster {request.name} of organization {request.org}",
-            )
+            await start_record(self.state, request.operation)
         except WorkflowAlreadyStartedError as error:
             raise AlreadyExists(f"There is, or was, a cluster with id {request.cluster_id}.") from error
         # From here on the name goes free with the cluster, and not before.
@@ -137,9 +124,8 @@ class CreateCluster(NodeOperation):
     async def _make_node(self, name: str, role: NodeRole, bootstrap: Bootstrap) -> None:
         primary_address = None if role is NodeRole.PRIMARY else self._address(FIRST)
         spec = node_spec(self.state, name, role, self.state.spec.plan.name, self._room.resources, primary_address)
-        node = await self.step(
-            f"start node {name}", effects.ENSURE_NODE, effects.EnsureNodeInput(spec=spec, bootstrap=bootstrap)
-        )
+        arg = effects.EnsureNodeInput(spec=spec, bootstrap=bootstrap, plan=self.state.spec.plan)
+        node = await self.step(f"start node {name}", effects.ENSURE_NODE, arg)
         await self.commit(NodeIs(node=node))
 
     async def _set_up_roles(self) -> None:
@@ -169,7 +155,13 @@ class CreateCluster(NodeOperation):
         endpoint = await self.step(
             "make the endpoint",
             effects.CREATE_ENDPOINT,
-            effects.CreateEndpointInput(cluster_id=spec.id, cluster_name=spec.name, network=network, image=spec.image),
+            effects.CreateEndpointInput(
+                cluster_id=spec.id,
+                cluster_name=spec.name,
+                network=network,
+                image=spec.image,
+                origin=Origin.of(spec),
+            ),
         )
         await self.commit(EndpointIs(endpoint=endpoint))
         made = await self.step(
@@ -215,18 +207,4 @@ def _spec(request: CreateClusterRequest, room: HostCheck) -> ClusterSpec:
         durability=request.durability,
         postgis_enabled=request.postgis_enabled,
         created_at=workflow.now(),
-    )
-
-
-def _shown(spec: ClusterSpec) -> TypedSearchAttributes:
-    return TypedSearchAttributes(
-        [
-            SearchAttributePair(search_attributes.CLUSTER_ID, spec.id),
-            SearchAttributePair(search_attributes.CLUSTER, spec.name),
-            SearchAttributePair(search_attributes.ORG, spec.org),
-            SearchAttributePair(search_attributes.STATUS, str(ClusterPhase.INITIALIZING)),
-            SearchAttributePair(search_attributes.PLAN, spec.plan.name),
-            SearchAttributePair(search_attributes.HOST, spec.host),
-            SearchAttributePair(search_attributes.NEEDS_OPERATOR, False),
-        ]
     )

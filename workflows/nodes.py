@@ -10,7 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from model.effects import Bootstrap, Effect, I, NodeSpec, O, Target
     from model.errors import MpgError, NeedsOperator, ReplicaBehind
     from model.facts import AbsencesPlanned, Fact, InSync, NodeIs, PrimaryIs
-    from model.plans import Resources
+    from model.plans import Plan, Resources
     from workflows.operation import Operation
 
 CATCH_UP_S = 600.0
@@ -127,11 +127,18 @@ class NodeOperation(Operation):
         await self.lead(read_only=replica)
 
     async def rebuild_replica(
-        self, name: str, plan: str, resources: Resources, bootstrap: Bootstrap = Bootstrap.KEEP
+        self,
+        name: str,
+        plan: str,
+        resources: Resources,
+        bootstrap: Bootstrap = Bootstrap.KEEP,
+        *,
+        new_plan: Plan | None = None,
     ) -> None:
         """Make the container of *name* again, with *plan*, on its volume, as a replica; then bring it in sync.
 
-        Raises :class:`NeedsOperator` for a node that is, or may be, the primary: it holds what nobody else has.
+        *new_plan* is the plan in full where it is not the cluster's. Raises :class:`NeedsOperator` for a node that is,
+        or may be, the primary: it holds what nobody else has.
         """
         node = self.state.status.node(name)
         if node is None or node.role is NodeRole.PRIMARY or self._switching:
@@ -140,10 +147,13 @@ class NodeOperation(Operation):
         spec = node_spec(self.state, name, NodeRole.REPLICA, plan, resources, self.primary_node.address)
         made = await self.effect(
             effects.ENSURE_NODE,
-            effects.EnsureNodeInput(spec=spec, bootstrap=bootstrap),
+            effects.EnsureNodeInput(spec=spec, bootstrap=bootstrap, plan=new_plan or self._own_plan(plan)),
             f"start {name} on plan {plan} as a replica of {self.primary_node.name}",
         )
         await self.rejoin_replica(made)
+
+    def _own_plan(self, name: str) -> Plan | None:
+        return self.state.spec.plan if self.state.spec.plan.name == name else None
 
     async def return_to_plan(self, node: Node, max_pause_s: float) -> None:
         """Rebuild *node* on the plan that it has here. If it is the primary by now, the other takes over first."""

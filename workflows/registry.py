@@ -3,6 +3,7 @@
 from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from workflows.adopt_cluster import AdoptCluster
 from workflows.change_plan import ChangePlan
 from workflows.cluster import Cluster
 from workflows.cluster_name import ClusterName
@@ -15,6 +16,7 @@ from workflows.destroy_cluster import DestroyCluster
 from workflows.disable_extension import DisableExtension
 from workflows.enable_extension import EnableExtension
 from workflows.failover import Failover
+from workflows.find_clusters import FindClusters
 from workflows.forced_failover import ForcedFailover
 from workflows.opt_in_roles import OptInRoles
 from workflows.repair import Repair
@@ -27,7 +29,9 @@ from workflows.switchover import Switchover
 WORKFLOWS: tuple[type, ...] = (
     Cluster,
     ClusterName,
+    FindClusters,
     CreateCluster,
+    AdoptCluster,
     DestroyCluster,
     ChangePlan,
     SetPoolMode,

@@ -9,6 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from model.operations import OperationResult, RotatePasswordRequest
     from model.tuning import connection_limit
     from workflows.operation import Done, Operation
+    from workflows.saga import Undo
 
 
 @workflow.defn
@@ -23,16 +24,20 @@ class RotatePassword(Operation):
             old = self.state.spec.user(request.username)
             assert old is not None, "checked with the turn"
             new = old.model_copy(update={"password_version": old.password_version + 1})
-            await self.step(
-                "set the new password",
-                effects.SET_PASSWORD,
-                self._input(new),
-                undo=lambda: self.effect(effects.SET_PASSWORD, self._input(old), "set the old password again"),
-            )
-            await self.conclude(UserIs(user=new))
+            if old.password_known:
+                await self._set(
+                    new, lambda: self.effect(effects.SET_PASSWORD, self._input(old), "set the old password again")
+                )
+            else:
+                # Nobody could set the old password again: once it is replaced there is only forward.
+                await self.see_through(self._set(new))
             return Done(f"User {new.name} has a new password; sessions that are open stay.")
 
         return await self.operate(request, steps)
+
+    async def _set(self, new: User, undo: Undo | None = None) -> None:
+        await self.step("set the new password", effects.SET_PASSWORD, self._input(new), undo=undo)
+        await self.conclude(UserIs(user=new))
 
     def _input(self, user: User) -> effects.UserInput:
         return effects.UserInput(

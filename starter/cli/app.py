@@ -2,7 +2,7 @@
 
 import typer
 
-from starter.cli import access, changes, clusters, databases, operations, stack, users
+from starter.cli import access, adopt, changes, clusters, databases, operations, stack, users
 from starter.cli.errors import Commands
 
 app = typer.Typer(
@@ -16,7 +16,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for group in (stack, clusters, changes, access):
+for group in (stack, clusters, adopt, changes, access):
     group.register(app)
 app.add_typer(users.app, name="users")
 app.add_typer(databases.app, name="databases")

@@ -8,6 +8,7 @@ from model.cluster import Durability, PoolMode
 from model.names import DEFAULT_ORG
 from model.plans import load_plans
 from starter.cli import options
+from starter.cli.errors import say
 from starter.cli.output import print_json, print_table
 from starter.cli.session import confirm, operate, settings, with_client
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from model.operations import OperationResult
     from starter.cli.pages import Created
     from starter.client import MpgClient
+
+
+HINT_SECONDS = 3
+"""How long `mpg list` may look for clusters that are not on record, where none is."""
 
 
 def register(app: typer.Typer) -> None:
@@ -107,11 +112,30 @@ def list_clusters(
         print_json(found)
     elif not found:
         print(f"Organization {org} has no {'destroyed ' if deleted else ''}clusters.")
+        if not deleted:
+            _say_what_is_not_known()
     else:
         print_table(
             ["id", "name", "status", "plan", "region", "disk"],
             [(c.id, c.name, c.status, c.plan, c.region, f"{c.disk} GB") for c in found],
         )
+
+
+def _say_what_is_not_known() -> None:
+    """Where nothing is on record, a look at the host's containers tells whether the record was lost."""
+    from datetime import timedelta
+
+    from model.errors import MpgError
+
+    bound = timedelta(seconds=HINT_SECONDS)
+    try:
+        found = with_client(lambda mpg: mpg.found_clusters(read=False, timeout=bound))
+    except MpgError:
+        return  # nobody asked for it
+    unknown = [each for each in found if not each.known]
+    if unknown:
+        are = "is 1 cluster" if len(unknown) == 1 else f"are {len(unknown)} clusters"
+        say(f"On this host there {are} that this stack does not know: see them with 'mpg adopt'.")
 
 
 def status(cluster: options.Cluster, as_json: options.Json = False, org: options.Org = DEFAULT_ORG) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from model.settings import Settings
     from starter.client import MpgClient
     from starter.operation import Operation
+    from starter.shapes import OperationShape
 
 T = TypeVar("T")
 
@@ -78,21 +79,24 @@ def operate(
 
 
 def _print_started(operation: "Operation", as_json: bool) -> None:
+    if as_json and operation.request is not None:
+        print_json(started(operation))
+    else:
+        print(operation.id)
+
+
+def started(operation: "Operation") -> "OperationShape":
+    """Return an operation that was just started, as programs are shown it. It must have its request."""
     from model.operations import OperationOutcome
     from starter.shapes import OperationShape
 
-    request = operation.request
-    if as_json and request is not None:
-        print_json(
-            OperationShape(
-                id=operation.id,
-                type=request.operation,
-                cluster_id=request.cluster_id,
-                status=OperationOutcome.RUNNING,
-            )
-        )
-    else:
-        print(operation.id)
+    assert operation.request is not None
+    return OperationShape(
+        id=operation.id,
+        type=operation.request.operation,
+        cluster_id=operation.request.cluster_id,
+        status=OperationOutcome.RUNNING,
+    )
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -16,7 +16,7 @@ from starter.cli.app import app
 runner = CliRunner()
 
 COMMANDS = [
-    "up", "down", "doctor", "plans", "create", "list", "status", "destroy", "users list", "users create",
+    "up", "down", "doctor", "plans", "create", "list", "status", "destroy", "adopt", "users list", "users create",
     "users set-role", "users delete", "users rotate-password", "users opt-in-roles", "databases list",
     "databases create", "databases delete", "databases extensions list", "databases extensions enable",
     "databases extensions disable", "url", "connect", "proxy", "change-plan", "set-pool-mode", "restart", "switchover",
@@ -53,6 +53,8 @@ def test_every_command_has_json_org_and_an_example(command: str) -> None:
         "set-pool-mode orders statement", "users create orders -u app", "users create orders -u app -r owner",
         "users delete orders", "restart orders --node c", "proxy orders -p 70000", "create --name x --volume-size ten",
         "url orders --pooled --direct", "operations show", "plans --wrong", "operations list --limit 0",
+        "adopt orders --all", "adopt --all --new-key", "adopt --new-key", "adopt --name x", "adopt a b --name x",
+        "adopt orders --new-key",
     ],
 )  # fmt: skip
 def test_wrong_usage_is_exit_2_with_a_sentence_on_stderr(command: str) -> None:
@@ -86,7 +88,8 @@ def test_what_removes_data_wants_yes(command: str) -> None:
         "connect orders", "proxy orders", "users list orders", "users create orders -u app -r writer",
         "databases list orders", "databases extensions list orders", "change-plan orders starter",
         "set-pool-mode orders session", "restart orders", "switchover orders", "failover orders", "operations list",
-        "operations show change-plan/orders/1", "operations cancel change-plan/orders/1",
+        "operations show change-plan/orders/1", "operations cancel change-plan/orders/1", "adopt",
+        "adopt --all", "adopt orders",
     ],
 )  # fmt: skip
 def test_stack_that_is_down_is_one_sentence_and_exit_1(command: str) -> None:

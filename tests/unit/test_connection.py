@@ -8,6 +8,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import BaseModel, ValidationError
 
 from model.cluster import (
+    UNKNOWN_PASSWORD,
     Address,
     ClusterPhase,
     ClusterSpec,
@@ -148,3 +149,13 @@ def test_summary_is_one_line_without_secrets() -> None:
     assert summary_line(user, "orders") == "Create user app writer on orders"
     mode = SetPoolModeRequest(cluster_id=ID, pool_mode=PoolMode.SESSION)
     assert summary_line(mode, "orders") == "Set pool mode of orders to session"
+
+
+def test_password_that_is_not_known_is_not_made_up() -> None:
+    found = view()
+    users = (User(name="fly-user", role=Role.SCHEMA_ADMIN, password_version=UNKNOWN_PASSWORD),)
+    spec = found.state.spec.model_copy(update={"users": users})
+    found = found.model_copy(update={"state": found.state.model_copy(update={"spec": spec})})
+    with pytest.raises(Refused, match=r"Give it a new one with 'mpg users rotate-password .* -u fly-user'"):
+        connection_uri(found.state, master_key=KEY)
+    assert shapes.credentials(found, KEY).password == ""

@@ -7,6 +7,7 @@ from model.operations import HEALING, REQUESTS, ChangePlanRequest, CreateCluster
 from model.validation import validated
 from workflows.cluster import Cluster
 from workflows.cluster_name import ClusterName
+from workflows.find_clusters import FindClusters
 from workflows.registry import WORKFLOWS
 
 ID = "0123456789abcdef"
@@ -17,10 +18,11 @@ def test_workflow_id_is_readable():
     assert workflow_id(request, "orders", "5f3c") == "change-plan/orders/5f3c"
 
 
+NO_OPERATIONS = {Cluster, ClusterName, FindClusters}
+
+
 def test_every_request_has_its_workflow():
-    assert {workflow.__name__ for workflow in WORKFLOWS if workflow not in {Cluster, ClusterName}} == set(
-        REQUESTS
-    ) | HEALING
+    assert {workflow.__name__ for workflow in WORKFLOWS if workflow not in NO_OPERATIONS} == set(REQUESTS) | HEALING
 
 
 @pytest.mark.parametrize("cls", REQUESTS.values(), ids=lambda cls: cls.__name__)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from activities.rules import Rules, render_rules
+from activities.rules import Rules, read_pooler_ports, render_rules
 
 GATEWAY = "10.9.0.1"
 
@@ -45,3 +45,14 @@ def test_ruleset_replaces_what_was_there_without_taking_the_hooks_away() -> None
     text = render_rules(Rules(gateway=GATEWAY))
     assert "flush table ip mpg" in text
     assert "delete" not in text
+
+
+@pytest.mark.parametrize("ports", [(), (6441,), (6443, 6444)])
+def test_ports_are_read_back_from_the_rules(ports: tuple[int, ...]) -> None:
+    rules = Rules(pooler_ports=ports, direct="10.0.0.3", read_only="10.0.0.4", gateway="10.0.0.1")
+    assert read_pooler_ports(render_rules(rules)) == ports
+
+
+def test_rules_that_are_not_ours_lead_to_no_pooler() -> None:
+    assert read_pooler_ports("") == ()
+    assert read_pooler_ports("table ip other { }") == ()

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from model.secrets import SCRAM_ITERATIONS, derive_password, scram_verifier
+from model.secrets import SCRAM_ITERATIONS, derive_password, find_password_version, key_id, scram_verifier
 
 KEY, CLUSTER = b"k" * 32, "0123456789abcdef"
 
@@ -54,3 +54,27 @@ def test_verifier_changes_with_the_version_and_does_not_hold_the_password() -> N
     first, second = scram_verifier(KEY, CLUSTER, "ann", 1), scram_verifier(KEY, CLUSTER, "ann", 2)
     assert first.split("$")[1] != second.split("$")[1]
     assert derive_password(KEY, CLUSTER, "ann") not in first
+
+
+@pytest.mark.parametrize("version", [1, 2, 40])
+def test_version_of_a_password_is_found_by_its_verifier(version: int) -> None:
+    verifier = scram_verifier(KEY, CLUSTER, "ann", version)
+    assert find_password_version(KEY, CLUSTER, "ann", verifier) == version
+
+
+def test_version_is_not_found_where_the_password_is_somebody_elses() -> None:
+    verifier = scram_verifier(KEY, CLUSTER, "ann", 3)
+    form, keys = verifier.split("$", 1)
+    assert find_password_version(b"x" * 32, CLUSTER, "ann", verifier) is None
+    assert find_password_version(KEY, CLUSTER, "bob", verifier) is None
+    assert find_password_version(KEY, CLUSTER, "ann", verifier, most=2) is None
+    assert find_password_version(KEY, CLUSTER, "ann", f"{form}${keys[:-4]}AAA=") is None
+    assert find_password_version(KEY, CLUSTER, "ann", "md5" + "0" * 32) is None
+    assert find_password_version(KEY, CLUSTER, "ann", None) is None
+
+
+def test_key_id_tells_keys_apart_and_holds_nothing_of_them() -> None:
+    assert re.fullmatch("[0-9a-f]{16}", key_id(KEY))
+    assert key_id(KEY) == key_id(KEY)
+    assert key_id(KEY) != key_id(b"x" * 32)
+    assert KEY.hex()[:16] != key_id(KEY)

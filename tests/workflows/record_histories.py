@@ -18,7 +18,7 @@ from model.operations import OperationOutcome
 from starter.leave import leave
 from tests.workflows import golden
 from tests.workflows.bench import Bench
-from tests.workflows.samples import SCENARIOS, cluster_for, request_of
+from tests.workflows.samples import BEGINNINGS, SCENARIOS, cluster_for, request_of
 from tests.workflows.server import serving, started_temporal
 from tests.workflows.stubs import Stubs, fails, hangs
 
@@ -38,7 +38,7 @@ async def main() -> None:
 async def _record(client: Client, stubs: Stubs, scenario: str, way: OperationOutcome) -> None:
     async with _bench(client, stubs) as bench:
         state = cluster_for(scenario)
-        if scenario != "create-cluster":
+        if scenario not in BEGINNINGS:
             await bench.cluster(state)
         started = asyncio.Event()
         if way is not OperationOutcome.DONE:

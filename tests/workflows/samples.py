@@ -25,6 +25,7 @@ from model.cluster import (
 from model.facts import InSync, PhaseIs, apply
 from model.names import endpoint_container, node_container
 from model.operations import (
+    AdoptClusterRequest,
     ChangePlanRequest,
     CreateClusterRequest,
     CreateDatabaseRequest,
@@ -82,9 +83,11 @@ def node(cluster_id: str, name: str, role: NodeRole, plan: str = "basic") -> Nod
     )
 
 
-def ready_cluster(*, legacy_roles: bool = False, durability: Durability = Durability.SYNC) -> ClusterState:
+def ready_cluster(
+    *, legacy_roles: bool = False, durability: Durability = Durability.SYNC, cluster_id: str | None = None
+) -> ClusterState:
     """A cluster that serves: a is primary, b its replica in sync; with a user and a database more than at first."""
-    cluster_id = new_id()
+    cluster_id = cluster_id or new_id()
     spec = ClusterSpec(
         id=cluster_id,
         name=f"orders-{cluster_id}",
@@ -117,8 +120,19 @@ def cluster_for(scenario: str) -> ClusterState:
     return ready_cluster(legacy_roles=scenario == "opt-in-roles")
 
 
+def as_labelled(cluster_id: str, name: str | None = None) -> ClusterState:
+    """What the containers of :func:`ready_cluster` tell of it."""
+    state = ready_cluster(cluster_id=cluster_id)
+    spec = state.spec.model_copy(update={"users": (), "databases": (), "name": name or state.spec.name})
+    nodes = tuple(node.model_copy(update={"in_sync": False}) for node in state.status.nodes)
+    return ClusterState(spec=spec, status=state.status.model_copy(update={"nodes": nodes}))
+
+
+BEGINNINGS = frozenset({"create-cluster", "adopt-cluster"})
+"""Scenarios in which no workflow has the cluster before."""
 SCENARIOS = (
     "create-cluster",
+    "adopt-cluster",
     "destroy-cluster",
     "change-plan",
     "set-pool-mode",
@@ -144,6 +158,7 @@ def request_of(scenario: str, state: ClusterState) -> OperationRequest:
     key = state.spec.id
     requests: dict[str, OperationRequest] = {
         "create-cluster": CreateClusterRequest(cluster_id=key, name=state.spec.name),
+        "adopt-cluster": AdoptClusterRequest(cluster_id=key),
         "destroy-cluster": DestroyClusterRequest(cluster_id=key),
         "change-plan": ChangePlanRequest(cluster_id=key, plan="launch"),
         "set-pool-mode": SetPoolModeRequest(cluster_id=key, pool_mode=PoolMode.SESSION),

@@ -45,6 +45,8 @@ class Stubs:
     calls: list[Call] = field(default_factory=list[Call])
     _planned: dict[tuple[str, int], Behaviour] = field(default_factory=dict[tuple[str, int], Behaviour])
     _seen: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
+    answers: dict[str, Record] = field(default_factory=dict[str, Record])
+    """Effect to what it answers instead of what a healthy cluster would."""
     released: asyncio.Event = field(default_factory=asyncio.Event)
     _alarms: dict[str, asyncio.Queue[effects.Alarm]] = field(default_factory=lambda: defaultdict(asyncio.Queue))
 
@@ -63,7 +65,7 @@ class Stubs:
     def reset(self) -> None:
         """Forget everything, and let go what hangs."""
         self.released.set()
-        self.calls, self._planned, self._seen = [], {}, defaultdict(list)
+        self.calls, self._planned, self._seen, self.answers = [], {}, defaultdict(list), {}
         self.released = asyncio.Event()
 
     def plan(self, text: str, behaviour: Behaviour, occurrence: int = 1) -> None:
@@ -93,7 +95,7 @@ class Stubs:
         if isinstance(arg, effects.CommitInput):
             assert self.real is not None
             return await self.real.commit_facts(arg)
-        return answer(effect.name, arg)
+        return self.answers.get(effect.name) or answer(effect.name, arg)
 
     def activities(self, *, host: bool) -> list[Callable[..., object]]:
         """The stubs of the effects that run on a host's queue, or of the others."""
@@ -180,6 +182,8 @@ def _committed(arg: effects.CommitInput) -> str:
 
 _WORDS: dict[str, Callable[[Any], str]] = {
     "commit_facts": _committed,
+    "ensure_access": lambda arg: "with a new key" if arg.new_key else "",
+    "read_catalog": lambda arg: f"of {_node_at(arg.address)}",
     "check_host": lambda arg: arg.plan,
     "ensure_node": _ensured,
     "restart_node": lambda arg: arg.node.name,
@@ -268,7 +272,16 @@ def _extensions(arg: effects.ReadExtensionsInput) -> effects.Extensions:
     return effects.Extensions(extensions=(one(samples.INSTALLED, True), one("hstore", False)))
 
 
+def _catalog(arg: effects.Target) -> effects.Catalog:
+    spec = samples.ready_cluster(cluster_id=arg.cluster_id).spec
+    return effects.Catalog(users=spec.users, databases=spec.databases, legacy_roles=False)
+
+
 _ANSWERS: dict[str, Callable[[Any], Record]] = {
+    "find_clusters": lambda arg: effects.FoundClusters(clusters=()),
+    "read_cluster": lambda arg: effects.AdoptionReading(state=samples.as_labelled(arg.cluster_id, arg.name)),
+    "ensure_access": lambda arg: effects.Access(renewed=arg.new_key),
+    "read_catalog": _catalog,
     "check_host": _room,
     "create_network": lambda arg: samples.NETWORK,
     "create_endpoint": lambda arg: samples.endpoint(arg.cluster_id),

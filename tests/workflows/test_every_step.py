@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.exceptions import CancelledError
+from temporalio.service import RPCError, RPCStatusCode
 
 from model.cluster import ClusterPhase, ClusterState
 from model.effects import EFFECTS, Kind
@@ -12,7 +13,7 @@ from model.names import cluster_workflow_id
 from model.operations import OperationOutcome, OperationResult, RotatePasswordRequest
 from tests.workflows import golden
 from tests.workflows.bench import Bench, Handle, failure, until
-from tests.workflows.samples import SCENARIOS, cluster_for, ready_cluster, request_of
+from tests.workflows.samples import BEGINNINGS, SCENARIOS, cluster_for, ready_cluster, request_of
 from tests.workflows.story import story
 from tests.workflows.stubs import Stubs, fails, hangs
 
@@ -41,7 +42,7 @@ LOCAL = {effect.name for effect in EFFECTS if effect.kind is Kind.SQL}
 
 async def begin(bench: Bench, scenario: str) -> tuple[ClusterState, Handle]:
     state = cluster_for(scenario)
-    if scenario != "create-cluster":
+    if scenario not in BEGINNINGS:
         await bench.cluster(state)
     return state, await bench.start(request_of(scenario, state), state.spec.name)
 
@@ -126,6 +127,8 @@ async def see_cluster_go_on(bench: Bench, scenario: str, state: ClusterState, ou
     key = state.spec.id
     if scenario == "create-cluster":
         await see_it_can_be_made_again(bench, state)
+    elif scenario == "adopt-cluster":
+        await see_it_is_or_can_be_on_record(bench, state)
     elif scenario == "destroy-cluster":
         handle = bench.client.get_workflow_handle(cluster_workflow_id(key), result_type=ClusterState)
         assert (await handle.result()).status.phase is ClusterPhase.DESTROYED
@@ -137,13 +140,35 @@ async def see_cluster_go_on(bench: Bench, scenario: str, state: ClusterState, ou
         await bench.run(RotatePasswordRequest(cluster_id=key, username="fly-user"))
 
 
+async def see_it_is_or_can_be_on_record(bench: Bench, state: ClusterState) -> None:
+    """Once it is on record it stays, whatever becomes of the rest; before that another try is free to begin."""
+    if not await is_on_record(bench, state.spec.id):
+        await see_name_is_free(bench, state.spec.name)
+        assert (await bench.run(request_of("adopt-cluster", state))).changed
+    found = (await bench.free(state.spec.id)).state
+    assert found.spec == state.spec
+    assert found.status.replica is not None
+    assert found.status.replica.in_sync
+
+
+async def is_on_record(bench: Bench, cluster_id: str) -> bool:
+    try:
+        return (await bench.view(cluster_id)).state.status.phase is ClusterPhase.READY
+    except RPCError as error:
+        assert error.status is RPCStatusCode.NOT_FOUND  # noqa: PT017
+        return False
+
+
 async def see_it_can_be_made_again(bench: Bench, state: ClusterState) -> None:
     again = ready_cluster()
     again = again.model_copy(update={"spec": again.spec.model_copy(update={"name": state.spec.name})})
+    await see_name_is_free(bench, state.spec.name)
+    assert (await bench.run(request_of("create-cluster", again))).changed
 
+
+async def see_name_is_free(bench: Bench, name: str) -> None:
     async def name_is_free() -> bool:
-        names = bench.client.list_workflows(f"WorkflowId = 'cluster-name/personal/{state.spec.name}'")
+        names = bench.client.list_workflows(f"WorkflowId = 'cluster-name/personal/{name}'")
         return all([one.status is not WorkflowExecutionStatus.RUNNING async for one in names])
 
     await until(name_is_free)
-    assert (await bench.run(request_of("create-cluster", again))).changed
