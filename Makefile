@@ -10,6 +10,7 @@ test: .venv/.stamp            ## every test; `make test ARGS="-k settings"` narr
 
 test-faults: .venv/.stamp     ## the whole kill matrix, on a Docker engine of its own; hours. `ARGS="--cases 1000"`
 	@$(PY) -m starter.prerequisites && $(PY) -m tests.faults.engine $(PY) -m tests.faults --lanes 2 $(ARGS)
+	@$(PY) -m pytest -m faults
 
 bench: .venv/.stamp           ## the numbers in README
 	@$(PY) -m starter.prerequisites && $(PY) -m bench $(ARGS)

@@ -41,18 +41,18 @@ async def _beat(interval_s: float, first_s: float) -> None:
         await asyncio.sleep(interval_s)
 
 
-async def while_worker_runs(wait: Coroutine[Any, Any, T], interval_s: float = LONG_INTERVAL_S) -> T:
+async def while_worker_runs(wait: Coroutine[Any, Any, T], interval_s: float | None = None) -> T:
     """Await *wait*, heartbeating; give it up at once when the worker stops, so that the next worker takes it over.
 
-    Raises :class:`WorkerStops` then: without it the stop would wait for what may last for days. Outside an activity,
-    only await.
+    It heartbeats each *interval_s* seconds, :data:`LONG_INTERVAL_S` by default. Raises :class:`WorkerStops` when the
+    worker stops: without it the stop would wait for what may last for days. Outside an activity, only await.
     """
     if not activity.in_activity():
         return await wait
     waiting = asyncio.create_task(wait)
     stopping = asyncio.create_task(activity.wait_for_worker_shutdown())
     try:
-        async with heartbeating(interval_s, at_once=False):
+        async with heartbeating(interval_s or LONG_INTERVAL_S, at_once=False):
             await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
         if waiting.done():
             return waiting.result()

@@ -21,7 +21,7 @@ from model.effects import (
     SetConnectionLimitsInput,
     UserInput,
 )
-from model.facts import DatabaseGone, DatabaseIs, Fact
+from model.facts import DatabaseGone, DatabaseIs, Fact, UserIs
 from model.tuning import connection_limit
 
 
@@ -43,7 +43,7 @@ class ReconcileActivities:
         """
         facts: tuple[Fact, ...] = ()
         if arg.username is not None and not arg.spec.legacy_roles:
-            await self._user(arg, arg.username)
+            facts = await self._user(arg, arg.username)
         if arg.database is not None:
             facts = await self._database(arg, arg.database)
         names = tuple(user.name for user in arg.spec.users)
@@ -53,19 +53,26 @@ class ReconcileActivities:
         await self._users.set_connection_limits(limits)
         return Observation(facts=facts)
 
-    async def _user(self, arg: ReconcileInput, name: str) -> None:
+    async def _user(self, arg: ReconcileInput, name: str) -> tuple[Fact, ...]:
         user = arg.spec.user(name)
         if user is None:
             # Its objects, if it made any, are the schema admins' then, whatever its role was.
             await self._users.drop_user(DropUserInput(target=arg.target, username=name, role=Role.SCHEMA_ADMIN))
-            return
-        recorded = UserInput(target=arg.target, user=user, connection_limit=connection_limit(arg.spec.plan))
+            return ()
         async with self._sql.use(arg.target) as connection:
             there = await look(connection, name) is not None
-        await self._users.create_user(recorded)
+        facts: tuple[Fact, ...] = ()
+        if not user.password_known and not there:
+            # The password that nobody here knew is gone with the role.
+            user = user.model_copy(update={"password_version": 1})
+            facts = (UserIs(user=user),)
+        recorded = UserInput(target=arg.target, user=user, connection_limit=connection_limit(arg.spec.plan))
+        if user.password_known:
+            await self._users.create_user(recorded)
         if there:
             # Ends the sessions that still are what a lost change of role made them.
             await self._users.set_user_role(recorded)
+        return facts
 
     async def _database(self, arg: ReconcileInput, name: str) -> tuple[Fact, ...]:
         async with self._sql.use(arg.target) as connection:

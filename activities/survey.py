@@ -89,7 +89,8 @@ class Survey:
             await self._docker.path_exists(found.name, path) for path in (STANDBY_SIGNAL, COMPLETE_FILE, REJOIN_FILE)
         ]
         if standby or rejoins or not complete:
-            return NodeLook(node=node, seen=Seen.STOPPED_STANDBY)
+            timeline = await self._newest_timeline(node) if complete else None
+            return NodeLook(node=node, seen=Seen.STOPPED_STANDBY, timeline=timeline)
         return NodeLook(node=node, seen=Seen.STOPPED_PRIMARY, timeline=await self._newest_timeline(node))
 
     async def _newest_timeline(self, node: Node) -> int | None:

@@ -33,8 +33,9 @@ def choose_primary(
 
     A node that takes writes is the primary whatever the record says: a switchover promotes only when the other's end
     is proven, and may have been lost before it was recorded. Else it is the one that would take writes once started,
-    if the recorded primary is that one or provably a standby. Of two such the one on the newest of *timelines*: it was
-    promoted when the other's end was proven, and whatever was acknowledged since is there.
+    if the recorded primary is that one or provably a standby that is not ahead of it on *timelines*. Of two such the
+    one on the newest timeline: it was promoted when the other's end was proven, and whatever was acknowledged since is
+    there.
 
     Raises:
         NeedsOperator: two nodes take or could take writes, or none could, or the recorded primary can't be judged.
@@ -55,13 +56,22 @@ def choose_primary(
             f"Nodes {' and '.join(startable)} are stopped, and which one was the primary last is not to be seen.",
             remedy="Start the one whose data is newer with 'docker start'.",
         )
-    if startable and (recorded in {None, startable[0]} or seen.get(recorded or "") in _FOLLOWS):
+    if startable and (
+        recorded in {None, startable[0]}
+        or (seen.get(recorded or "") in _FOLLOWS and not _is_behind(startable[0], recorded or "", timelines or {}))
+    ):
         return startable[0]
     told = ", ".join(f"{name} is {what.value.replace('_', ' ')}" for name, what in seen.items()) or "there are none"
     raise NeedsOperator(
         f"No node can be the primary without being promoted ({told}).",
         remedy="Look at the nodes with 'docker ps -a' and 'docker logs'; promotion is your decision.",
     )
+
+
+def _is_behind(name: str, other: str, timelines: Mapping[str, int | None]) -> bool:
+    """Tell whether *name* is known to be on an older timeline than *other*, which was promoted after it then."""
+    own, others = timelines.get(name), timelines.get(other)
+    return own is not None and others is not None and own < others
 
 
 def _newest(timelines: Mapping[str, int | None]) -> str | None:

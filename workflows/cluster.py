@@ -15,7 +15,6 @@ with workflow.unsafe.imports_passed_through():
     from model.base import Record
     from model.cluster import (
         ClusterPhase,
-        ClusterSpec,
         ClusterState,
         ClusterView,
         OperationRef,
@@ -67,8 +66,8 @@ class Cluster(ClusterHealing):
         self._queue = list(start.queue)
         self._handled = list(start.handled)
         self._ended = start.ended
-        self._granted: ClusterSpec | None = None
-        """What was asked for before the holder of the turn began."""
+        self._granted: ClusterState | None = None
+        """How the cluster stood before the holder of the turn began."""
         self._asking: set[str] = set()
         """Operations that wait for the answer to their request just now, and need no signal."""
 
@@ -115,8 +114,9 @@ class Cluster(ClusterHealing):
         finally:
             self._asking.discard(request.operation_id)
         # An operation whose first task is run again has committed already, and is to see what it saw then.
-        spec = self._granted or self._state.spec
-        return effects.TurnAnswer(state=self._state.model_copy(update={"spec": spec}))
+        granted = self._granted or self._state
+        status = self._state.status.model_copy(update={"poolers": granted.status.poolers})
+        return effects.TurnAnswer(state=ClusterState(spec=granted.spec, status=status))
 
     @workflow.signal
     def commit(self, commit: Commit) -> None:
@@ -165,7 +165,7 @@ class Cluster(ClusterHealing):
         elif self._state.status.phase is ClusterPhase.NEEDS_OPERATOR and self._state.status.primary is not None:
             # Somebody asks again, so perhaps the cause is gone.
             await self._settle()
-        self._granted = self._state.spec
+        self._granted = self._state
         # Before the signal: its first commit may be here before we are told that the signal arrived.
         self._holder = holder
         if holder.id not in self._asking and not await self._tell(holder.id, holder.run_id):
@@ -190,7 +190,9 @@ class Cluster(ClusterHealing):
         undone = end.how in UNDOES
         if undone and self._granted is not None:
             # What it had recorded before it turned back: a local activity may have run and be forgotten.
-            self._state = self._state.model_copy(update={"spec": self._granted})
+            granted = self._granted
+            status = self._state.status.model_copy(update={"poolers": granted.status.poolers})
+            self._state = ClusterState(spec=granted.spec, status=status)
         ended = EndedOperation(id=holder.id, username=end.username, database=end.database, undone=undone)
         self._ended = (*(each for each in self._ended if each.id != ended.id), ended)
         if phase is ClusterPhase.INITIALIZING:

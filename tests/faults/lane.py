@@ -23,7 +23,15 @@ from activities.sql import SqlSessions
 from model.base import Record
 from model.cluster import ClusterSpec, ClusterState, PoolMode
 from model.errors import Cancelled, MpgError
-from model.names import DEFAULT_ORG, LABEL_CLUSTER, MAIN_QUEUE, cluster_workflow_id, kebab, operation_workflow_id
+from model.names import (
+    DEFAULT_ORG,
+    LABEL_CLUSTER,
+    MAIN_QUEUE,
+    cluster_workflow_id,
+    kebab,
+    name_workflow_id,
+    operation_workflow_id,
+)
 from model.operations import REQUESTS, CreateClusterRequest
 from model.settings import Settings, load_settings
 from starter import stack
@@ -35,7 +43,7 @@ from starter.prerequisites.engine import connect as connect_engine
 from starter.temporal import connect as connect_temporal
 from tests.faults.fault import Fault, FaultFile, Kind, Moment, StepRef
 from tests.faults.invariants import Eyes, remains, violations
-from tests.faults.scenarios import CREATE, DESTROY, ON_A_CLUSTER, Prepared
+from tests.faults.scenarios import ADOPT, CREATE, DESTROY, ON_A_CLUSTER, Prepared
 from tests.faults.steps import steps_of
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -166,6 +174,12 @@ class Lane:
             ran = await self.mpg.create_cluster(f"new-{secrets.token_hex(3)}")
             await ran.result()
             await self._destroy(ran)
+        elif operation == ADOPT:
+            cluster_id = await self._lose_record()
+            ran = await self.mpg.adopt_cluster(cluster_id)
+            await ran.result()
+            if problems := await self._until_none(lambda: violations(self.eyes, self.name, [ran.id])):
+                raise AssertionError(f"{operation} with nothing broken: {problems}")
         elif operation == DESTROY:
             made = await self.mpg.create_cluster(f"old-{secrets.token_hex(3)}")
             await made.result()
@@ -184,7 +198,7 @@ class Lane:
         """Run one case, and bring the lane to where the next can run."""
         begun = time.monotonic()
         self._faults.clear()
-        one = {CREATE: self._create, DESTROY: self._destroy_case}.get(case.operation, self._change)
+        one = {CREATE: self._create, DESTROY: self._destroy_case, ADOPT: self._adopt}.get(case.operation, self._change)
         try:
             async with asyncio.timeout(CASE_S):
                 result = await one(case)
@@ -192,7 +206,7 @@ class Lane:
             said = f"{type(error).__name__}: {error}"
             result = Result(case=case, fired=self._faults.fired() is not None, outcome="none", problems=(said,))
         self._faults.clear()
-        if result.problems and case.operation in ON_A_CLUSTER:
+        if result.problems and case.operation not in (CREATE, DESTROY):
             await self.replace_cluster()
         return result.model_copy(update={"seconds": round(time.monotonic() - begun, 2)})
 
@@ -256,6 +270,39 @@ class Lane:
         if await self._remains(made, name):
             problems += await self._destroy(made)
         return self._result(case, outcome, problems, recovery)
+
+    async def _adopt(self, case: Case) -> Result:
+        before, key = (await self.state()).spec, secrets.token_hex(3)
+        cluster_id = await self._lose_record()
+        self._plan(case, before.name, key)
+        operation = await self.mpg.adopt_cluster(cluster_id, request_id=key)
+        outcome = await self._end_of(operation)
+        problems: list[str] = []
+        if outcome != DONE:
+            # Once it is on record it stays there. Whatever became of the first try, the next one puts it there.
+            again = await self.mpg.adopt_cluster(cluster_id)
+            problems = [] if (said := await self._end_of(again)) == DONE else [f"adopting it again: {said}"]
+        problems += await self._until_none(lambda: violations(self.eyes, self.name, [operation.id]))
+        recovery = self._since_fault()
+        spec, recorded = _comparable((await self.state()).spec), _comparable(before)
+        if spec != recorded:
+            problems.append(f"the record is {_difference(spec, recorded)}")
+        return self._result(case, outcome, problems, recovery)
+
+    async def _lose_record(self) -> str:
+        """Have no workflow know the cluster any more; return its id."""
+        spec = (await self.state()).spec
+        for workflow_id in (cluster_workflow_id(spec.id), name_workflow_id(spec.org, spec.name)):
+            await self.temporal.get_workflow_handle(workflow_id).terminate("the record is lost")
+
+        async def adoptable() -> list[str]:
+            """Its former watch, which hears of the end with its next heartbeat, counts as another control plane."""
+            found = await self.mpg.found_clusters(read=True)
+            return [each.problem for each in found if each.id == spec.id and each.problem]
+
+        if problems := await self._until_none(adoptable):
+            raise AssertionError(f"It cannot be adopted: {problems}")
+        return spec.id
 
     # --- what cases are made of ---------------------------------------------------------------------------------------
 

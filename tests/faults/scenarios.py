@@ -51,6 +51,8 @@ Prepare = Callable[[Bench], Awaitable[Prepared]]
 async def _users(bench: Bench, *, there: dict[str, Role], gone: tuple[str, ...] = ()) -> ClusterSpec:
     """Return the record once the users *there* exist and those in *gone* do not."""
     spec = (await bench.state()).spec
+    if spec.legacy_roles:
+        await (await bench.mpg.opt_in_roles(bench.name)).result()
     for name, role in there.items():
         if spec.user(name) is None:
             await (await bench.mpg.create_user(bench.name, name, role)).result()
@@ -221,10 +223,12 @@ ON_A_CLUSTER: dict[str, Prepare] = {
         opt_in_roles,
     )
 }
-CREATE, DESTROY = "create-cluster", "destroy-cluster"
-OPERATIONS = (CREATE, DESTROY, *ON_A_CLUSTER)
+CREATE, DESTROY, ADOPT = "create-cluster", "destroy-cluster", "adopt-cluster"
+OPERATIONS = (CREATE, DESTROY, ADOPT, *ON_A_CLUSTER)
+ELSEWHERE = frozenset({"forced-failover"})
+"""Begins where a primary is lost for good: tests/faults/test_losses.py."""
 
 
 def missing() -> set[str]:
     """Return the operations of the product for which there is no scenario."""
-    return {kebab(name) for name in REQUESTS} - set(OPERATIONS)
+    return {kebab(name) for name in REQUESTS} - set(OPERATIONS) - ELSEWHERE
