@@ -13,12 +13,14 @@ from typing import Any
 
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 
+from model.effects import Alarm, AlarmKind
+from model.errors import ReplicaBehind
 from model.names import cluster_workflow_id, name_workflow_id
-from model.operations import OperationOutcome
+from model.operations import ChangePlanRequest, OperationOutcome
 from starter.leave import leave
 from tests.workflows import golden
-from tests.workflows.bench import Bench
-from tests.workflows.samples import BEGINNINGS, SCENARIOS, cluster_for, request_of
+from tests.workflows.bench import Bench, until
+from tests.workflows.samples import BEGINNINGS, SCENARIOS, cluster_for, ready_cluster, request_of
 from tests.workflows.server import serving, started_temporal
 from tests.workflows.stubs import Stubs, fails, hangs
 
@@ -33,6 +35,51 @@ async def main() -> None:
         for scenario in SCENARIOS:
             for way in (OperationOutcome.DONE, OperationOutcome.FAILED, OperationOutcome.CANCELLED):
                 await _record(client, stubs, scenario, way)
+        for name in HEALED:
+            await _record_healing(client, stubs, name)
+
+
+HEALED = {"failover": "a", "failover-in-place": "a", "repair": "b", "preempted": "a"}
+"""What a cluster does by itself, and which node was lost: failover and repair, and an operation that makes room."""
+
+
+async def _record_healing(client: Client, stubs: Stubs, name: str) -> None:
+    async with _bench(client, stubs) as bench:
+        state = ready_cluster()
+        if name == "failover-in-place":
+            stubs.plan("fail_over to=b", fails(ReplicaBehind("It does not answer.")))
+        cluster = await bench.cluster(state)
+        alarm = Alarm(kind=AlarmKind.NODE, name=HEALED[name], how="its process ended")
+        if name == "preempted":
+            started = asyncio.Event()
+            stubs.plan("await_caught_up b behind a for 600s", hangs(stubs, started))
+            holder = await bench.start(ChangePlanRequest(cluster_id=state.spec.id, plan="launch"), state.spec.name)
+            await started.wait()
+            stubs.alarm(state.spec.id, alarm)
+            with suppress(WorkflowFailureError):
+                await holder.result()
+            await _write(holder, "change-plan.preempted")
+        else:
+            stubs.alarm(state.spec.id, alarm)
+        child = await _child_of(cluster)
+        await client.get_workflow_handle(child).result()
+        await _write(client.get_workflow_handle(child), f"{name}.done")
+        await _settled(bench, state.spec.id)
+        await _write(cluster, f"cluster.{name}.done")
+
+
+async def _child_of(cluster: WorkflowHandle[Any, Any]) -> str:
+    """Return the id of the operation that the cluster started, once it has."""
+    found: list[str] = []
+
+    async def started() -> bool:
+        history = await cluster.fetch_history()
+        attributes = [event.start_child_workflow_execution_initiated_event_attributes for event in history.events]
+        found.extend(each.workflow_id for each in attributes if each.workflow_id)
+        return bool(found)
+
+    await until(started)
+    return found[0]
 
 
 async def _record(client: Client, stubs: Stubs, scenario: str, way: OperationOutcome) -> None:
@@ -71,7 +118,7 @@ async def _settled(bench: Bench, cluster_id: str) -> None:
         await bench.free(cluster_id)
 
 
-async def _write(handle: WorkflowHandle[object, object], name: str) -> None:
+async def _write(handle: WorkflowHandle[Any, Any], name: str) -> None:
     history = json.loads((await handle.fetch_history()).to_json())
     document = {"workflow_id": handle.id, "history": _without_traces(history)}
     (FOLDER / f"{name}.json").write_text(json.dumps(document, separators=(",", ":")) + "\n")

@@ -9,6 +9,7 @@ from temporalio.worker import Replayer
 
 from model.converter import DATA_CONVERTER
 from model.errors import MpgError
+from tests.workflows.record_histories import HEALED
 from tests.workflows.samples import SCENARIOS
 from workflows.registry import SANDBOX, WORKFLOWS
 
@@ -35,3 +36,7 @@ async def test_replay(replayer: Replayer, name: str):
 
 def test_every_operation_has_a_history_of_each_way_to_end():
     assert {f"{scenario}.{way}" for scenario in SCENARIOS for way in WAYS} <= HISTORIES.keys()
+
+
+def test_what_a_cluster_does_by_itself_has_histories():
+    assert {f"{name}.done" for name in HEALED} | {"change-plan.preempted"} <= HISTORIES.keys()
