@@ -80,16 +80,21 @@ class NodeProbe:
 
         Raises:
             NotYet: it did not within two minutes.
+            MpgError: its container ended; the sentence has its last lines.
         """
         target = Target(cluster_id=spec.cluster_id, address=spec.primary_address or "")
         container = _container_at(spec, target.address)
         deadline = time.monotonic() + PRIMARY_TIMEOUT_S
-        running = False
+        running, inspected = False, time.monotonic()
         while not running or not await self._has_replicator(target):
             if time.monotonic() > deadline:
                 raise NotYet(f"The primary at {target.address} did not accept replication in {PRIMARY_TIMEOUT_S:g} s.")
-            found = None if running else await self._docker.inspect(container)
-            running = running or (found is not None and found.running)
+            if not running:
+                found = await self._docker.inspect(container)
+                running = found is not None and found.running
+            elif time.monotonic() - inspected > INSPECT_EVERY_S:
+                inspected = time.monotonic()
+                await self.check_runs(container)
             await asyncio.sleep(POLL_S)
 
     async def _has_replicator(self, target: Target) -> bool:

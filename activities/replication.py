@@ -20,6 +20,8 @@ from model.tuning import synchronous_standby_names
 IN_FORCE_S = 5.0
 """How long a changed setting may take to be in force everywhere, in seconds."""
 _POLL_S = 0.005
+SILENT_S = 20.0
+"""How long a replica may give no answer at all: one that an operation waits for is brought back by nobody else."""
 _CATCH_UP_POLL_S = 0.008
 
 
@@ -72,8 +74,8 @@ class ReplicationActivities:
 
         That it streams proves nothing: a standby whose history has diverged streams for a moment too. So its receiver
         must be connected to this primary, on the primary's timeline, and its replay past the mark. Raises
-        :class:`ReplicaBehind` with the numbers after ``timeout_s`` seconds, ``psycopg.OperationalError`` when the
-        primary does not answer; a replica that does not answer yet is waited for.
+        :class:`ReplicaBehind` with the numbers after ``timeout_s`` seconds, or when the replica has given no answer for
+        20 s (that it is starting up is one), and ``psycopg.OperationalError`` when the primary does not answer.
         """
         primary, replica = (_target(arg.cluster_id, node) for node in (arg.primary, arg.replica))
         async with heartbeating():
@@ -87,21 +89,24 @@ class ReplicationActivities:
         return ReplicaCaughtUp(timeline=mark.timeline, lag_bytes=max(0, int(str(lag))))
 
     async def _await_past(self, arg: AwaitCaughtUpInput, target: Target, mark: _Mark) -> None:
-        bound = time.monotonic() + arg.timeout_s
+        begun = heard = time.monotonic()
         seen: _ReplicaSeen | None = None
         while True:
             try:
                 async with await self._sql.open(target) as connection:
                     while True:
-                        seen = await _look_at_replica(connection, mark)
+                        seen, heard = await _look_at_replica(connection, mark), time.monotonic()
                         if _is_past(seen, arg.primary.address, mark):
                             return
-                        if time.monotonic() > bound:
-                            raise _behind(arg, seen, mark)
+                        if heard - begun > arg.timeout_s:
+                            raise _behind(arg, seen, mark, heard - begun)
                         await asyncio.sleep(_CATCH_UP_POLL_S)
-            except psycopg.OperationalError:
-                if time.monotonic() > bound:
-                    raise _behind(arg, seen, mark) from None
+            except psycopg.OperationalError as error:
+                now = time.monotonic()
+                if _is_starting(error):
+                    heard = now
+                if now - begun > arg.timeout_s or now - heard > SILENT_S:
+                    raise _behind(arg, None if now - heard > SILENT_S else seen, mark, now - begun) from None
                 await asyncio.sleep(_CATCH_UP_POLL_S * 5)
 
 
@@ -119,8 +124,13 @@ def _is_past(seen: _ReplicaSeen, primary_address: str, mark: _Mark) -> bool:
     )
 
 
-def _behind(arg: AwaitCaughtUpInput, seen: _ReplicaSeen | None, mark: _Mark) -> ReplicaBehind:
-    waited = f"Replica {arg.replica.name} has not caught up with {arg.primary.name} in {arg.timeout_s:g} s"
+def _is_starting(error: psycopg.OperationalError) -> bool:
+    """Tell whether Postgres itself refused the connection because it is not that far yet (57P03)."""
+    return any(said in str(error) for said in ("starting up", "not yet accepting connections", "in recovery mode"))
+
+
+def _behind(arg: AwaitCaughtUpInput, seen: _ReplicaSeen | None, mark: _Mark, waited_s: float) -> ReplicaBehind:
+    waited = f"Replica {arg.replica.name} has not caught up with {arg.primary.name} in {waited_s:.0f} s"
     wanted = f"the primary was at {mark.lsn} on timeline {mark.timeline}"
     if seen is None:
         return ReplicaBehind(f"{waited}: it does not answer; {wanted}.", remedy="Look at its log.")

@@ -21,6 +21,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.operation import Done
 
 FIRST, SECOND = NODES
+CATCH_UP_S = 60.0
+"""How long the replica may take to catch up: there is next to nothing to replay."""
 INSTALL_POSTGIS = f"install PostGIS in {DEFAULT_DATABASE}"
 
 
@@ -181,7 +183,7 @@ class CreateCluster(NodeOperation):
         await self.commit(PoolersAre(poolers=made.poolers))
 
     async def _bring_in_sync(self) -> None:
-        await self.commit(*await bring_in_sync(self.effect, self.state))
+        await self.commit(*await bring_in_sync(self.effect, self.state, CATCH_UP_S))
         replica = self.state.status.replica
         assert replica is not None
         await self.lead(read_only=replica)

@@ -43,7 +43,7 @@ from starter.prerequisites.engine import connect as connect_engine
 from starter.temporal import connect as connect_temporal
 from tests.faults.fault import Fault, FaultFile, Kind, Moment, StepRef
 from tests.faults.invariants import Eyes, remains, violations
-from tests.faults.scenarios import ADOPT, CREATE, DESTROY, ON_A_CLUSTER, Prepared
+from tests.faults.scenarios import ADOPT, CREATE, DESTROY, ON_A_CLUSTER, Prepared, use_roles
 from tests.faults.steps import steps_of
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -272,6 +272,7 @@ class Lane:
         return self._result(case, outcome, problems, recovery)
 
     async def _adopt(self, case: Case) -> Result:
+        await use_roles(self)
         before, key = (await self.state()).spec, secrets.token_hex(3)
         cluster_id = await self._lose_record()
         self._plan(case, before.name, key)

@@ -41,7 +41,16 @@ def all_cases(steps: Steps, kinds: Sequence[Kind], seed: int) -> list[Case]:
         )
         for operation, step, kind, moment in grid
     ]
-    return [case.model_copy(update={"number": number}) for number, case in enumerate(_spread(cases), start=1)]
+    first = _one_of_each_operation(cases, kinds)
+    rest = _spread([case for case in cases if case not in first])
+    return [case.model_copy(update={"number": number}) for number, case in enumerate([*first, *rest], start=1)]
+
+
+def _one_of_each_operation(cases: list[Case], kinds: Sequence[Kind]) -> list[Case]:
+    """Return a case of each operation, the faults in turn: also a short run has something of everything."""
+    operations = sorted({case.operation for case in cases})
+    wanted = [(operation, kinds[number % len(kinds)]) for number, operation in enumerate(operations)]
+    return [next(case for case in cases if (case.operation, case.kind) == pair) for pair in wanted]
 
 
 def _spread(cases: list[Case]) -> list[Case]:

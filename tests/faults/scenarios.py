@@ -48,11 +48,16 @@ class Prepared:
 Prepare = Callable[[Bench], Awaitable[Prepared]]
 
 
+async def use_roles(bench: Bench) -> None:
+    """See that the cluster uses the role system: a case may have left it as one that is older."""
+    if (await bench.state()).spec.legacy_roles:
+        await (await bench.mpg.opt_in_roles(bench.name)).result()
+
+
 async def _users(bench: Bench, *, there: dict[str, Role], gone: tuple[str, ...] = ()) -> ClusterSpec:
     """Return the record once the users *there* exist and those in *gone* do not."""
+    await use_roles(bench)
     spec = (await bench.state()).spec
-    if spec.legacy_roles:
-        await (await bench.mpg.opt_in_roles(bench.name)).result()
     for name, role in there.items():
         if spec.user(name) is None:
             await (await bench.mpg.create_user(bench.name, name, role)).result()

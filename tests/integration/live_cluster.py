@@ -1,6 +1,7 @@
 """A cluster of a running stack as its clients, its engine and Postgres itself see it."""
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -8,7 +9,7 @@ from typing import Any, LiteralString
 
 import docker
 import psycopg
-from docker.errors import APIError
+from docker.errors import APIError, NotFound
 from rig import until
 
 from activities.sql import SqlSessions
@@ -95,8 +96,13 @@ class LiveCluster:
         status = (await self.state()).status
         names = [each.container for each in (*status.nodes, *status.poolers)]
         names += [status.endpoint.container] if status.endpoint else []
-        states = {name: (await self.attributes(name))["State"] for name in names}
-        return {name: state["StartedAt"] for name, state in states.items() if state["Running"]}
+        found: dict[str, str] = {}
+        for name in names:
+            with contextlib.suppress(NotFound):
+                state = (await self.attributes(name))["State"]
+                if state["Running"]:
+                    found[name] = state["StartedAt"]
+        return found
 
     async def whole(self) -> bool:
         """Tell whether the cluster is what its record says: one primary, and a replica that commits wait for."""
