@@ -41,6 +41,8 @@ class Prepared:
     after: ClusterSpec
     irreversible: bool = False
     """What is dropped stays dropped: where the step that drops fails after it did, the record says that it is gone."""
+    ends_sessions: bool = False
+    """Ends the sessions of every user once, which is what it is documented to do."""
     is_done: Callable[[], Awaitable[bool]] | None = None
     """Tell whether the operation's effect is there, where the record does not tell."""
 
@@ -121,6 +123,7 @@ async def opt_in_roles(bench: Bench) -> Prepared:
         lambda key: bench.mpg.opt_in_roles(bench.name, request_id=key),
         spec,
         spec.model_copy(update={"legacy_roles": False}),
+        ends_sessions=True,
     )
 
 
