@@ -11,14 +11,14 @@ import psycopg
 import structlog
 from temporalio import activity
 
-from activities.handover import Clients, Handover
+from activities.handover import Clients, Handover, no_answer
 from activities.heartbeat import heartbeating
 from activities.node_process import fence
 from activities.way_in import broken_way_in
 from model import effects
 from model.cluster import PoolerPhase
 from model.effects import FailoverInput, FailoverReport
-from model.errors import MpgError, NotYet, ReplicaBehind
+from model.errors import MpgError, NotYet
 
 log = structlog.get_logger()
 
@@ -47,7 +47,7 @@ class FailoverActivities:
             try:
                 failover = await Failover.opened(stack, arg, self._clients)
             except psycopg.OperationalError as error:
-                raise _no_answer(arg.target, error) from error
+                raise no_answer(arg.target, error) from error
             task = asyncio.create_task(failover.run())
             try:
                 return await asyncio.shield(task)
@@ -116,10 +116,3 @@ class Failover(Handover[FailoverInput]):
             REPLAY_BOUND_S,
             NotYet(f"Replica {self.new.name} did not replay all it received within {REPLAY_BOUND_S:g} s."),
         )
-
-
-def _no_answer(target: str, error: Exception) -> MpgError:
-    """Return what it means that the target does not answer: only a first try knows that nothing was promoted."""
-    said = f"Node {target} does not answer: {error}."
-    first = not activity.in_activity() or activity.info().attempt == 1
-    return ReplicaBehind(said) if first else NotYet(said)

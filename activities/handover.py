@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Generic, LiteralString, Self, TypeVar
 
 import structlog
+from temporalio import activity
 from temporalio.client import Client
 
 from activities.docker_engine import DockerEngine
@@ -18,7 +19,7 @@ from activities.sql import Connection, SqlSessions
 from activities.stopwatch import Stopwatch
 from model.cluster import ClusterStatus, Endpoint, Network, Node
 from model.effects import HandoverInput, Target
-from model.errors import MpgError, NotYet
+from model.errors import MpgError, NotYet, ReplicaBehind
 from model.facts import PrimaryIs
 from model.names import cluster_workflow_id, endpoint_container
 from model.operations import Commit
@@ -190,3 +191,10 @@ def _parties(status: ClusterStatus, target: str) -> tuple[Node, Node, Endpoint, 
     if old is None or new is None or status.endpoint is None or status.network is None:
         raise MpgError("The cluster has no two nodes and an endpoint on record.")
     return old, new, status.endpoint, status.network
+
+
+def no_answer(target: str, error: Exception) -> MpgError:
+    """Return what it means that the target does not answer: only a first try knows that nothing was promoted."""
+    said = f"Node {target} does not answer: {error}."
+    first = not activity.in_activity() or activity.info().attempt == 1
+    return ReplicaBehind(said) if first else NotYet(said)

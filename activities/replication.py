@@ -19,8 +19,10 @@ from model.tuning import synchronous_standby_names
 
 IN_FORCE_S = 5.0
 """How long a changed setting may take to be in force everywhere, in seconds."""
+GONE_S = 0.5
+"""How long a standby may be away while commits already wait for it: its receiver tries again each 50 ms."""
 _POLL_S = 0.005
-SILENT_S = 20.0
+SILENT_S = 5.0
 """How long a replica may give no answer at all: one that an operation waits for is brought back by nobody else."""
 _CATCH_UP_POLL_S = 0.008
 
@@ -55,17 +57,23 @@ class ReplicationActivities:
     async def set_synchronous(self, arg: SetSynchronousInput) -> Nothing:
         """Make commits wait for the standby, or for nobody, and return when that is so for every session.
 
-        Raises :class:`Refused` on a standby, which must never have the setting, and :class:`NotYet` when after 5 s it
-        is not in force: it stays set, so a caller that gives up sets None again.
+        Raises:
+            Refused: on a standby, which must never have the setting.
+            ReplicaBehind: the standby does not stream, or stops to; commits wait for nobody.
+            NotYet: it is not in force after 5 s. It stays set, so a caller that gives up sets None again.
         """
         names = synchronous_standby_names(Durability.SYNC, arg.standby)
         async with self._sql.use(arg.target) as connection:
-            if arg.standby is not None and await _in_recovery(connection):
-                raise Refused("A standby cannot make commits wait; only the primary can.")
+            if arg.standby is not None:
+                await _require_standby(connection, arg.standby)
             if await _shown(connection) != names:
-                await connection.execute(_alter_system(names))
-                await connection.execute("SELECT pg_reload_conf()")
-            await _await_in_force(connection, names, arg.standby)
+                await _set_names(connection, names)
+            try:
+                await _await_in_force(connection, names, arg.standby)
+            except ReplicaBehind:
+                # Nobody watches a node that an operation has in hand: left set, every commit would hang.
+                await _set_names(connection, "")
+                raise
         return Nothing()
 
     @activity.defn(name=effects.AWAIT_CAUGHT_UP.name)
@@ -75,7 +83,7 @@ class ReplicationActivities:
         That it streams proves nothing: a standby whose history has diverged streams for a moment too. So its receiver
         must be connected to this primary, on the primary's timeline, and its replay past the mark. Raises
         :class:`ReplicaBehind` with the numbers after ``timeout_s`` seconds, or when the replica has given no answer for
-        20 s (that it is starting up is one), and ``psycopg.OperationalError`` when the primary does not answer.
+        5 s (that it is starting up is one), and ``psycopg.OperationalError`` when the primary does not answer.
         """
         primary, replica = (_target(arg.cluster_id, node) for node in (arg.primary, arg.replica))
         async with heartbeating():
@@ -170,13 +178,38 @@ async def _look_at_replica(connection: Connection, mark: _Mark) -> _ReplicaSeen:
     return _ReplicaSeen(*row)
 
 
-async def _await_in_force(connection: Connection, names: str, standby: str | None) -> None:
+async def _require_standby(connection: Connection, standby: str) -> None:
+    if await _in_recovery(connection):
+        raise Refused("A standby cannot make commits wait; only the primary can.")
     bound = time.monotonic() + IN_FORCE_S
-    while not await _is_in_force(connection, names, standby):
+    while not await _streams(connection, standby):
         if time.monotonic() > bound:
+            raise ReplicaBehind(f"Replica {standby} does not stream after {IN_FORCE_S:g} s; no commit waits for it.")
+        await asyncio.sleep(_POLL_S)
+
+
+async def _set_names(connection: Connection, names: str) -> None:
+    await connection.execute(_alter_system(names))
+    await connection.execute("SELECT pg_reload_conf()")
+
+
+async def _await_in_force(connection: Connection, names: str, standby: str | None) -> None:
+    begun = heard = time.monotonic()
+    while not await _is_in_force(connection, names, standby):
+        now = time.monotonic()
+        if standby is None or await _streams(connection, standby):
+            heard = now
+        if standby is not None and now - heard > GONE_S:
+            raise ReplicaBehind(f"Replica {standby} has stopped streaming; no commit waits for it.")
+        if now - begun > IN_FORCE_S:
             whom = "nobody" if standby is None else f"standby {standby!r}"
             raise NotYet(f"That commits wait for {whom} is not in force after {IN_FORCE_S:g} s.")
         await asyncio.sleep(_POLL_S)
+
+
+async def _streams(connection: Connection, standby: str) -> bool:
+    query = "SELECT count(*) FROM pg_stat_replication WHERE application_name = %s AND state = 'streaming'"
+    return bool(await _value(connection, query, standby))
 
 
 async def _is_in_force(connection: Connection, names: str, standby: str | None) -> bool:

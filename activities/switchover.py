@@ -16,14 +16,14 @@ import structlog
 from temporalio import activity
 
 from activities.control_file import ControlFile, locate
-from activities.handover import POLL_S, Clients, Handover
+from activities.handover import POLL_S, Clients, Handover, no_answer
 from activities.heartbeat import heartbeating
 from activities.node_process import NodeProcess, open_process
 from activities.pause import longest_transaction
 from activities.sql import Connection
 from model import effects
-from model.effects import SwitchoverInput, SwitchoverReport
-from model.errors import NeedsOperator, ReplicaBehind
+from model.effects import SwitchoverInput, SwitchoverReport, Target
+from model.errors import NeedsOperator, NotYet, ReplicaBehind
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -67,7 +67,21 @@ class SwitchoverActivities:
             NeedsOperator: neither node can be brought back by itself.
         """
         async with heartbeating(), AsyncExitStack() as stack:
-            return await _to_its_end(await Switchover.opened(stack, arg, self._clients))
+            try:
+                switchover = await Switchover.opened(stack, arg, self._clients)
+            except psycopg.OperationalError as error:
+                await self._require_answer(arg)
+                raise NotYet(f"The poolers do not answer: {error}.") from error
+            return await _to_its_end(switchover)
+
+    async def _require_answer(self, arg: SwitchoverInput) -> None:
+        """See that it is not the target that does not answer: nobody watches it now, and commits may wait for it."""
+        node = arg.status.node(arg.target)
+        target = Target(cluster_id=arg.cluster_id, address=node.address if node else "")
+        try:
+            await (await self._clients.sql.open(target)).close()
+        except psycopg.OperationalError as error:
+            raise no_answer(arg.target, error) from error
 
 
 async def _to_its_end(switchover: "Switchover") -> SwitchoverReport:

@@ -12,7 +12,7 @@ from activities import replication
 from activities.sql import Connection
 from model.cluster import NodeRole
 from model.effects import AwaitCaughtUpInput, SetSynchronousInput
-from model.errors import NotYet, Refused, ReplicaBehind
+from model.errors import Refused, ReplicaBehind
 
 pytest_plugins = ("postgres_fixtures",)
 pytestmark = pytest.mark.integration
@@ -129,12 +129,26 @@ async def test_commit_waits_for_a_synchronous_standby_and_goes_on_when_it_is_rel
 
 
 @pytest.mark.usefixtures("asynchronous_after")
-async def test_standby_that_does_not_stream_is_not_reported_synchronous(
+async def test_no_commit_is_made_to_wait_for_a_standby_that_does_not_stream(
     effects: Effects, standby: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replication, "IN_FORCE_S", 0.3)
-    with pytest.raises(NotYet, match="standby 'c' is not in force"):
+    with pytest.raises(ReplicaBehind, match=r"Replica c does not stream after 0\.3 s; no commit waits for it"):
         await wait_for(effects, "c")
+    assert await effects.server.run("postgres", "SHOW synchronous_standby_names", "postgres") == [("",)]
+
+
+@pytest.mark.usefixtures("asynchronous_after")
+async def test_commits_are_released_from_a_standby_that_is_lost_while_they_are_made_to_wait(
+    effects: Effects, standby: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def streamed(*_: object) -> None:
+        """As if it had been lost just after it was seen."""
+
+    monkeypatch.setattr(replication, "_require_standby", streamed)
+    with pytest.raises(ReplicaBehind, match="Replica c has stopped streaming"):
+        await wait_for(effects, "c")
+    assert await effects.server.run("postgres", "SHOW synchronous_standby_names", "postgres") == [("",)]
 
 
 async def test_a_standby_never_gets_a_synchronous_standby(effects: Effects, standby: Server) -> None:
