@@ -228,11 +228,9 @@ class Lane:
             problems.append(f"{report.lost} acknowledged rows are lost")
         if not await _in_order(uri, key):
             problems.append("the rows are not in the order in which they were acknowledged")
-        if (
-            report.errors
-            and case.kind in UNNOTICED
-            and mode is PoolMode.TRANSACTION is (await self.state()).spec.pool_mode
-        ):
+        modes = {mode, (await self.state()).spec.pool_mode}
+        unnoticed = case.kind in UNNOTICED and modes == {PoolMode.TRANSACTION} and not prepared.ends_sessions
+        if report.errors and unnoticed:
             problems.append(f"a client met {report.errors} errors")
         return self._result(case, outcome, problems, recovery, report)
 
