@@ -17,7 +17,7 @@ from temporalio.exceptions import FailureError, is_cancelled_exception
 with workflow.unsafe.imports_passed_through():
     from model import effects
     from model.cluster import ClusterPhase, ClusterState, Condition, Durability, OperationRef
-    from model.effects import Alarm, AlarmKind, OperationEnd
+    from model.effects import Alarm, AlarmKind, OperationEnd, Target
     from model.errors import MpgError
     from model.facts import AbsencesPlanned, ConditionIs, Fact, InSync, PhaseIs
     from model.healing import Remedy, may_promote, pause_s, remedy
@@ -73,6 +73,15 @@ class ClusterHealing(ClusterService):
             return None
         lost = (alarm for alarm in self._alarms.values() if remedy(self._state, alarm) in LOST_PRIMARY)
         return next(lost, None)
+
+    @property
+    def _lost_replica(self) -> Alarm | None:
+        """The replica, where it is lost and commits wait for it."""
+        spec, status = self._state.spec, self._state.status
+        if status.phase not in WATCHED or spec.durability is not Durability.SYNC or status.primary is None:
+            return None
+        replica = status.replica
+        return self._alarms.get(replica.name) if replica is not None and replica.in_sync else None
 
     @property
     def _next_alarm(self) -> Alarm | None:
@@ -236,9 +245,12 @@ class ClusterHealing(ClusterService):
         after it.
         """
         while not following.done():
-            await workflow.wait_condition(lambda: following.done() or self._lost_primary is not None)
+            await workflow.wait_condition(lambda: following.done() or bool(self._lost_primary or self._lost_replica))
             if following.done():
                 return
+            if self._lost_primary is None:
+                await self._release_commits()
+                continue
             await self._have_yielded(holder, following)
             while holder.type not in HEALING and (alarm := self._lost_primary) is not None:
                 await self._heal(alarm)
@@ -246,6 +258,23 @@ class ClusterHealing(ClusterService):
             if holder.type in HEALING:
                 await workflow.wait([following], timeout=YIELD_BOUND.total_seconds())
                 return
+
+    async def _release_commits(self) -> None:
+        """Let writes go on without the lost replica. The holder's own may be among those that wait for it.
+
+        The repair has to wait for the turn, this must not.
+        """
+        primary, replica = self._state.status.primary, self._state.status.replica
+        assert primary is not None
+        assert replica is not None
+        # On record first: from here on nobody promotes it.
+        self._learn([InSync(name=replica.name, value=False)])
+        target = Target(cluster_id=self._state.spec.id, address=primary.address)
+        arg = effects.SetSynchronousInput(target=target, standby=None)
+        try:
+            await self._effect(effects.SET_SYNCHRONOUS, arg, f"let no commit wait for {replica.name}, which is lost")
+        except MpgError as error:
+            workflow.logger.error("commits are not released", extra={"error": str(error)})
 
     async def _have_yielded(self, holder: OperationRef, following: "asyncio.Task[object]") -> None:
         self._yielded = False

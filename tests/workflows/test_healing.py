@@ -10,7 +10,14 @@ from model.effects import Alarm, AlarmKind
 from model.errors import HostFull, NeedsOperator, Refused, ReplicaBehind
 from model.facts import InSync, apply
 from model.names import MAIN_QUEUE
-from model.operations import ChangePlanRequest, CreateUserRequest, ForcedFailoverRequest, RestartRequest, TurnGrant
+from model.operations import (
+    ChangePlanRequest,
+    CreateDatabaseRequest,
+    CreateUserRequest,
+    ForcedFailoverRequest,
+    RestartRequest,
+    TurnGrant,
+)
 from tests.workflows.bench import Bench, failure, until
 from tests.workflows.samples import ready_cluster
 from tests.workflows.stubs import fails, hangs
@@ -364,3 +371,23 @@ async def test_operation_that_is_told_to_yield_before_its_first_step_is_not_stuc
     # What its forgotten steps may have done is looked at.
     await bench.free(state.spec.id)
     assert asked(bench, "reconcile_record") == ["reconcile_record user=ben database=None undone=True"]
+
+
+async def test_commits_are_released_from_a_lost_replica_while_an_operation_has_the_turn(bench: Bench) -> None:
+    state = ready_cluster()
+    await bench.cluster(state)
+    started = asyncio.Event()
+    bench.stubs.plan("create_database books", hangs(bench.stubs, started))
+    holder = await bench.start(CreateDatabaseRequest(cluster_id=state.spec.id, database="books"), state.spec.name)
+    await started.wait()
+    bench.stubs.alarm(state.spec.id, lost("b"))
+    await until(lambda: _has(bench, "set_synchronous"))
+    assert asked(bench, "set_synchronous") == ["set_synchronous on=a standby=None"]
+    replica = (await bench.view(state.spec.id)).state.status.replica
+    assert replica is not None
+    assert not replica.in_sync
+    assert asked(bench, "fence_node") == [], "the repair waits for the turn"
+    bench.stubs.released.set()
+    assert (await holder.result()).changed
+    await healed(bench, state.spec.id, "a")
+    assert asked(bench, "fence_node") == ["fence_node b"]
