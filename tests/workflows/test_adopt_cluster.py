@@ -17,7 +17,7 @@ from model.operations import (
     RotatePasswordRequest,
 )
 from tests.workflows import golden
-from tests.workflows.bench import Bench, failure
+from tests.workflows.bench import Bench, failure, until
 from tests.workflows.samples import as_labelled, new_id, ready_cluster, request_of
 from tests.workflows.stubs import Stubs, fails, fails_times, hangs
 
@@ -126,9 +126,12 @@ async def test_commits_do_not_wait_for_a_replica_that_does_not_run(bench: Bench,
     handle = await bench.start(request_of("adopt-cluster", state))
     await handle.result()
     assert "set_synchronous on=a standby=None" in stubs.texts(handle.id)
-    recorded = (await bench.free(state.spec.id)).state.status.replica
-    assert recorded is not None
-    assert (recorded.phase, recorded.in_sync) == (NodePhase.STOPPED, False)
+
+    async def repaired() -> bool:
+        recorded = (await bench.view(state.spec.id)).state.status.replica
+        return recorded is not None and recorded.phase is NodePhase.RUNNING and recorded.in_sync
+
+    await until(repaired)
 
 
 async def test_what_nobody_knows_is_said_and_is_on_record_as_not_known(bench: Bench, stubs: Stubs):
