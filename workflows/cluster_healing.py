@@ -248,7 +248,8 @@ class ClusterHealing(ClusterService):
             await workflow.wait_condition(lambda: following.done() or bool(self._lost_primary or self._lost_replica))
             if following.done():
                 return
-            if self._lost_primary is None:
+            primary_is_lost = self._lost_primary is not None
+            if not primary_is_lost:
                 await self._release_commits()
                 continue
             await self._have_yielded(holder, following)

@@ -352,12 +352,13 @@ def test_interrupt_stops_waiting_and_not_the_operation(mpg: Mpg, cluster: dict[s
 
 def at_rest(mpg: Mpg) -> Any:
     """Return the cluster's status once nothing runs on it: what an earlier test left may be under repair."""
-    for _ in range(120):
+    deadline = time.monotonic() + 60
+    while True:
         status = mpg.done("status", NAME, "--json").json
         if status["status"] == "ready" and status["operation"] is None:
             return status
+        assert time.monotonic() < deadline, f"It does not come to rest: {status}"
         time.sleep(0.5)
-    raise AssertionError(f"It does not come to rest: {status}")
 
 
 def test_cluster_serves_while_the_stack_is_down_and_nothing_is_lost(mpg: Mpg, cluster: dict[str, Any]) -> None:
