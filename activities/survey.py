@@ -15,7 +15,7 @@ from activities.node_state import NodeState, Standby, read_standbys, read_state
 from activities.sql import SqlSessions
 from model.base import Record
 from model.cluster import ClusterState, Node, NodePhase, NodeRole, Pooler, PoolerPhase
-from model.effects import Target
+from model.effects import NodeSpec, Target
 from model.errors import MpgError
 from model.facts import Fact, NodeIs, PoolersAre, PrimaryIs
 from model.names import LABEL_KIND, LABEL_NAME, PGDATA
@@ -34,6 +34,8 @@ class NodeLook(Record):
     """Of a stopped one that would take writes: the timeline that it was on, None if unknown."""
     standbys: tuple[Standby, ...] = ()
     """Who streams from it, where it takes writes."""
+    made: NodeSpec | None = None
+    """What its container was made from, which may not be on record yet."""
 
     @property
     def told(self) -> str:
@@ -73,8 +75,11 @@ class Survey:
         found = await self._docker.inspect(node.container)
         if found is None:
             return NodeLook(node=node, seen=Seen.MISSING)
-        if not found.running:
-            return await self._stopped(node, found)
+        look = await self._running(node) if found.running else await self._stopped(node, found)
+        label = read_label(found.labels)
+        return look.model_copy(update={"made": label and label.node})
+
+    async def _running(self, node: Node) -> NodeLook:
         try:
             async with self._sql.use(Target(cluster_id=self._state.spec.id, address=node.address)) as connection:
                 state = await read_state(connection)
@@ -134,6 +139,9 @@ _PHASES = {
 
 def _corrected(look: NodeLook, primary: NodeLook | None, *, moved: bool) -> Node:
     update: dict[str, object] = {"phase": _PHASES.get(look.seen, NodePhase.STOPPED)}
+    if look.made is not None:
+        resources = look.made.resources
+        update |= {"plan": look.made.plan, "cpus": resources.cpus, "memory_mb": resources.memory_mb}
     if look.state is not None:
         update |= {"timeline": look.state.timeline, "lag_bytes": look.state.lag_bytes}
     if primary is not None:

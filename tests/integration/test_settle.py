@@ -19,7 +19,7 @@ from model.cluster import (
 )
 from model.effects import NodeRef, ObserveInput, RouteInput, SettleInput, Target
 from model.errors import NeedsOperator
-from model.facts import apply
+from model.facts import NodeIs, apply
 
 pytestmark = pytest.mark.integration
 
@@ -142,3 +142,14 @@ async def test_two_primaries_are_given_to_the_operator_untouched(rig: Rig, clust
     subprocess.run(["docker", "start", cluster.a.container], check=True, capture_output=True)  # noqa: ASYNC221
     with pytest.raises(NeedsOperator, match="both take writes"):
         await _settle(rig, _state(cluster))
+
+
+async def test_node_that_was_made_on_another_plan_than_on_record_is_recorded_as_made(
+    rig: Rig, cluster: TestCluster
+) -> None:
+    assert cluster.b is not None
+    recorded = cluster.b.model_copy(update={"plan": "former", "cpus": 1, "memory_mb": 1})
+    state = apply(_state(cluster), [NodeIs(node=recorded)])
+    seen = apply(state, (await rig.observer.observe_cluster(ObserveInput(state=state))).facts).status.node("b")
+    assert seen is not None
+    assert (seen.plan, seen.cpus, seen.memory_mb) == (cluster.b.plan, cluster.b.cpus, cluster.b.memory_mb)
