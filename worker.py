@@ -99,9 +99,13 @@ async def take_over(client: Client) -> None:
                     ResetStickyTaskQueueRequest(namespace=client.namespace, execution=execution)
                 )
 
-    async with asyncio.TaskGroup() as group:
-        async for found in client.list_workflows("ExecutionStatus='Running'"):
-            group.create_task(release(found.id))
+    try:
+        running = [found.id async for found in client.list_workflows("ExecutionStatus='Running'")]
+    except RPCError as error:
+        # It only takes longer then.
+        log.warning("could not take over from a former worker", error=error.message)
+        return
+    await asyncio.gather(*(release(workflow_id) for workflow_id in running))
 
 
 async def main() -> None:

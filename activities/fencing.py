@@ -28,7 +28,7 @@ from model.operations import HEALING, REQUESTS
 WAIT_S = 600.0
 """How long settling waits for a step of an ended operation. A step is told of the end with its next heartbeat."""
 POLL_S = 0.01
-KEPT = 1000
+KEPT = 200
 """How many ended operations are remembered per cluster: more than can have a step under way."""
 
 _OPERATIONS = frozenset({*REQUESTS, *HEALING})
