@@ -18,6 +18,7 @@ from model.addresses import node_address
 from model.cluster import Node, NodePhase, NodeRole
 from model.effects import (
     Bootstrap,
+    DrainNodeInput,
     EnsureNodeInput,
     NodeRef,
     NodeSpec,
@@ -63,8 +64,6 @@ class NodeActivities:
         async with heartbeating():
             found = await self._docker.inspect(container)
             if found is not None and not await self._may_stay(found, arg):
-                if found.running and arg.spec.role is NodeRole.REPLICA:
-                    await self._probe.let_queries_end(_target(arg.spec))
                 await take_node_away(self._docker, found)
                 found = None
             if found is None:
@@ -77,6 +76,16 @@ class NodeActivities:
                 return _record(arg.spec, NodePhase.STARTING, None)
             return _record(arg.spec, NodePhase.RUNNING, await self._await_ready(arg, container))
 
+    @activity.defn(name=effects.DRAIN_NODE.name)
+    async def drain_node(self, arg: DrainNodeInput) -> Nothing:
+        """Wait for the queries on a replica from which new clients are led away; those that take longer are left."""
+        async with heartbeating():
+            found = await self._docker.inspect(node_container(arg.cluster_id, arg.node.name))
+            if found is not None and found.running:
+                target = Target(cluster_id=arg.cluster_id, address=arg.node.address)
+                await self._probe.let_queries_end(target, arg.timeout_s)
+        return Nothing()
+
     @activity.defn(name=effects.RESTART_NODE.name)
     async def restart_node(self, arg: RestartNodeInput) -> Node:
         """Restart a node's Postgres cleanly, once. Raises :class:`NotFound` and :class:`NotYet`."""
@@ -84,8 +93,6 @@ class NodeActivities:
         async with heartbeating():
             found = await self._existing(container)
             if found.started_at is None or found.started_at < arg.requested_at:
-                if arg.node.role is NodeRole.REPLICA:
-                    await self._probe.let_queries_end(Target(cluster_id=arg.cluster_id, address=arg.node.address))
                 await self._docker.stop(container, timeout_s=STOP_TIMEOUT_S)
             return await self.start_in_place(arg.cluster_id, arg.node)
 

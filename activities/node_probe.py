@@ -19,8 +19,6 @@ PRIMARY_TIMEOUT_S = 120.0
 """How long a base backup waits until the primary lets it in."""
 
 DISK_FULL = "No space left on device"
-QUIET_S = 2.0
-"""How long queries on a replica that is to stop may go on."""
 QUIET_LOOKS = 3
 """Looks in a row, 50 ms apart, without a query: a client that was just connecting shows in the next one."""
 
@@ -60,9 +58,9 @@ class NodeProbe:
             await asyncio.sleep(POLL_S)
         return state
 
-    async def let_queries_end(self, target: Target) -> None:
-        """Return when a replica from which new clients are led away answers no query any more, after 2 s at most."""
-        deadline = time.monotonic() + QUIET_S
+    async def let_queries_end(self, target: Target, timeout_s: float) -> None:
+        """Return when a replica from which new clients are led away answers no query, or after *timeout_s* seconds."""
+        deadline = time.monotonic() + timeout_s
         quiet = 0
         try:
             async with self._sql.use(target) as connection:

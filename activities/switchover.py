@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 MOST_LAG_BYTES = 64 * 2**20
 """Above this a replica first catches up: what it lacks is replayed while clients wait."""
+ANSWER_S = 2
+"""For the target to take a connection, before anything is touched; it has just been seen in sync."""
 SHUTDOWN_BOUND_S = 20.0
 """For the fast shutdown: it is short after two checkpoints; a slow archiver makes it longer."""
 REPLAY_BOUND_S = 5.0
@@ -67,6 +69,7 @@ class SwitchoverActivities:
             NeedsOperator: neither node can be brought back by itself.
         """
         async with heartbeating(), AsyncExitStack() as stack:
+            await self._require_answer(arg)
             try:
                 switchover = await Switchover.opened(stack, arg, self._clients)
             except psycopg.OperationalError as error:
@@ -75,11 +78,11 @@ class SwitchoverActivities:
             return await _to_its_end(switchover)
 
     async def _require_answer(self, arg: SwitchoverInput) -> None:
-        """See that it is not the target that does not answer: nobody watches it now, and commits may wait for it."""
+        """See, with little patience, that the target answers: nobody watches it now, and commits may wait for it."""
         node = arg.status.node(arg.target)
         target = Target(cluster_id=arg.cluster_id, address=node.address if node else "")
         try:
-            await (await self._clients.sql.open(target)).close()
+            await (await self._clients.sql.open(target, timeout_s=ANSWER_S)).close()
         except psycopg.OperationalError as error:
             raise no_answer(arg.target, error) from error
 

@@ -174,6 +174,14 @@ class RestartNodeInput(Record):
     requested_at: datetime
 
 
+class DrainNodeInput(Record):
+    """Wait until nobody reads from a replica that is to stop, at most ``timeout_s`` seconds."""
+
+    cluster_id: str
+    node: Node
+    timeout_s: float
+
+
 class NodeRef(Record):
     """Names a node's container."""
 
@@ -375,6 +383,7 @@ CREATE_NETWORK = Effect("create_network", ClusterKey, Network, Kind.HOST)
 CREATE_ENDPOINT = Effect("create_endpoint", CreateEndpointInput, Endpoint, Kind.HOST)
 ENSURE_NODE = Effect("ensure_node", EnsureNodeInput, Node, Kind.HOST_LONG)
 FENCE_NODE = Effect("fence_node", NodeRef, Nothing, Kind.HOST)
+DRAIN_NODE = Effect("drain_node", DrainNodeInput, Nothing, Kind.HOST)
 RESTART_NODE = Effect("restart_node", RestartNodeInput, Node, Kind.HOST)
 STOP_NODE = Effect("stop_node", NodeRef, Nothing, Kind.HOST)
 REMOVE_NODE = Effect("remove_node", RemoveNodeInput, Nothing, Kind.HOST)

@@ -52,7 +52,7 @@ class ChangePlan(NodeOperation):
         if replica.name in astray:
             await self.do(
                 rebuild[replica.name],
-                lambda: self._rebuild(replica, room),
+                lambda: self._rebuild(replica, room, drain=True),
                 undo=lambda: self.return_to_plan(replica, max_pause_s),
             )
         if primary.name in astray:
@@ -68,13 +68,13 @@ class ChangePlan(NodeOperation):
         arg = effects.CheckHostInput(plan=plan, pg_major_version=spec.pg_major_version, image=spec.image)
         return await self.effect(effects.CHECK_HOST, arg, f"see that {self.host} has room for {plan}")
 
-    async def _rebuild(self, node: Node, room: HostCheck) -> None:
-        await self.rebuild_replica(node.name, room.plan.name, room.resources, new_plan=room.plan)
+    async def _rebuild(self, node: Node, room: HostCheck, *, drain: bool = False) -> None:
+        await self.rebuild_replica(node.name, room.plan.name, room.resources, new_plan=room.plan, drain=drain)
 
     async def _return_to(self, primary: Node, max_pause_s: float) -> None:
         """Make the node that was *primary* the primary again, on the plan that it had."""
         if self.primary_node.name != primary.name:
-            await self.rebuild_replica(primary.name, primary.plan, resources_of(primary))
+            await self.rebuild_replica(primary.name, primary.plan, resources_of(primary), drain=True)
         await self.switch_to(primary.name, max_pause_s)
 
     async def _set_limits(self, old: Plan, new: Plan) -> None:

@@ -17,6 +17,8 @@ CATCH_UP_S = 600.0
 """How long a replica may take to catch up after it was rebuilt: it replays what was written meanwhile."""
 SETTLED_CATCH_UP_S = 20.0
 """The same while others wait for their turn; the watch repairs a replica that takes longer."""
+READS_END_S = 30.0
+"""How long queries on a replica that is to stop may go on; as long as a switchover waits for a transaction."""
 SWITCHOVER_PATIENCE_S = 15.0
 """How long a switchover waits, before it touches anything, for a replica that is a little behind."""
 
@@ -108,8 +110,19 @@ class NodeOperation(Operation):
             f"lead read-only connections to {read_only.name}",
         )
 
-    async def release_replica(self, replica: Node) -> None:
-        """Let the primary go on alone, so that *replica* can stop: recorded first, then done."""
+    async def drain_replica(self, replica: Node) -> None:
+        """Let reads on *replica*, which is to stop, come to their end. Commits still wait for it meanwhile."""
+        await self.lead(read_only=self.primary_node)
+        arg = effects.DrainNodeInput(cluster_id=self.state.spec.id, node=replica, timeout_s=READS_END_S)
+        await self.effect(effects.DRAIN_NODE, arg, f"let queries on {replica.name} end")
+
+    async def release_replica(self, replica: Node, *, drain: bool = False) -> None:
+        """Let the primary go on alone, so that *replica* can stop: recorded first, then done.
+
+        With *drain* queries on it first get the time to end. One that is lost cannot be drained.
+        """
+        if drain:
+            await self.drain_replica(replica)
         await self.commit(InSync(name=replica.name, value=False), AbsencesPlanned(names=(replica.name,)))
         if self.state.spec.durability is Durability.SYNC:
             await self.effect(
@@ -117,7 +130,8 @@ class NodeOperation(Operation):
                 effects.SetSynchronousInput(target=self.primary, standby=None),
                 f"let no commit wait for {replica.name}",
             )
-        await self.lead(read_only=self.primary_node)
+        if not drain:
+            await self.lead(read_only=self.primary_node)
 
     async def rejoin_replica(self, replica: Node) -> None:
         """Bring *replica*, which runs, in sync and lead read-only connections to it."""
@@ -134,16 +148,17 @@ class NodeOperation(Operation):
         bootstrap: Bootstrap = Bootstrap.KEEP,
         *,
         new_plan: Plan | None = None,
+        drain: bool = False,
     ) -> None:
         """Make the container of *name* again, with *plan*, on its volume, as a replica; then bring it in sync.
 
-        *new_plan* is the plan in full where it is not the cluster's. Raises :class:`NeedsOperator` for a node that is,
-        or may be, the primary: it holds what nobody else has.
+        *drain* is for one that serves reads, *new_plan* the plan in full where it is not the cluster's. Raises
+        :class:`NeedsOperator` for a node that is, or may be, the primary: it holds what nobody else has.
         """
         node = self.state.status.node(name)
         if node is None or node.role is NodeRole.PRIMARY or self._switching:
             raise NeedsOperator(f"Node {name} is not rebuilt: it may be the primary.")
-        await self.release_replica(node)
+        await self.release_replica(node, drain=drain)
         spec = node_spec(self.state, name, NodeRole.REPLICA, plan, resources, self.primary_node.address)
         made = await self.effect(
             effects.ENSURE_NODE,
@@ -158,9 +173,10 @@ class NodeOperation(Operation):
     async def return_to_plan(self, node: Node, max_pause_s: float) -> None:
         """Rebuild *node* on the plan that it has here. If it is the primary by now, the other takes over first."""
         replica = self.state.status.replica
-        if self.primary_node.name == node.name and replica is not None:
+        serves_reads = self.primary_node.name != node.name
+        if not serves_reads and replica is not None:
             await self.switch_to(replica.name, max_pause_s)
-        await self.rebuild_replica(node.name, node.plan, resources_of(node))
+        await self.rebuild_replica(node.name, node.plan, resources_of(node), drain=serves_reads)
 
     async def exchange_roles(self, max_pause_s: float) -> None:
         """Switch over to the replica and bring the old primary back as its replica: three steps.

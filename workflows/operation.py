@@ -76,7 +76,8 @@ class Operation:
         """The cluster says: it is your turn, and this is how I stand."""
         self._grant = grant
 
-    @workflow.signal
+    # One that ends meanwhile has nothing left to yield; its end is what the cluster then hears.
+    @workflow.signal(unfinished_policy=workflow.HandlerUnfinishedPolicy.ABANDON)
     async def yield_turn(self) -> None:
         """The cluster says: the primary is lost, stop. The turn comes back, for the compensation, after a failover.
 

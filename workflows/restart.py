@@ -31,7 +31,7 @@ class Restart(NodeOperation):
         return await self.operate(request, steps)
 
     async def _restart_replica(self, replica: Node) -> None:
-        await self.release_replica(replica)
+        await self.release_replica(replica, drain=True)
         await self.rejoin_replica(await self._restart(replica))
 
     async def _restart_primary(self, primary: Node, max_pause_s: float) -> None:

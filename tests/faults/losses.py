@@ -19,6 +19,7 @@ from tests.faults.invariants import Eyes, violations
 
 WHOLE_S = 120.0
 SAMPLE_S = 0.05
+ANSWER_S = 1.0
 
 
 class Injury:
@@ -118,7 +119,6 @@ class Injury:
             yield clients
             await clients.goes_on()
             await self.until_whole()
-        assert sampler.seen > 0
         assert sampler.both == []
         assert await clients.nothing_lost()
 
@@ -147,11 +147,22 @@ class Sampler:
         nodes = (await self._cluster.state()).status.nodes
         task = asyncio.create_task(self._run(nodes))
         try:
+            await self._has_seen()
             yield
+            await self._has_seen()
             assert not task.done(), task
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+    async def _has_seen(self) -> None:
+        """Return when a node was seen to take writes from now on: one that never answers would never be caught."""
+        before = self.seen
+
+        async def met() -> bool:
+            return self.seen > before
+
+        await until(met, timeout_s=WHOLE_S, what="a node that takes writes")
 
     async def _run(self, nodes: tuple[Node, ...]) -> None:
         while True:
@@ -164,8 +175,9 @@ class Sampler:
 
     async def _writes(self, node: Node) -> bool:
         try:
-            return (await self._cluster.ask(node, "SELECT NOT pg_is_in_recovery()"))[0][0]
-        except psycopg.Error:
+            async with asyncio.timeout(ANSWER_S):  # An address that nobody has is silent for longer.
+                return (await self._cluster.ask(node, "SELECT NOT pg_is_in_recovery()"))[0][0]
+        except (psycopg.Error, TimeoutError):
             return False
 
 

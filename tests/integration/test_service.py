@@ -91,6 +91,27 @@ async def test_change_of_plan_and_restart_under_load(cluster: LiveCluster) -> No
     assert await clients.nothing_lost()
 
 
+async def test_long_read_ends_before_its_replica_restarts_and_commits_wait_for_the_replica_until_then(
+    cluster: LiveCluster,
+) -> None:
+    primary, replica = await cluster.pair()
+    before = await cluster.started()
+    async with await cluster.session(EndpointKind.READ_ONLY) as session:
+        assert await rows(session, "SELECT pg_is_in_recovery()") == [(True,)]
+        reading = asyncio.create_task(rows(session, "SELECT pg_sleep(5)::text"))
+        restart = await cluster.mpg.restart(NAME, node=replica.name)
+        meanwhile: list[list[tuple[object, ...]]] = []
+        while not reading.done():
+            seen = await cluster.ask(primary, "SELECT sync_state FROM pg_stat_replication")
+            if not reading.done():
+                meanwhile.append(seen)
+        assert await reading == [("",)]
+        assert len(meanwhile) > 1
+        assert all(seen == [("sync",)] for seen in meanwhile)
+    await restart.result()
+    await cluster.until_whole(restarted=[replica.container], since=before)
+
+
 async def has_resources(cluster: LiveCluster, plan: str, memory_mb: int) -> None:
     """Assert that both nodes have what *plan* gives, by the engine's word and by Postgres's."""
     assert (await cluster.state()).spec.plan.name == plan
