@@ -11,7 +11,7 @@ import psycopg
 import structlog
 from temporalio import activity
 
-from activities.handover import Clients, Handover, no_answer
+from activities.handover import Clients, Handover, no_answer, unfit
 from activities.heartbeat import heartbeating
 from activities.node_process import fence
 from activities.way_in import broken_way_in
@@ -41,7 +41,7 @@ class FailoverActivities:
         Raises:
             NotYet: the lost primary's end could not be proven, or the target did not come that far; clients go on
                 waiting for the next try, which finds out how far this one got.
-            ReplicaBehind: the target does not answer; nothing was changed.
+            ReplicaBehind: the target does not answer, or its disk is full; nothing was promoted.
         """
         async with heartbeating(), AsyncExitStack() as stack:
             try:
@@ -101,7 +101,10 @@ class Failover(Handover[FailoverInput]):
         writing = asyncio.create_task(self.write_pooler_files(self.new.address, some_gone=True))
         with self.watch.step("fence"):
             await fence(self.docker, self.old.container)
-        await self.replica.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        try:
+            await self.replica.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        except psycopg.errors.DiskFull as error:
+            raise unfit(f"The disk of node {self.new.name} is full: {error}.") from error
         with self.watch.step("replay"):
             await self._replay_received()
         await self.promote()

@@ -194,7 +194,11 @@ def _parties(status: ClusterStatus, target: str) -> tuple[Node, Node, Endpoint, 
 
 
 def no_answer(target: str, error: Exception) -> MpgError:
-    """Return what it means that the target does not answer: only a first try knows that nothing was promoted."""
-    said = f"Node {target} does not answer: {error}."
+    """Return what it means that the target does not answer."""
+    return unfit(f"Node {target} does not answer: {error}.")
+
+
+def unfit(said: str) -> MpgError:
+    """Return what it means that the target cannot take over: only a first try knows that nothing was promoted."""
     first = not activity.in_activity() or activity.info().attempt == 1
     return ReplicaBehind(said) if first else NotYet(said)

@@ -243,7 +243,7 @@ async def test_everything_killed_at_once(shop: Injury) -> None:
 
 @slow
 async def test_primary_whose_disk_is_full_is_replaced_and_comes_back_once_there_is_room(eyes: Eyes) -> None:
-    async with small_disk_cluster(eyes, "tight") as disk:
+    async with small_disk_cluster(eyes, "tight", "a") as disk:
         tight = Injury(LiveCluster(eyes.mpg, "tight", eyes.engine, eyes.sql), eyes)
         await tight.until_whole()
         primary, replica = await tight.cluster.pair()
@@ -259,6 +259,25 @@ async def test_primary_whose_disk_is_full_is_replaced_and_comes_back_once_there_
             assert (await tight.cluster.state()).status.phase is ClusterPhase.READY
             await disk.empty()
         assert names(await tight.cluster.pair()) == [replica.name, primary.name]
+
+
+@slow
+async def test_nodes_whose_disks_are_full_both_wait_for_room_and_nobody_is_promoted(eyes: Eyes) -> None:
+    async with small_disk_cluster(eyes, "tight", "a", "b") as disks:
+        tight = Injury(LiveCluster(eyes.mpg, "tight", eyes.engine, eyes.sql), eyes)
+        await tight.until_whole()
+        before = await tight.cluster.pair()
+        async with tight.suffered():
+            await disks.fill()
+            await tight.need_wal(before[0])
+            await tight.until_phase(ClusterPhase.NEEDS_OPERATOR)
+            (condition,) = (await tight.cluster.state()).status.conditions
+            assert condition.message.startswith(f"Node {before[0].name} was lost")
+            assert "full" in condition.message
+            await disks.empty()
+        now = await tight.cluster.pair()
+        assert names(now) == names(before)
+        assert [node.timeline for node in now] == [node.timeline for node in before]
 
 
 # --- a loss that has to be accepted -----------------------------------------------------------------------------------
