@@ -1,4 +1,6 @@
-"""``python -m bench.publish FILE…``: put results of ``python -m bench --json FILE`` into README and docs/stall.svg.
+"""``python -m bench.publish FILE…``: put results of ``python -m bench --json FILE`` into README and docs.
+
+README gets what there is a target for and the picture, docs/measured.md everything.
 
 Several files may hold sections that ran at different times; a section in a later file replaces that of an earlier one.
 """
@@ -13,7 +15,7 @@ from bench.others import DOCUMENTED
 from bench.report import Report, Row
 from bench.workspace import REPOSITORY
 
-README, PICTURE = REPOSITORY / "README.md", REPOSITORY / "docs" / "stall.svg"
+README, MEASURED, PICTURE = (REPOSITORY / name for name in ("README.md", "docs/measured.md", "docs/stall.svg"))
 
 
 def merged(reports: Sequence[Report]) -> Report:
@@ -55,8 +57,8 @@ def stall_block() -> str:
 
 
 def main() -> int:
-    """Run the command: 0 when README and the picture were written; 1 when there was nothing to show."""
-    parser = argparse.ArgumentParser(prog="python -m bench.publish", description="Put results into README.")
+    """Run the command: 0 when the files were written; 1 when there was nothing to show."""
+    parser = argparse.ArgumentParser(prog="python -m bench.publish", description="Put results into README and docs.")
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="what `python -m bench --json FILE` wrote")
     report = merged([Report.read(file.read_text()) for file in parser.parse_args().files])
     if not report.rows:
@@ -64,8 +66,9 @@ def main() -> int:
         return 1
     for name in plot.missing(report.rows):
         print(f"The picture is without {name}: no file has it.", file=sys.stderr)
-    text = with_block(README.read_text(), "bench", report.markdown())
+    text = with_block(README.read_text(), "bench", report.about_targets.markdown())
     README.write_text(with_block(text, "stall", stall_block()))
+    MEASURED.write_text(with_block(MEASURED.read_text(), "bench", report.markdown()))
     PICTURE.write_text(plot.draw(plot.bars(report.rows)))
     return 0
 

@@ -82,6 +82,11 @@ def test_table_has_a_line_for_each_row_and_all_lines_are_as_wide() -> None:
     assert text.endswith("- left out\n")
 
 
+def test_rows_without_a_target_can_be_left_out() -> None:
+    aimed, other = row((1,), median=2), row((3,))
+    assert Report(machine=("m",), rows=(aimed, other)).about_targets == Report(machine=("m",), rows=(aimed,))
+
+
 def test_json_has_every_value_and_the_figures() -> None:
     document = json.loads(Report(machine=(), rows=(row((1, 3), (1,), worst=2),)).as_json())
     assert document["rows"][0]["values"] == [1, 3]
