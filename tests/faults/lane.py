@@ -239,13 +239,19 @@ class Lane:
         self._plan(case, name, key)
         operation = await self.mpg.create_cluster(name, request_id=key)
         outcome = await self._end_of(operation)
-        if outcome == DONE:
-            problems = await self._until_none(lambda: violations(self.eyes, name, [operation.id]))
-            recovery = self._since_fault()
+
+        async def whole() -> list[str]:
+            return await violations(self.eyes, name, [operation.id])
+
+        async def either() -> list[str]:
+            """Nothing is left of it, or, where its last fact was on record by then, it is whole."""
+            left = await self._remains(operation, name)
+            return left and (await whole() and left if outcome == TERMINATED else left)
+
+        problems = await self._until_none(whole if outcome == DONE else either)
+        recovery = self._since_fault()
+        if outcome == DONE or (not problems and await self._remains(operation, name)):
             problems += await self._destroy(operation)
-        else:
-            problems = await self._until_none(lambda: self._remains(operation, name))
-            recovery = self._since_fault()
         return self._result(case, outcome, problems, recovery)
 
     async def _destroy_case(self, case: Case) -> Result:
