@@ -21,7 +21,7 @@ from bench.floor_switchover import Switched, switch_over
 from bench.pgbench import LoadResult, under_load
 from bench.probe import Probe, probing
 from bench.report import Row, Target, at_most
-from bench.run import Product, Run
+from bench.run import Product, Run, Size
 from bench.sessions import PLANS, measure_sessions
 from bench.switch_report import switchover_report
 from bench.workspace import say
@@ -56,7 +56,7 @@ class Seen:
 
 
 async def measure(run: Run) -> None:
-    """Measure every operation at 8 clients; with ``--full`` at 1, 8 and 32, simple and prepared."""
+    """Measure every operation at 8 clients, and with fewer runs at 1 and 32, simple and prepared."""
     async with AsyncExitStack() as stack:
         mpg, _ = await stack.enter_async_context(run.stack("switch"))
         cluster = await stack.enter_async_context(run.cluster(mpg, "switch"))
@@ -67,21 +67,19 @@ async def measure(run: Run) -> None:
         await bench.baseline()
         for clients, protocol, main in _loads(run):
             await bench.switchover(clients, protocol, run.count(1, 20 if main else 5, 20))
-            await bench.change_plan(clients, protocol, run.count(1, 20 if main else 0, 20 if main else 4))
-            await bench.set_pool_mode(clients, protocol, run.count(2 if main else 0, 6 if main else 0, 6))
-            await bench.restart(clients, protocol, run.count(1, 5 if main else 0, 5))
+            await bench.change_plan(clients, protocol, run.count(1, 20 if main else 3, 20))
+            await bench.set_pool_mode(clients, protocol, run.count(2, 6 if main else 2, 6))
+            await bench.restart(clients, protocol, run.count(1, 5 if main else 2, 5))
         await measure_sessions(run, mpg, run.count(1, 6, 20))
 
 
 def _loads(run: Run) -> list[tuple[int, str, bool]]:
     """Clients and protocol of each load, and whether it is the one that the targets are about."""
     main = (8, "simple", True)
-    others = {
-        0: [],
-        1: [(8, "prepared", False)],
-        2: [(clients, protocol, False) for clients in (1, 8, 32) for protocol in ("simple", "prepared")],
-    }
-    return [main, *(load for load in others[run.size] if load[:2] != main[:2])]
+    if run.size is Size.QUICK:
+        return [main]
+    loads = [(clients, protocol, False) for clients in (1, 8, 32) for protocol in ("simple", "prepared")]
+    return [main, *(load for load in loads if load[:2] != main[:2])]
 
 
 class _UnderLoad:
@@ -254,7 +252,8 @@ class _UnderLoad:
         )
         errors, asked = sum(each.errors for each in seen.reads), sum(each.asked for each in seen.reads)
         longest = [each.longest_ms for each in seen.reads]
-        note = f"{errors} of {asked} failed"
+        ended = sum(each.ended for each in seen.reads)
+        note = f"{errors} of {asked} failed" + (f"; {ended} sessions ended with their node" if ended else "")
         self._row(f"{name}: longest read-only query", longest, [], self._unnoticed_read, note=note)
         if seen.held_ms:
             self._row(f"{name}: PAUSE to RESUME", seen.held_ms, seen.floor_held_ms)

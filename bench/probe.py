@@ -13,7 +13,7 @@ _BOUND_S = 30
 
 
 class Probe:
-    """Waits in milliseconds and errors, since :meth:`reset`."""
+    """Waits in milliseconds, errors, and sessions that ended with their node, since :meth:`reset`."""
 
     def __init__(self, uri: str, *, reconnect: bool) -> None:
         """Ask ``SELECT 1`` at *uri*, each time over a new connection with *reconnect*, else over the same."""
@@ -22,7 +22,7 @@ class Probe:
 
     def reset(self) -> None:
         """Forget what was met so far."""
-        self.errors, self.asked, self.longest_ms = 0, 0, 0.0
+        self.errors, self.ended, self.asked, self.longest_ms = 0, 0, 0, 0.0
 
     async def run(self) -> None:
         """Ask until cancelled."""
@@ -31,6 +31,8 @@ class Probe:
             try:
                 async with asyncio.timeout(_BOUND_S), await self._connect() as connection:
                     await self._ask(connection, begun)
+            except psycopg.errors.AdminShutdown:
+                self.ended += 1
             except (psycopg.Error, TimeoutError):
                 self.errors += 1
                 await asyncio.sleep(_PAUSE_S)

@@ -95,7 +95,7 @@ def test_what_removes_data_wants_yes(command: str) -> None:
 def test_stack_that_is_down_is_one_sentence_and_exit_1(command: str) -> None:
     begun = time.monotonic()
     result = mpg(command)
-    assert time.monotonic() - begun < 2.5
+    assert time.monotonic() - begun < 10
     assert result.exit_code == 1
     assert result.stdout == ""
     assert result.stderr == "Error: Temporal does not answer at 127.0.0.1:1. Start the stack with 'mpg up'.\n"
