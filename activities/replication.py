@@ -63,7 +63,8 @@ class ReplicationActivities:
             NotYet: it is not in force after 5 s. It stays set, so a caller that gives up sets None again.
         """
         names = synchronous_standby_names(Durability.SYNC, arg.standby)
-        async with self._sql.use(arg.target) as connection:
+        # Not behind a commit that hangs: this may be what releases it.
+        async with self._sql.use(arg.target, fresh=True) as connection:
             if arg.standby is not None:
                 await _require_standby(connection, arg.standby)
             if await _shown(connection) != names:

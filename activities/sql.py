@@ -58,13 +58,15 @@ class SqlSessions:
         )
 
     @asynccontextmanager
-    async def use(self, target: Target, dbname: str = "postgres") -> AsyncGenerator[Connection]:
-        """Lend a connection: the kept one for ``postgres``, a fresh one for other databases.
+    async def use(self, target: Target, dbname: str = "postgres", *, fresh: bool = False) -> AsyncGenerator[Connection]:
+        """Lend a connection: the kept one for ``postgres``, a fresh one for other databases, or where it must not wait.
+
+        Who has the kept one may wait in a commit for a standby that is away.
 
         Raises ``psycopg.OperationalError`` when the node does not answer. A kept connection that broke meanwhile is
         replaced before it is lent.
         """
-        if dbname != "postgres":
+        if fresh or dbname != "postgres":
             async with await self.open(target, dbname) as connection, _cut_if_cancelled(connection):
                 yield connection
             return

@@ -127,6 +127,24 @@ async def test_commit_waits_for_a_synchronous_standby_and_goes_on_when_it_is_rel
 
 
 @pytest.mark.usefixtures("asynchronous_after")
+async def test_commit_of_an_operation_that_waits_for_a_lost_standby_does_not_keep_it_from_being_released(
+    effects: Effects, standby: Server
+) -> None:
+    async def step() -> None:
+        async with effects.sql.use(effects.server.target) as kept:
+            await commit(kept)
+
+    await wait_for(effects, "b")
+    await step()
+    async with frozen(standby):
+        waiting = asyncio.create_task(step())
+        done, _ = await asyncio.wait({waiting}, timeout=0.5)
+        assert not done
+        await asyncio.wait_for(wait_for(effects, None), 10)
+        await asyncio.wait_for(waiting, 10)
+
+
+@pytest.mark.usefixtures("asynchronous_after")
 async def test_no_commit_is_made_to_wait_for_a_standby_that_does_not_stream(
     effects: Effects, standby: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
