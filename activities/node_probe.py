@@ -90,6 +90,8 @@ class NodeProbe:
             if not running:
                 found = await self._docker.inspect(container)
                 running = found is not None and found.running
+                if found is not None and found.started_at is not None:
+                    await self.check_runs(container)
             elif time.monotonic() - inspected > INSPECT_EVERY_S:
                 inspected = time.monotonic()
                 await self.check_runs(container)

@@ -8,8 +8,9 @@ from activities.heartbeat import heartbeating
 from activities.settle import Settling
 from activities.sql import SqlSessions
 from activities.survey import Survey
+from activities.way_in import mend_way_in
 from model import effects
-from model.effects import Observation, ObserveInput, SettleInput
+from model.effects import MendWayInInput, Nothing, Observation, ObserveInput, SettleInput
 
 
 class ObserveActivities:
@@ -41,3 +42,10 @@ class ObserveActivities:
             await self._fences.close_off(arg.state.spec.id, arg.ended)
             await Settling(self._docker, self._sql, self._master_key, arg).run()
             return Observation(facts=await Survey(self._docker, self._sql, arg.state).facts())
+
+    @activity.defn(name=effects.MEND_WAY_IN.name)
+    async def mend_way_in(self, arg: MendWayInInput) -> Nothing:
+        """Start the endpoint and poolers that ended, whoever has the turn. Raises as the function does."""
+        async with heartbeating():
+            await mend_way_in(self._docker, arg.cluster_name, arg.endpoint, arg.poolers)
+        return Nothing()

@@ -13,6 +13,7 @@ from activities.docker_types import ContainerSpec, Mount, RestartPolicy
 from activities.heartbeat import heartbeating, while_worker_runs
 from activities.labels import Kind, StateLabel, make_labels
 from activities.pooler_files import SOCKETS_PATH, write_pooler_files
+from activities.way_in import mend_way_in
 from model import effects
 from model.cluster import Endpoint, Pooler, PoolerPhase
 from model.effects import (
@@ -106,7 +107,8 @@ class PoolerActivities:
                 )
             )
             await self._write(arg.cluster_id, everyone, arg.plan, arg.primary_address)
-            await asyncio.gather(*(self._docker.start(pooler.container) for pooler in made))
+            # Also those that an earlier try started in the namespace of an endpoint that has ended since.
+            await mend_way_in(self._docker, arg.cluster_name, arg.endpoint, made)
             await self._reload(arg.cluster_id, arg.endpoint, everyone)
         return Poolers(poolers=made)
 

@@ -16,6 +16,7 @@ from activities.pooler_files import write_pooler_files
 from activities.rules import lead
 from activities.sql import SqlSessions
 from activities.survey import NodeLook, Survey, actual_poolers
+from activities.way_in import POOLER_TIMEOUT_S, start_endpoint, start_pooler
 from model.cluster import Endpoint, Node, NodeRole, Pooler, PoolerPhase
 from model.effects import Bootstrap, EnsureNodeInput, RouteInput, SettleInput, Target
 from model.errors import HostFull, MpgError, NeedsOperator, NotYet, Refused
@@ -27,7 +28,6 @@ log = structlog.get_logger()
 PRIMARY_TIMEOUT_S = 600.0
 """The replay of a primary that crashed takes as long as there is WAL since its last checkpoint."""
 REPLICA_TIMEOUT_S = 30.0
-POOLER_TIMEOUT_S = 20.0
 SILENT_TIMEOUT_S = 20.0
 
 
@@ -63,7 +63,9 @@ class Settling:
             seen={name: look.told for name, look in looks.items()},
         )
         primary = looks[choose_primary(recorded and recorded.name, seen, timelines)]
-        rejoined = await self._start_endpoint()
+        rejoined = await start_endpoint(
+            self._docker, self._state.spec.name, self._endpoint(), self._state.status.poolers
+        )
         await self._start_primary(primary)
         await self._serve(primary.node, read_only=None, restart=rejoined)
         replica = await self._start_replica(primary.node, looks)
@@ -83,21 +85,6 @@ class Settling:
 
         looks = await self._survey.nodes()
         await asyncio.gather(*(wait(look.node) for look in looks.values() if look.seen is Seen.SILENT))
-
-    async def _start_endpoint(self) -> bool:
-        """Start the endpoint if it does not run; tell whether poolers have to join its new namespace."""
-        endpoint = self._endpoint()
-        found = await self._docker.inspect(endpoint.container)
-        if found is None:
-            raise NeedsOperator(
-                f"The endpoint of cluster {self._state.spec.name} is gone, and with it the addresses of its clients.",
-                remedy="Its data is in its nodes' volumes: save it with pg_dump there, then destroy the cluster.",
-            )
-        if not found.running:
-            await self._docker.start(found.name)
-        poolers = await asyncio.gather(*(self._docker.inspect(each.container) for each in self._state.status.poolers))
-        started = (await self._docker.inspect(endpoint.container) or found).started_at
-        return any(p and p.started_at and started and p.started_at < started for p in poolers)
 
     async def _start_primary(self, look: NodeLook) -> None:
         if look.seen is Seen.STOPPED_PRIMARY:
@@ -126,7 +113,7 @@ class Settling:
             primary_address=primary.address,
             master_key=self._master_key,
         )
-        await asyncio.gather(*(self._start_pooler(pooler, restart=restart) for pooler in poolers))
+        await asyncio.gather(*(start_pooler(self._docker, pooler, again=restart) for pooler in poolers))
         await asyncio.gather(*(self._resume(pooler) for pooler in poolers))
         await self._route(primary, read_only or primary.address)
 
@@ -150,13 +137,6 @@ class Settling:
             for pooler in actual_poolers(self._state.status.poolers, containers, datetime.now(UTC))
             if any(each.labels.get(LABEL_NAME) == pooler.name for each in containers)
         ]
-
-    async def _start_pooler(self, pooler: Pooler, *, restart: bool) -> None:
-        """Start a pooler, once more where the endpoint's namespace is a new one."""
-        if restart:
-            # SIGTERM would wait for clients that cannot reach it any more.
-            await self._docker.stop(pooler.container, signal="SIGQUIT", timeout_s=POOLER_TIMEOUT_S)
-        await self._docker.start(pooler.container)
 
     async def _resume(self, pooler: Pooler) -> None:
         console = await Console.wait_until_answers(

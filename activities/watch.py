@@ -131,12 +131,18 @@ class WatchActivities:
                     await asyncio.sleep(ASK_AT_LEAST_EVERY_S)
 
     async def _broken(self, cluster_id: str) -> Alarm | None:
-        """Look at the endpoint and poolers on record; while an operation runs, once it has ended."""
+        """Look at the endpoint and poolers on record; while clients are held, or a cluster settles, after that."""
         view = await self._view(cluster_id)
-        while view is None or view.operation is not None:
+        while view is None or _primary_is_away(view):
             await asyncio.sleep(ASK_EVERY_S)
             view = await self._view(cluster_id)
         endpoint = view.state.status.endpoint
         if endpoint is None:
             return None
         return await broken_way_in(self._docker, endpoint, view.state.status.poolers)
+
+
+def _primary_is_away(view: ClusterView) -> bool:
+    """Tell whether the primary changes or comes back just now: who does that has the poolers in hand."""
+    status = view.state.status
+    return status.primary is None or status.primary.name in status.absences

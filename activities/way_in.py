@@ -1,8 +1,13 @@
-"""Whether the endpoint and the poolers on record are there, and belong together."""
+"""The way into a cluster, its endpoint and its poolers: whether it is there and belongs together; started again."""
+
+import asyncio
 
 from activities.docker_engine import DockerEngine
 from model.cluster import Endpoint, Pooler, PoolerPhase
 from model.effects import Alarm, AlarmKind
+from model.errors import NeedsOperator, NotFound
+
+POOLER_TIMEOUT_S = 20.0
 
 
 async def broken_way_in(docker: DockerEngine, endpoint: Endpoint, poolers: tuple[Pooler, ...]) -> Alarm | None:
@@ -18,3 +23,44 @@ async def broken_way_in(docker: DockerEngine, endpoint: Endpoint, poolers: tuple
         elif container.started_at is not None and container.started_at < found.started_at:
             return Alarm(kind=AlarmKind.WAY_IN, name=pooler.name, how="it is in the namespace of a former endpoint")
     return None
+
+
+async def start_endpoint(
+    docker: DockerEngine, cluster_name: str, endpoint: Endpoint, poolers: tuple[Pooler, ...]
+) -> bool:
+    """Start the endpoint if it does not run; tell whether poolers have to join its new namespace.
+
+    Raises :class:`NeedsOperator` where its container is gone.
+    """
+    found = await docker.inspect(endpoint.container)
+    if found is None:
+        raise NeedsOperator(
+            f"The endpoint of cluster {cluster_name} is gone, and with it the addresses of its clients.",
+            remedy="Its data is in its nodes' volumes: save it with pg_dump there, then destroy the cluster.",
+        )
+    if not found.running:
+        await docker.start(found.name)
+    containers = await asyncio.gather(*(docker.inspect(each.container) for each in poolers))
+    started = (await docker.inspect(endpoint.container) or found).started_at
+    return any(each and each.started_at and started and each.started_at < started for each in containers)
+
+
+async def start_pooler(docker: DockerEngine, pooler: Pooler, *, again: bool) -> None:
+    """Start a pooler; *again* where it runs and the endpoint's namespace is a new one."""
+    if again:
+        # SIGTERM would wait for clients that cannot reach it any more.
+        await docker.stop(pooler.container, signal="SIGQUIT", timeout_s=POOLER_TIMEOUT_S)
+    await docker.start(pooler.container)
+
+
+async def mend_way_in(docker: DockerEngine, cluster_name: str, endpoint: Endpoint, poolers: tuple[Pooler, ...]) -> None:
+    """Start again what of the way in has ended. Rules and the poolers' configuration are as they were.
+
+    Raises as :func:`start_endpoint`, and :class:`NotFound` for a pooler on record whose container is gone, after the
+    others were started.
+    """
+    again = await start_endpoint(docker, cluster_name, endpoint, poolers)
+    there = {each: await docker.inspect(each.container) is not None for each in poolers}
+    await asyncio.gather(*(start_pooler(docker, each, again=again) for each in there if there[each]))
+    if gone := [each.name for each in poolers if not there[each] and each.phase is not PoolerPhase.DRAINING]:
+        raise NotFound(f"The container of {' and '.join(gone)} is gone; it is made anew when the turn is free.")

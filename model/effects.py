@@ -53,6 +53,8 @@ class Kind(StrEnum):
     """
     SQL_WAIT = "sql_wait"
     """Waits on Postgres, or cannot be put back: an activity on the main queue that heartbeats."""
+    SQL_NEW = "sql_new"
+    """The same on a node that has just been made: no failover brings one back that ended."""
     HOST = "host"
     """Container work of seconds at most: an activity on the host's queue, heartbeating."""
     HOST_LONG = "host_long"
@@ -378,6 +380,14 @@ class SettleInput(Record):
     """Whether a primary that does not run is started in place. Where nobody decided that, it is refused instead."""
 
 
+class MendWayInInput(Record):
+    """Start the endpoint, and those of its poolers that ended or are in the namespace of a former endpoint."""
+
+    cluster_name: str
+    endpoint: Endpoint
+    poolers: tuple[Pooler, ...]
+
+
 CHECK_HOST = Effect("check_host", CheckHostInput, HostCheck, Kind.HOST)
 CREATE_NETWORK = Effect("create_network", ClusterKey, Network, Kind.HOST)
 CREATE_ENDPOINT = Effect("create_endpoint", CreateEndpointInput, Endpoint, Kind.HOST)
@@ -399,6 +409,7 @@ READ_POSITION = Effect("read_position", PositionInput, StandbyPosition, Kind.HOS
 WATCH_CLUSTER = Effect("watch_cluster", WatchInput, Alarm, Kind.WATCH_HOST)
 OBSERVE_CLUSTER = Effect("observe_cluster", ObserveInput, Observation, Kind.HOST)
 SETTLE_CLUSTER = Effect("settle_cluster", SettleInput, Observation, Kind.HOST_LONG)
+MEND_WAY_IN = Effect("mend_way_in", MendWayInInput, Nothing, Kind.HOST)
 REMOVE_CLUSTER = Effect("remove_cluster", RemoveClusterInput, Nothing, Kind.HOST)
 
 # --- Postgres -----------------------------------------------------------------------------------------------------
@@ -555,7 +566,7 @@ class AdoptRolesInput(Record):
     connection_limit: int
 
 
-SET_UP_ROLES = Effect("set_up_roles", SetUpRolesInput, Nothing, Kind.SQL_WAIT)
+SET_UP_ROLES = Effect("set_up_roles", SetUpRolesInput, Nothing, Kind.SQL_NEW)
 CREATE_USER = Effect("create_user", UserInput, Nothing, Kind.SQL)
 SET_USER_ROLE = Effect("set_user_role", UserInput, Nothing, Kind.SQL)
 SET_PASSWORD = Effect("set_password", UserInput, Nothing, Kind.SQL)

@@ -53,6 +53,7 @@ MANNERS: Mapping[Kind, Manner] = MappingProxyType(
         # About a minute of tries: a failover is over by then, and a caller is still waiting.
         Kind.SQL: Manner(30 * _SECONDS, None, _retry(0.05, 5, 15)),
         Kind.SQL_WAIT: Manner(900 * _SECONDS, 5 * _SECONDS, _retry(0.1, 5, 15)),
+        Kind.SQL_NEW: Manner(900 * _SECONDS, 5 * _SECONDS, _retry(0.1, 1, 5)),
         Kind.HOST: Manner(180 * _SECONDS, 10 * _SECONDS, _retry(0.2, 5, 6)),
         Kind.HOST_LONG: Manner(timedelta(hours=24), 10 * _SECONDS, _retry(0.2, 10, 6)),
         # Clients are waiting: a lost worker is noticed within 3 s, and the next try finds out how far the last one got.

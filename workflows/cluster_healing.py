@@ -51,6 +51,8 @@ class ClusterHealing(ClusterService):
         self._failures: dict[str, int] = {}
         self._watching: asyncio.Task[None] | None = None
         self._yielded = False
+        self._mending = False
+        """Whether the operation that has the turn is the repair of the way in."""
 
     @workflow.signal
     def turn_yielded(self) -> None:
@@ -82,6 +84,15 @@ class ClusterHealing(ClusterService):
             return None
         replica = status.replica
         return self._alarms.get(replica.name) if replica is not None and replica.in_sync else None
+
+    @property
+    def _lost_way_in(self) -> Alarm | None:
+        """The endpoint or a pooler, lost while an operation about something else has the turn."""
+        status = self._state.status
+        if status.phase not in WATCHED or status.primary is None or status.primary.name in self._absences:
+            return None
+        lost = (alarm for alarm in self._alarms.values() if alarm.kind is AlarmKind.WAY_IN)
+        return None if self._mending else next(lost, None)
 
     @property
     def _next_alarm(self) -> Alarm | None:
@@ -171,11 +182,12 @@ class ClusterHealing(ClusterService):
         request_type = FailoverRequest if lost_primary else RepairRequest
         self._learn([AbsencesPlanned(names=(alarm.name,))])
         request = request_type(cluster_id=self._state.spec.id, state=self._state, lost=alarm.name, how=alarm.how)
-        before = self._holder
+        before, mended = self._holder, self._mending
+        self._mending = alarm.kind is AlarmKind.WAY_IN
         try:
             error = await self._run(request)
         finally:
-            self._holder = before
+            self._holder, self._mending = before, mended
         self._learn([AbsencesPlanned()])
         if error is None:
             self._healed(alarm)
@@ -245,12 +257,14 @@ class ClusterHealing(ClusterService):
         after it.
         """
         while not following.done():
-            await workflow.wait_condition(lambda: following.done() or bool(self._lost_primary or self._lost_replica))
+            await workflow.wait_condition(
+                lambda: following.done() or bool(self._lost_primary or self._lost_replica or self._lost_way_in)
+            )
             if following.done():
                 return
             primary_is_lost = self._lost_primary is not None
             if not primary_is_lost:
-                await self._release_commits()
+                await self._help_out()
                 continue
             await self._have_yielded(holder, following)
             while holder.type not in HEALING and (alarm := self._lost_primary) is not None:
@@ -259,6 +273,25 @@ class ClusterHealing(ClusterService):
             if holder.type in HEALING:
                 await workflow.wait([following], timeout=YIELD_BOUND.total_seconds())
                 return
+
+    async def _help_out(self) -> None:
+        """Do what clients cannot wait for until the turn is free, and what is in nobody's way."""
+        if self._lost_replica is not None:
+            await self._release_commits()
+        elif (alarm := self._lost_way_in) is not None:
+            await self._start_way_in(alarm)
+
+    async def _start_way_in(self, lost: Alarm) -> None:
+        status = self._state.status
+        assert status.endpoint is not None
+        arg = effects.MendWayInInput(
+            cluster_name=self._state.spec.name, endpoint=status.endpoint, poolers=status.poolers
+        )
+        try:
+            await self._effect(effects.MEND_WAY_IN, arg, f"start the way in: {lost.name} was lost, {lost.how}")
+        except MpgError as error:
+            self._not_healed(lost, str(error), lost_primary=False)
+        self._alarms.pop(lost.name, None)
 
     async def _release_commits(self) -> None:
         """Let writes go on without the lost replica. The holder's own may be among those that wait for it.

@@ -7,7 +7,7 @@ from temporalio.client import WorkflowExecutionStatus
 
 from model.cluster import ClusterPhase, ClusterState, Durability, NodeRole, Role
 from model.effects import Alarm, AlarmKind
-from model.errors import HostFull, NeedsOperator, Refused, ReplicaBehind
+from model.errors import HostFull, NeedsOperator, NotFound, Refused, ReplicaBehind
 from model.facts import InSync, apply
 from model.names import MAIN_QUEUE
 from model.operations import (
@@ -268,6 +268,61 @@ async def test_lost_primary_is_seen_while_the_loss_of_the_replica_waits_for_the_
     assert error.type == "Preempted"
     assert asked(bench, "fail_over") == []
     await healed(bench, state.spec.id, "a")
+
+
+WAY_IN = Alarm(kind=AlarmKind.WAY_IN, name="endpoint", how="its container does not run")
+
+
+async def test_way_in_that_is_lost_during_an_operation_is_mended_at_once(bench: Bench) -> None:
+    state = ready_cluster()
+    await bench.cluster(state)
+    started = asyncio.Event()
+    bench.stubs.plan("drain_node b for 30s", hangs(bench.stubs, started))
+    handle = await bench.start(ChangePlanRequest(cluster_id=state.spec.id, plan="launch"))
+    await asyncio.wait_for(started.wait(), 10)
+    for times in (1, 2):  # told of each loss anew
+        bench.stubs.alarm(state.spec.id, WAY_IN)
+
+        async def mended(times: int = times) -> bool:
+            return len(asked(bench, "mend_way_in")) == times
+
+        await until(mended)
+    assert (await bench.view(state.spec.id)).state.status.conditions == ()
+    bench.stubs.released.set()
+    assert (await handle.result()).changed
+    assert asked(bench, "settle_cluster") == []
+
+
+async def test_way_in_that_cannot_be_mended_during_an_operation_is_said_and_repaired_after_it(bench: Bench) -> None:
+    state = ready_cluster()
+    await bench.cluster(state)
+    started = asyncio.Event()
+    bench.stubs.plan("drain_node b for 30s", hangs(bench.stubs, started))
+    bench.stubs.plan("mend_way_in", fails(NotFound("The container of pooler-1-1 is gone.")))
+    handle = await bench.start(ChangePlanRequest(cluster_id=state.spec.id, plan="launch"))
+    await asyncio.wait_for(started.wait(), 10)
+    bench.stubs.alarm(state.spec.id, WAY_IN)
+
+    async def said() -> bool:
+        return bool((await bench.view(state.spec.id)).state.status.conditions)
+
+    await until(said)
+    (condition,) = (await bench.view(state.spec.id)).state.status.conditions
+    assert condition.message == (
+        "endpoint was lost (its container does not run) and does not come back; it is tried again."
+        " The container of pooler-1-1 is gone."
+    )
+    bench.stubs.released.set()
+    assert (await handle.result()).changed
+
+    async def looked_at_again() -> bool:
+        return (await bench.view(state.spec.id)).state.status.absences == ()
+
+    await until(looked_at_again)
+    bench.stubs.alarm(state.spec.id, WAY_IN)
+    await until(lambda: _has(bench, "settle_cluster"))
+    await healed(bench, state.spec.id, "b")
+    assert (await bench.view(state.spec.id)).state.status.conditions == ()
 
 
 async def test_replica_that_does_not_come_back_is_said_and_leaves_the_primary_watched(bench: Bench) -> None:
