@@ -37,6 +37,8 @@ T = TypeVar("T")
 THREADS = 16
 """Calls under way at once; the client keeps a connection for each."""
 CALL_TIMEOUT_S = 60
+SIGNAL_AGAIN_S = 1.0
+"""How long after a signal that asked a container to end it is sent again."""
 
 
 class DockerEngine:
@@ -115,7 +117,14 @@ class DockerEngine:
         """
         if not await self.kill(container, signal):
             return None
-        return await self.wait(container, timeout_s)
+        waiting = asyncio.create_task(self.wait(container, timeout_s))
+        try:
+            while not (await asyncio.wait([waiting], timeout=SIGNAL_AGAIN_S))[0]:
+                # The shell that is about to become Postgres does not hear it. Postgres that ends ignores the next one.
+                await self.kill(container, signal)
+            return waiting.result()
+        finally:
+            waiting.cancel()
 
     async def remove(self, container: str, *, force: bool = False) -> None:
         """Remove the *container*, with *force* a running one too; nothing happens when there is none."""

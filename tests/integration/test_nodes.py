@@ -291,6 +291,18 @@ async def test_stopped_node_is_seen_as_ended(rig: Rig, cluster_id: str) -> None:
     await until(gone, what="a second stop that finds nothing to do")
 
 
+async def test_container_that_does_not_hear_the_first_signal_is_told_again(rig: Rig, cluster: TestCluster) -> None:
+    """As a node that is still a shell: the first process of a container ignores what it has no handler for."""
+    name = f"mpg-test-{new_cluster_id()}"
+    hears_later = "sleep 2; trap 'exit 7' INT; while :; do sleep 0.1; done"
+    made = ("--detach", "--name", name, "--label", "mpg.test=true", "--entrypoint", "bash")
+    _docker("run", *made, cluster.image, "-c", hears_later)
+    try:
+        assert await rig.docker.stop(name, timeout_s=30) == 7
+    finally:
+        _docker("rm", "--force", name)
+
+
 async def test_node_that_does_not_stop_in_time_is_left_running(rig: Rig, cluster: TestCluster) -> None:
     with pytest.raises(NotYet, match="still runs after"):
         await rig.docker.wait(cluster.a.container, 0.3)
