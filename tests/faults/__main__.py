@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import signal
 import time
 from pathlib import Path
 
@@ -28,6 +29,7 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Return 0 when every case passed."""
     chosen = arguments()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stacks are stopped, as by Ctrl-C
     journal = Journal(chosen.journal)
     begun = time.monotonic()
     kinds = [Kind[name.upper()] for name in chosen.faults]

@@ -21,7 +21,7 @@ from pathlib import Path
 from model.settings import load_settings
 from tests.faults.worker import ENGINE_PID
 
-START_S = 60.0
+START_S, STOP_S = 60.0, 120.0
 RESTART_PAUSE_S = 0.5
 
 
@@ -137,7 +137,13 @@ def main() -> int:
     # SIGTERM ends it as Ctrl-C does: by way of the cleanup.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with own_engine() as engine:
-        return subprocess.run(engine.inside(*sys.argv[1:]), env=engine.environment(), check=False).returncode
+        command = subprocess.Popen(engine.inside(*sys.argv[1:]), env=engine.environment())
+        try:
+            return command.wait()
+        finally:
+            # It has stacks of its own to stop.
+            command.terminate()
+            command.wait(STOP_S)
 
 
 if __name__ == "__main__":
