@@ -133,9 +133,9 @@ class Console:
         """End a PAUSE that waits. A cancel request resumes, a lost connection does not; neither answers the PAUSE."""
         with contextlib.suppress(psycopg.Error):
             await self._connection.cancel_safe(timeout=CONNECT_TIMEOUT_S)
-        # Left to itself, psycopg waits 5 s for an answer that PgBouncer never gives.
-        self._connection.pgconn.finish()
-        waiting.cancel()
+        # Left to itself, psycopg waits 5 s for an answer that PgBouncer never gives. Were the socket closed under it,
+        # its number could be a new connection's when psycopg lets go of it.
+        cut(self._connection)
         await asyncio.gather(waiting, return_exceptions=True)
 
     async def _rows(self, command: LiteralString) -> list[DictRow]:

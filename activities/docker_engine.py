@@ -37,6 +37,8 @@ T = TypeVar("T")
 THREADS = 16
 """Calls under way at once; the client keeps a connection for each."""
 CALL_TIMEOUT_S = 60
+CANCELLED_CALL_S = 3.0
+"""How long a call whose caller was cancelled is waited for."""
 SIGNAL_AGAIN_S = 1.0
 """How long after a signal that asked a container to end it is sent again."""
 
@@ -239,8 +241,15 @@ class DockerEngine:
     # --- how a call is made
 
     async def _call(self, call: Callable[[Any], T]) -> T:
+        calling = asyncio.create_task(self._in_thread(call))
         try:
-            return await self._in_thread(call)
+            return await asyncio.shield(calling)
+        except asyncio.CancelledError:
+            # The engine does it all the same: what undoes it must not come before.
+            await asyncio.wait([calling], timeout=CANCELLED_CALL_S)
+            calling.cancel()
+            await asyncio.gather(calling, return_exceptions=True)
+            raise
         except TimeoutError:
             raise StackDown(
                 f"The Docker engine did not answer within {CALL_TIMEOUT_S} s.", remedy="See dockerd's log."

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import psycopg
@@ -16,13 +16,18 @@ from model.errors import LongTransaction
 
 log = structlog.get_logger()
 
+PATIENCE_S, TRY_AGAIN_S = 0.5, 0.02
+"""For a pooler whose console cannot be opened for another reason than that nobody listens."""
+
 
 class Pause:
     """The poolers that answer, each by two consoles: one says PAUSE and waits, the other can say RESUME meanwhile."""
 
-    def __init__(self, consoles: Sequence[tuple[Pooler, Console, Console]]) -> None:
+    def __init__(self, consoles: Sequence[tuple[Pooler, Console, Console]], unreached: Sequence[str] = ()) -> None:
         """Use *consoles*; :func:`open_pause` makes these."""
         self._consoles = consoles
+        self.unreached = tuple(unreached)
+        """Names of poolers that listen and could not be reached: they may hold their clients."""
         self._waiting: list[asyncio.Task[None]] = []
         self._begun: float | None = None
         self.held_ms = 0.0
@@ -40,17 +45,23 @@ class Pause:
             for pooler, console, _ in self._consoles
         ]
         self._waiting = [task for _, task in tasks]
-        awaited = [task for pooler, task in tasks if pooler.pool_mode is PoolMode.TRANSACTION]
+        awaited = {task: pooler for pooler, task in tasks if pooler.pool_mode is PoolMode.TRANSACTION}
         if not awaited:
             return True
         done, pending = await asyncio.wait(awaited, timeout=bound_s)
         for task in done:
-            task.result()
+            with _gone_if_draining(awaited[task]):
+                task.result()
         return not pending
 
     async def reload(self) -> None:
         """Make every pooler read its configuration; clients stay held."""
-        await asyncio.gather(*(console.reload() for _, _, console in self._consoles))
+
+        async def one(pooler: Pooler, console: Console) -> None:
+            with _gone_if_draining(pooler):
+                await console.reload()
+
+        await asyncio.gather(*(one(pooler, console) for pooler, _, console in self._consoles))
 
     async def end(self) -> None:
         """Let every client go on, whatever became of the pause."""
@@ -78,6 +89,17 @@ class Pause:
             await second.close()
 
 
+@contextlib.contextmanager
+def _gone_if_draining(pooler: Pooler) -> Generator[None]:
+    """Let pass that a draining pooler's console broke: with its last client gone it may be removed at any time."""
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        if pooler.phase is not PoolerPhase.DRAINING:
+            raise
+        log.info("a draining pooler is gone", pooler=pooler.name, error=str(error))
+
+
 @asynccontextmanager
 async def open_pause(
     cluster_id: str, endpoint: Endpoint, poolers: Sequence[Pooler], master_key: bytes
@@ -85,24 +107,36 @@ async def open_pause(
     """Lend the means to pause every pooler of a cluster that answers, draining ones included."""
 
     async def both(pooler: Pooler) -> tuple[Pooler, Console, Console] | None:
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return await two(pooler)
+            except psycopg.OperationalError as error:
+                log.warning("a pooler does not answer", pooler=pooler.name, error=str(error))
+                # Nobody listens: it is gone, and holds nobody. Anything else may be a pooler that holds its clients.
+                if "refused" in str(error):
+                    return None
+                if time.monotonic() > deadline:
+                    unreached.append(pooler.name)
+                    return None
+            await asyncio.sleep(TRY_AGAIN_S)
+
+    async def two(pooler: Pooler) -> tuple[Pooler, Console, Console]:
         async with AsyncExitStack() as stack:
             opened: list[Console] = []
             for _ in range(2):
-                try:
-                    console = await Console.open(
-                        endpoint.address, pooler.port, master_key=master_key, cluster_id=cluster_id
-                    )
-                except psycopg.OperationalError as error:
-                    log.warning("a pooler does not answer", pooler=pooler.name, error=str(error))
-                    return None
+                console = await Console.open(
+                    endpoint.address, pooler.port, master_key=master_key, cluster_id=cluster_id
+                )
                 stack.push_async_callback(console.close)
                 opened.append(console)
             stack.pop_all()
             return pooler, opened[0], opened[1]
 
+    unreached: list[str] = []
     living = [pooler for pooler in poolers if pooler.phase is not PoolerPhase.STOPPED]
     found = await asyncio.gather(*(both(pooler) for pooler in living))
-    pause = Pause([each for each in found if each is not None])
+    pause = Pause([each for each in found if each is not None], unreached)
     try:
         yield pause
     finally:

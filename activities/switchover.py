@@ -66,6 +66,7 @@ class SwitchoverActivities:
         Raises:
             LongTransaction: a transaction outlived the bound on the pause; nothing was changed.
             ReplicaBehind: the target could not have taken over; nothing was changed.
+            NotYet: a pooler does not answer; the next try finds out how far this one got.
             NeedsOperator: neither node can be brought back by itself.
         """
         async with heartbeating(), AsyncExitStack() as stack:
@@ -109,6 +110,8 @@ class Switchover(Handover[SwitchoverInput]):
     async def run(self) -> SwitchoverReport:
         """Go from wherever the nodes are to the end."""
         self.control = await locate(self.docker, self.arg.cluster_id, self.old.name)
+        if self.pause.unreached:
+            raise NotYet(f"The consoles of {' and '.join(self.pause.unreached)} do not answer.")
         stage = await self._stage()
         log.info("switchover begins", stage=stage, primary=self.old.name, target=self.new.name)
         if stage is Stage.LOST:

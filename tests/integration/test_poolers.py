@@ -2,21 +2,41 @@
 
 import asyncio
 import contextlib
+import subprocess
 from datetime import UTC, datetime, timedelta
+from typing import LiteralString
 
 import psycopg
 import pytest
 from rig import PLAN, Rig, TestCluster, make_poolers, until
 
 from activities.console import Console
-from model.cluster import Pooler, PoolMode
+from activities.pause import open_pause
+from model.cluster import Pooler, PoolerPhase, PoolMode
 from model.effects import ConfigurePoolersInput, DrainPoolersInput, RemovePoolersInput, RouteInput
 
 pytestmark = pytest.mark.integration
 
 
+def _docker(*arguments: str) -> None:
+    subprocess.run(["docker", *arguments], check=True, capture_output=True)
+
+
 async def _console(rig: Rig, cluster: TestCluster, pooler: Pooler) -> Console:
     return await Console.open(cluster.endpoint.address, pooler.port, master_key=rig.master_key, cluster_id=cluster.id)
+
+
+async def _sleeps(rig: Rig, cluster: TestCluster) -> None:
+    """Return when a client's query runs."""
+
+    async def runs() -> bool:
+        query: LiteralString = (
+            "SELECT FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(10)' AND wait_event = 'PgSleep'"
+        )
+        async with rig.sql.use(cluster.target) as connection:
+            return await (await connection.execute(query)).fetchone() is not None
+
+    await until(runs, what="a query that sleeps")
 
 
 async def _config(rig: Rig, cluster: TestCluster, pooler: Pooler) -> dict[str, str]:
@@ -51,12 +71,12 @@ async def test_poolers_share_new_connections(rig: Rig, cluster: TestCluster) -> 
     assert counts == [3, 3]
 
 
-async def test_cancel_request_reaches_the_pooler_it_is_meant_for(cluster: TestCluster) -> None:
+async def test_cancel_request_reaches_the_pooler_it_is_meant_for(rig: Rig, cluster: TestCluster) -> None:
     cancelled = 0
     for _ in range(20):
         async with await psycopg.AsyncConnection.connect(cluster.conninfo(cluster.endpoint.pooled)) as connection:
             sleeping = asyncio.create_task(connection.execute("SELECT pg_sleep(10)"))
-            await asyncio.sleep(0.05)  # sent, and running
+            await _sleeps(rig, cluster)
             await connection.cancel_safe(timeout=3)
             with pytest.raises(psycopg.errors.QueryCanceled):
                 await asyncio.wait_for(sleeping, 5)
@@ -72,7 +92,7 @@ async def test_cancel_reaches_a_pooler_of_the_former_generation(rig: Rig, cluste
         await _lead_to(rig, cluster, new)
         for _ in range(4):
             sleeping = asyncio.create_task(connection.execute("SELECT pg_sleep(10)"))
-            await asyncio.sleep(0.05)
+            await _sleeps(rig, cluster)
             await connection.cancel_safe(timeout=3)
             with pytest.raises(psycopg.errors.QueryCanceled):
                 await asyncio.wait_for(sleeping, 5)
@@ -168,7 +188,7 @@ async def test_pause_holds_clients_and_cancelling_it_lets_them_go(rig: Rig, clus
         started = asyncio.get_running_loop().time()
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(console.pause(), 0.3)
-        assert asyncio.get_running_loop().time() - started < 1.5
+        assert asyncio.get_running_loop().time() - started < 4  # left to itself, psycopg takes 5 s
 
         async def resumed() -> bool:
             return not await watcher.is_paused()
@@ -183,6 +203,34 @@ async def test_pause_holds_clients_and_cancelling_it_lets_them_go(rig: Rig, clus
     await console.close()
     await watcher.close()
     await _lead_to(rig, cluster, cluster.poolers)
+
+
+async def test_draining_pooler_that_goes_during_a_pause_is_no_failure(rig: Rig, cluster: TestCluster) -> None:
+    former = await make_poolers(
+        rig, cluster.id, cluster.endpoint, cluster.image, cluster.a.address, generation=5, living=cluster.poolers
+    )
+    draining = [each.model_copy(update={"phase": PoolerPhase.DRAINING}) for each in former]
+    async with open_pause(cluster.id, cluster.endpoint, (*draining, *cluster.poolers), rig.master_key) as pause:
+        await rig.poolers.remove_poolers(RemovePoolersInput(cluster_id=cluster.id, poolers=former))
+        assert await pause.begin(10)
+        await pause.reload()
+        await pause.end()
+    for pooler in cluster.poolers:
+        console = await _console(rig, cluster, pooler)
+        assert not await console.is_paused()
+        await console.close()
+
+
+async def test_running_pooler_whose_console_is_silent_is_named(rig: Rig, cluster: TestCluster) -> None:
+    silent, other = cluster.poolers
+    _docker("pause", silent.container)
+    try:
+        async with open_pause(cluster.id, cluster.endpoint, cluster.poolers, rig.master_key) as pause:
+            assert pause.unreached == (silent.name,)
+    finally:
+        _docker("unpause", silent.container)
+    async with open_pause(cluster.id, cluster.endpoint, (silent, other), rig.master_key) as pause:
+        assert pause.unreached == ()
 
 
 async def test_making_a_generation_again_changes_nothing(rig: Rig, cluster: TestCluster) -> None:
