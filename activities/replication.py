@@ -77,6 +77,12 @@ class ReplicationActivities:
                 raise
         return Nothing()
 
+    @activity.defn(name=effects.RELEASE_COMMITS.name)
+    async def release_commits(self, arg: Target) -> Nothing:
+        """Make commits on the primary *arg* wait for nobody. Raises :class:`NotYet` as :meth:`set_synchronous`."""
+        async with heartbeating():
+            return await self.set_synchronous(SetSynchronousInput(target=arg, standby=None))
+
     @activity.defn(name=effects.AWAIT_CAUGHT_UP.name)
     async def await_caught_up(self, arg: AwaitCaughtUpInput) -> ReplicaCaughtUp:
         """Return when the replica has replayed past a record written on the primary after this call began.

@@ -577,6 +577,8 @@ ENABLE_EXTENSION = Effect("enable_extension", EnableExtensionInput, Nothing, Kin
 DISABLE_EXTENSION = Effect("disable_extension", DisableExtensionInput, Nothing, Kind.SQL_WAIT)
 READ_EXTENSIONS = Effect("read_extensions", ReadExtensionsInput, Extensions, Kind.SQL)
 SET_SYNCHRONOUS = Effect("set_synchronous", SetSynchronousInput, Nothing, Kind.SQL)
+RELEASE_COMMITS = Effect("release_commits", Target, Nothing, Kind.SQL_WAIT)
+"""``set_synchronous`` with no standby, for a cluster in trouble: its workflow goes on meanwhile."""
 SET_CONNECTION_LIMITS = Effect("set_connection_limits", SetConnectionLimitsInput, Nothing, Kind.SQL)
 RECONCILE_RECORD = Effect("reconcile_record", ReconcileInput, Observation, Kind.SQL)
 AWAIT_CAUGHT_UP = Effect("await_caught_up", AwaitCaughtUpInput, ReplicaCaughtUp, Kind.SQL_WAIT)

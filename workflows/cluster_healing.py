@@ -264,7 +264,7 @@ class ClusterHealing(ClusterService):
                 return
             primary_is_lost = self._lost_primary is not None
             if not primary_is_lost:
-                await self._help_out()
+                await self._help_out(following)
                 continue
             await self._have_yielded(holder, following)
             while holder.type not in HEALING and (alarm := self._lost_primary) is not None:
@@ -274,12 +274,23 @@ class ClusterHealing(ClusterService):
                 await workflow.wait([following], timeout=YIELD_BOUND.total_seconds())
                 return
 
-    async def _help_out(self) -> None:
-        """Do what clients cannot wait for until the turn is free, and what is in nobody's way."""
+    async def _help_out(self, following: "asyncio.Task[object]") -> None:
+        """Do what clients cannot wait for until the turn is free, and what is in nobody's way.
+
+        Given up when the primary is lost as well, or the turn is free: what follows does it all.
+        """
         if self._lost_replica is not None:
-            await self._release_commits()
+            helping = asyncio.create_task(self._release_commits())
         elif (alarm := self._lost_way_in) is not None:
-            await self._start_way_in(alarm)
+            helping = asyncio.create_task(self._start_way_in(alarm))
+        else:
+            return
+        await workflow.wait_condition(lambda: helping.done() or following.done() or self._lost_primary is not None)
+        if helping.done():
+            helping.result()
+        else:
+            # Not waited for: its activity hears of it with a heartbeat, some seconds later.
+            helping.cancel()
 
     async def _start_way_in(self, lost: Alarm) -> None:
         status = self._state.status
@@ -304,9 +315,8 @@ class ClusterHealing(ClusterService):
         # On record first: from here on nobody promotes it.
         self._learn([InSync(name=replica.name, value=False)])
         target = Target(cluster_id=self._state.spec.id, address=primary.address)
-        arg = effects.SetSynchronousInput(target=target, standby=None)
         try:
-            await self._effect(effects.SET_SYNCHRONOUS, arg, f"let no commit wait for {replica.name}, which is lost")
+            await self._effect(effects.RELEASE_COMMITS, target, f"let no commit wait for {replica.name}, which is lost")
         except MpgError as error:
             workflow.logger.error("commits are not released", extra={"error": str(error)})
 

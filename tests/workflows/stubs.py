@@ -187,6 +187,7 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "check_host": lambda arg: arg.plan,
     "ensure_node": _ensured,
     "restart_node": lambda arg: arg.node.name,
+    "release_commits": lambda arg: f"on={_node_at(arg.address)}",
     "drain_node": lambda arg: f"{arg.node.name} for {arg.timeout_s:g}s",
     "fence_node": lambda arg: arg.name,
     "remove_node": lambda arg: arg.name,

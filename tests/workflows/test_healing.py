@@ -270,6 +270,24 @@ async def test_lost_primary_is_seen_while_the_loss_of_the_replica_waits_for_the_
     await healed(bench, state.spec.id, "a")
 
 
+async def test_primary_lost_while_commits_are_being_released_from_the_replica_comes_first(bench: Bench) -> None:
+    state = ready_cluster()
+    await bench.cluster(state)
+    working, releasing = asyncio.Event(), asyncio.Event()
+    bench.stubs.plan("drain_node b for 30s", hangs(bench.stubs, working))
+    bench.stubs.plan("release_commits on=a", hangs(bench.stubs, releasing))
+    handle = await bench.start(ChangePlanRequest(cluster_id=state.spec.id, plan="launch"))
+    await asyncio.wait_for(working.wait(), 10)
+    bench.stubs.alarm(state.spec.id, lost("b"))
+    await asyncio.wait_for(releasing.wait(), 10)
+    bench.stubs.alarm(state.spec.id, lost("a"))
+    await until(lambda: _has(bench, "settle_cluster"))
+    error, _ = await failure(handle)
+    assert error.type == "Preempted"
+    assert asked(bench, "fail_over") == []
+    await healed(bench, state.spec.id, "a")
+
+
 WAY_IN = Alarm(kind=AlarmKind.WAY_IN, name="endpoint", how="its container does not run")
 
 
@@ -438,8 +456,8 @@ async def test_commits_are_released_from_a_lost_replica_while_an_operation_has_t
     holder = await bench.start(CreateDatabaseRequest(cluster_id=state.spec.id, database="books"), state.spec.name)
     await started.wait()
     bench.stubs.alarm(state.spec.id, lost("b"))
-    await until(lambda: _has(bench, "set_synchronous"))
-    assert asked(bench, "set_synchronous") == ["set_synchronous on=a standby=None"]
+    await until(lambda: _has(bench, "release_commits"))
+    assert asked(bench, "release_commits") == ["release_commits on=a"]
     replica = (await bench.view(state.spec.id)).state.status.replica
     assert replica is not None
     assert not replica.in_sync
