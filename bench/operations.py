@@ -56,7 +56,7 @@ class Seen:
 
 
 async def measure(run: Run) -> None:
-    """Measure every operation at 8 clients, and with fewer runs at 1 and 32, simple and prepared."""
+    """Measure every operation at 8 clients; with ``--full`` also at 1 and 32, simple and prepared, in fewer runs."""
     async with AsyncExitStack() as stack:
         mpg, _ = await stack.enter_async_context(run.stack("switch"))
         cluster = await stack.enter_async_context(run.cluster(mpg, "switch"))
@@ -66,17 +66,17 @@ async def measure(run: Run) -> None:
         bench = _UnderLoad(run, cluster, floor)
         await bench.baseline()
         for clients, protocol, main in _loads(run):
-            await bench.switchover(clients, protocol, run.count(1, 20 if main else 5, 20))
-            await bench.change_plan(clients, protocol, run.count(1, 20 if main else 3, 20))
-            await bench.set_pool_mode(clients, protocol, run.count(2, 6 if main else 2, 6))
-            await bench.restart(clients, protocol, run.count(1, 5 if main else 2, 5))
+            await bench.switchover(clients, protocol, run.count(1, 20, 20 if main else 5))
+            await bench.change_plan(clients, protocol, run.count(1, 20, 20 if main else 3))
+            await bench.set_pool_mode(clients, protocol, run.count(2, 6, 6 if main else 2))
+            await bench.restart(clients, protocol, run.count(1, 5, 5 if main else 2))
         await measure_sessions(run, mpg, run.count(1, 6, 20))
 
 
 def _loads(run: Run) -> list[tuple[int, str, bool]]:
     """Clients and protocol of each load, and whether it is the one that the targets are about."""
     main = (8, "simple", True)
-    if run.size is Size.QUICK:
+    if run.size is not Size.FULL:
         return [main]
     loads = [(clients, protocol, False) for clients in (1, 8, 32) for protocol in ("simple", "prepared")]
     return [main, *(load for load in loads if load[:2] != main[:2])]
