@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from statistics import median
 
 from bench import pgbench
 from bench.floor_cluster import FloorCluster, floor_cluster
@@ -107,8 +108,9 @@ class _UnderLoad:
         waits, beside = ([each.longest_wait_ms for each in side] for side in (product, floor))
         self._row("nothing changed, 8 clients: longest wait", waits, beside, note=f"{product[-1].tps:.0f} tps")
         self._row("nothing changed, 8 clients: longest read-only query", reads, [])
-        self._unnoticed = at_most(worst=round(max(waits) + _UNNOTICED_MS))
-        self._unnoticed_read = at_most(worst=round(max(reads) + _UNNOTICED_MS))
+        # Over the median: one run with a hiccup of the machine would make a bound that nothing misses.
+        self._unnoticed = at_most(worst=round(median(waits) + _UNNOTICED_MS))
+        self._unnoticed_read = at_most(worst=round(median(reads) + _UNNOTICED_MS))
 
     async def switchover(self, clients: int, protocol: str, count: int) -> None:
         """Switchover beside the floor's."""
