@@ -19,6 +19,7 @@ from activities.node_files import PGPASS, POSTGRES_ID, pgpass
 from activities.pooler_files import write_pooler_files
 from activities.sql import SqlSessions
 from activities.statements import KEEP_VERIFIERS_OUT, Script, put_platform_role, script, set_password
+from activities.way_in import start_pooler
 from model.cluster import ClusterState, Node, Pooler
 from model.effects import Target
 from model.errors import NotYet, Refused
@@ -29,7 +30,6 @@ log = structlog.get_logger()
 
 RELOAD_S = 5.0
 """How long a PgBouncer may take to read its files after a signal, before it is started anew."""
-STOP_S = 20.0
 
 _PLATFORM = (REPLICATOR, POOLER_USER)
 # A standby that is away must not hold this up: nobody is there to release it.
@@ -142,9 +142,7 @@ class KeyRenewal:
         """Start a pooler anew that did not read its files, or is in the namespace of a former endpoint."""
         if not await self._lets_us_in(state, pooler, RELOAD_S):
             log.warning("starting a pooler anew", cluster=state.spec.id, pooler=pooler.name)
-            # SIGTERM would wait for clients.
-            await self._docker.stop(pooler.container, signal="SIGQUIT", timeout_s=STOP_S)
-            await self._docker.start(pooler.container)
+            await start_pooler(self._docker, pooler, again=True)
 
 
 def _target(state: ClusterState, node: Node) -> Target:
