@@ -108,6 +108,11 @@ class Console:
         clients = [Client.model_validate(row) for row in await self._rows("SHOW CLIENTS")]
         return [client for client in clients if client.database != CONSOLE_DATABASE]
 
+    async def longest_wait_s(self) -> float:
+        """Return for how long the client has waited, in seconds, that has waited longest for a server connection."""
+        waits = [float(row["maxwait"]) + float(row["maxwait_us"]) / 1e6 for row in await self._rows("SHOW POOLS")]
+        return max(waits, default=0.0)
+
     async def show_config(self) -> dict[str, str]:
         """Return the settings in force."""
         return {row["key"]: row["value"] for row in await self._rows("SHOW CONFIG")}

@@ -16,6 +16,7 @@ from model.errors import LongTransaction
 
 log = structlog.get_logger()
 
+LOOK_AGAIN_S = 0.01
 PATIENCE_S, TRY_AGAIN_S = 0.5, 0.02
 """For a pooler whose console cannot be opened for another reason than that nobody listens."""
 
@@ -30,6 +31,7 @@ class Pause:
         """Names of poolers that listen and could not be reached: they may hold their clients."""
         self._waiting: list[asyncio.Task[None]] = []
         self._begun: float | None = None
+        self._ended: float | None = None
         self.held_ms = 0.0
         """How long clients were held, from PAUSE to RESUME, in milliseconds."""
 
@@ -66,12 +68,30 @@ class Pause:
     async def end(self) -> None:
         """Let every client go on, whatever became of the pause."""
         results = await asyncio.gather(*(console.resume() for _, _, console in self._consoles), return_exceptions=True)
+        self._ended = time.perf_counter()
         if self._begun is not None:
-            self.held_ms = round((time.perf_counter() - self._begun) * 1000, 1)
+            self.held_ms = round((self._ended - self._begun) * 1000, 1)
         for (pooler, _, _), result in zip(self._consoles, results, strict=True):
             if isinstance(result, BaseException):
                 # A pooler that is gone holds nobody: the next one that comes up is not paused.
                 log.warning("a pooler could not be resumed", pooler=pooler.name, error=str(result))
+
+    async def served(self, bound_s: float) -> None:
+        """After :meth:`end`: return when every client that was held has a server connection, at most after *bound_s*.
+
+        Clients that came later may still wait, as they do when a pool is full.
+        """
+        assert self._ended is not None, "call end() first"
+        ended = self._ended
+
+        async def one(console: Console) -> None:
+            with contextlib.suppress(psycopg.Error):  # a pooler that is gone has no clients
+                while await console.longest_wait_s() > time.perf_counter() - ended:  # noqa: ASYNC110 - it does not tell
+                    await asyncio.sleep(LOOK_AGAIN_S)
+
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(bound_s):
+                await asyncio.gather(*(one(console) for _, _, console in self._consoles))
 
     async def leave(self) -> None:
         """Go, with clients held: somebody else ends the pause."""

@@ -37,6 +37,8 @@ SHUTDOWN_BOUND_S = 20.0
 REPLAY_BOUND_S = 5.0
 """For the replica to replay the last WAL. Usually 2 ms."""
 RESTART_BOUND_S = 60.0
+SERVED_BOUND_S = 1.0
+"""For the clients that were held to get a server connection each before anything else is begun. Usually 50 ms."""
 
 
 class Stage(StrEnum):
@@ -125,6 +127,9 @@ class Switchover(Handover[SwitchoverInput]):
                 await self._reversibly(self._replay())
                 await self._promote()
         await self.lead_to_new()
+        with self.watch.step("serve"):
+            # What follows starts containers, and every client needs a new server process now: clients first.
+            await self.pause.served(SERVED_BOUND_S)
         log.info("switchover ends", primary=self.new.name, paused_ms=self.pause.held_ms, steps_ms=self.watch.steps_ms)
         return SwitchoverReport(
             timeline=await self.timeline(), paused_ms=self.pause.held_ms, steps_ms=self.watch.steps_ms

@@ -1,6 +1,7 @@
 """The way into a cluster, its endpoint and its poolers: whether it is there and belongs together; started again."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 
 from activities.docker_engine import DockerEngine
 from model.cluster import Endpoint, Pooler, PoolerPhase
@@ -53,14 +54,39 @@ async def start_pooler(docker: DockerEngine, pooler: Pooler, *, again: bool) -> 
     await docker.start(pooler.container)
 
 
-async def mend_way_in(docker: DockerEngine, cluster_name: str, endpoint: Endpoint, poolers: tuple[Pooler, ...]) -> None:
+async def for_each(poolers: Iterable[Pooler], do: Callable[[Pooler], Awaitable[None]], *, one_by_one: bool) -> None:
+    """Await *do* for every pooler, side by side or *one_by_one*."""
+    if one_by_one:
+        for pooler in poolers:
+            await do(pooler)
+    else:
+        await asyncio.gather(*(do(pooler) for pooler in poolers))
+
+
+async def mend_way_in(
+    docker: DockerEngine,
+    cluster_name: str,
+    endpoint: Endpoint,
+    poolers: tuple[Pooler, ...],
+    *,
+    one_by_one: bool = False,
+) -> None:
     """Start again what of the way in has ended. Rules and the poolers' configuration are as they were.
 
-    Raises as :func:`start_endpoint`, and :class:`NotFound` for a pooler on record whose container is gone, after the
-    others were started.
+    Poolers start side by side, or *one_by_one*: slower, with less taken from clients that are served meanwhile. Raises
+    as :func:`start_endpoint`, and :class:`NotFound` for a pooler on record whose container is gone, after the others
+    were started.
     """
     again = await start_endpoint(docker, cluster_name, endpoint, poolers)
-    there = {each: await docker.inspect(each.container) is not None for each in poolers}
-    await asyncio.gather(*(start_pooler(docker, each, again=again) for each in there if there[each]))
-    if gone := [each.name for each in poolers if not there[each] and each.phase is not PoolerPhase.DRAINING]:
+    gone: list[str] = []
+
+    async def start(pooler: Pooler) -> None:
+        try:
+            await start_pooler(docker, pooler, again=again)
+        except NotFound:
+            if pooler.phase is not PoolerPhase.DRAINING:
+                gone.append(pooler.name)
+
+    await for_each(poolers, start, one_by_one=one_by_one)
+    if gone:
         raise NotFound(f"The container of {' and '.join(gone)} is gone; it is made anew when the turn is free.")

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from bench import create, failover, fleet, hops, idle, operations, orchestrator, quickstart, scale, users
+from bench import create, failover, fleet, hops, idle, operations, orchestrator, profile, quickstart, scale, users
 from bench.machine import machine_lines
 from bench.report import Report
 from bench.run import Run, Size
@@ -26,6 +26,7 @@ Section = Callable[[Run], Awaitable[None]]
 SECTIONS: dict[str, Section] = {
     "create": create.measure,
     "users": users.measure,
+    "profile": profile.measure,
     "idle": idle.measure,
     "switchover": operations.measure,
     "failover": failover.measure,

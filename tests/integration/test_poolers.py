@@ -205,6 +205,39 @@ async def test_pause_holds_clients_and_cancelling_it_lets_them_go(rig: Rig, clus
     await _lead_to(rig, cluster, cluster.poolers)
 
 
+async def test_clients_that_were_held_are_served_when_each_has_a_server_connection(
+    rig: Rig, cluster: TestCluster
+) -> None:
+    pooled = cluster.conninfo(cluster.endpoint.pooled)
+    async with (
+        await psycopg.AsyncConnection.connect(pooled, autocommit=True) as client,
+        open_pause(cluster.id, cluster.endpoint, cluster.poolers, rig.master_key) as pause,
+    ):
+        assert await pause.begin(10)
+        held = asyncio.create_task(client.execute("SELECT 1"))
+        await until(lambda: _waits(rig, cluster), what="a client that waits")
+        _docker("pause", cluster.a.container)
+        try:
+            await pause.end()
+            await pause.served(0.3)
+            assert await _waits(rig, cluster)
+            assert not held.done()
+        finally:
+            _docker("unpause", cluster.a.container)
+        await pause.served(30)
+        assert not await _waits(rig, cluster)
+        await asyncio.wait_for(held, 30)
+
+
+async def _waits(rig: Rig, cluster: TestCluster) -> bool:
+    waits: list[float] = []
+    for pooler in cluster.poolers:
+        console = await _console(rig, cluster, pooler)
+        waits.append(await console.longest_wait_s())
+        await console.close()
+    return max(waits) > 0
+
+
 async def test_draining_pooler_that_goes_during_a_pause_is_no_failure(rig: Rig, cluster: TestCluster) -> None:
     former = await make_poolers(
         rig, cluster.id, cluster.endpoint, cluster.image, cluster.a.address, generation=5, living=cluster.poolers

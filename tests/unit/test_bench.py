@@ -5,6 +5,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from temporalio.client import WorkflowHistory
 
 from bench.__main__ import SECTIONS, arguments
 from bench.cluster_weight import cpu_group
@@ -17,6 +18,7 @@ from bench.plot import bars, draw, duration, missing, position
 from bench.publish import merged, stall_block, with_block
 from bench.report import Report, Row, Stat, at_most, number, percentile
 from bench.run import Size
+from bench.spans import TEMPORAL, WORKFLOW, parts
 from bench.stub_cluster import stub_state
 from bench.stub_worker import REAL, answer
 from bench.writers import Written
@@ -24,6 +26,7 @@ from model.cluster import ClusterPhase, NodeRole
 from model.effects import EFFECTS, Nothing
 from model.operations import Step
 
+HISTORIES = Path(__file__).parent.parent / "histories"
 LOG = """\
 0 1 1500 0 1700000000 500000
 1 1 90000 0 1700000001 250000
@@ -285,3 +288,21 @@ def test_loss_waits_for_the_slowest_writer_and_is_over_for_somebody_when_any_row
     lost = Lost(written, at_s=10, in_sync_s=12, steps_ms={})
     assert lost.wait_ms == pytest.approx(1100)
     assert lost.writable_ms == pytest.approx(500)
+
+
+@pytest.mark.parametrize(
+    ("name", "effects"),
+    [
+        ("create-user.done", {"take_turn", "create_user", "commit_facts"}),
+        ("switchover.done", {"take_turn", "await_caught_up", "switch_primary", "ensure_node", "set_routes"}),
+        ("change-plan.done", {"take_turn", "check_host", "ensure_node", "commit_facts"}),
+    ],
+)
+def test_parts_of_an_operation_add_up_to_its_time(name: str, effects: set[str]) -> None:
+    document = json.loads((HISTORIES / f"{name}.json").read_text())
+    events = list(WorkflowHistory.from_json(document["workflow_id"], document["history"]).events)
+    seen = parts(events)
+    whole = (events[-1].event_time.ToNanoseconds() - events[0].event_time.ToNanoseconds()) / 1e9
+    assert sum(seen.values()) == pytest.approx(whole, abs=1e-5)
+    assert effects | {TEMPORAL, WORKFLOW} <= seen.keys()
+    assert min(seen.values()) > 0
