@@ -348,7 +348,7 @@ class Lane:
         while True:
             try:
                 problems = await look()
-            except (MpgError, RPCError) as error:
+            except (MpgError, RPCError, OSError) as error:  # the last where the engine is not up again yet
                 problems = [f"{type(error).__name__}: {error}"]
             if not problems or time.monotonic() > deadline:
                 return problems
