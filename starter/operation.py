@@ -56,7 +56,11 @@ class Operation:
         silent_since: float | None = None
         while True:
             try:
-                return await self._result()
+                with self._translated():
+                    found = await self._handle.result(rpc_timeout=None)
+                return OperationResult.model_validate(found)
+            except WorkflowFailureError as failure:
+                raise self._explain(failure) from failure  # StackDown too, where that is what it failed with
             except StackDown:
                 if await self._is_known():
                     silent_since = None
@@ -72,14 +76,6 @@ class Operation:
             await self._handle.describe(rpc_timeout=CALL_TIMEOUT)
             return True
         return False
-
-    async def _result(self) -> OperationResult:
-        with self._translated():
-            try:
-                found = await self._handle.result(rpc_timeout=None)
-            except WorkflowFailureError as failure:
-                raise self._explain(failure) from failure
-        return OperationResult.model_validate(found)
 
     async def progress(self) -> Progress:
         """Return how far the operation is; works also after it ended. Raises NotFound, StackDown."""

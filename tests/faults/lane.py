@@ -202,11 +202,15 @@ class Lane:
         try:
             async with asyncio.timeout(CASE_S):
                 result = await one(case)
+                if case.kind is Kind.ENGINE and case.operation in (CREATE, DESTROY):
+                    # This lane's cluster, which the operation was not about, lost its nodes as well.
+                    own = await self._until_none(lambda: violations(self.eyes, self.name, []))
+                    result = result.model_copy(update={"problems": (*result.problems, *own)})
         except (MpgError, RPCError, TimeoutError, psycopg.Error) as error:
             said = f"{type(error).__name__}: {error}"
             result = Result(case=case, fired=self._faults.fired() is not None, outcome="none", problems=(said,))
         self._faults.clear()
-        if result.problems and case.operation not in (CREATE, DESTROY):
+        if result.problems and (case.operation not in (CREATE, DESTROY) or case.kind is Kind.ENGINE):
             await self.replace_cluster()
         return result.model_copy(update={"seconds": round(time.monotonic() - begun, 2)})
 

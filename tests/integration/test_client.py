@@ -306,11 +306,14 @@ async def test_progress_then_result(mpg: MpgClient, temporal: Client, cluster: s
     assert shape.finished_at is not None
 
 
-async def test_failure_is_raised_as_our_error(mpg: MpgClient, temporal: Client, cluster: str) -> None:
+@pytest.mark.parametrize("failure", [Refused, StackDown])
+async def test_failure_is_raised_as_our_error(
+    mpg: MpgClient, temporal: Client, cluster: str, failure: type[MpgError]
+) -> None:
     operation = await mpg.create_database(cluster, "shop")
-    await temporal.get_workflow_handle(operation.id).signal("go", ["Refused", "The host is asleep."])
-    with pytest.raises(Refused, match=r"^The host is asleep\.$"):
-        await operation.result()
+    await temporal.get_workflow_handle(operation.id).signal("go", [failure.__name__, "The host is asleep."])
+    with pytest.raises(failure, match=r"^The host is asleep\.$"):
+        await asyncio.wait_for(operation.result(), 30)
     shape = await operation.describe()
     assert (shape.status, shape.error) == (OperationOutcome.ROLLED_BACK, "The host is asleep.")
 
