@@ -182,3 +182,19 @@ async def longest_transaction(primary: Connection, endpoint_address: str, bound_
         f"A transaction did not end within {bound_s:g} s: pid {pid} of user {user}, {age} s old; nothing was changed.",
         remedy="End it, or allow a longer pause.",
     )
+
+
+async def open_transactions_end(primary: Connection, endpoint_address: str, bound_s: float) -> None:
+    """Wait until every transaction that pooled clients have open now has ended, at most *bound_s* seconds."""
+    deadline = time.monotonic() + bound_s
+    row = await (await primary.execute("SELECT clock_timestamp()")).fetchone()
+    assert row is not None
+    while time.monotonic() < deadline:
+        cursor = await primary.execute(
+            "SELECT FROM pg_stat_activity"
+            " WHERE backend_type = 'client backend' AND xact_start < %s AND client_addr = %s::inet LIMIT 1",
+            (row[0], endpoint_address),
+        )
+        if not cursor.rowcount:
+            return
+        await asyncio.sleep(LOOK_AGAIN_S)

@@ -19,7 +19,7 @@ from activities.control_file import ControlFile, locate
 from activities.handover import POLL_S, Clients, Handover, no_answer
 from activities.heartbeat import heartbeating
 from activities.node_process import NodeProcess, open_process
-from activities.pause import longest_transaction
+from activities.pause import longest_transaction, open_transactions_end
 from activities.sql import Connection
 from model import effects
 from model.effects import SwitchoverInput, SwitchoverReport, Target
@@ -38,7 +38,7 @@ REPLAY_BOUND_S = 5.0
 """For the replica to replay the last WAL. Usually 2 ms."""
 RESTART_BOUND_S = 60.0
 SERVED_BOUND_S = 1.0
-"""For the clients that were held to get a server connection each before anything else is begun. Usually 50 ms."""
+"""For the clients that were held to get a server connection each, and again to end a first transaction on it."""
 
 
 class Stage(StrEnum):
@@ -128,8 +128,10 @@ class Switchover(Handover[SwitchoverInput]):
                 await self._promote()
         await self.lead_to_new()
         with self.watch.step("serve"):
-            # What follows starts containers, and every client needs a new server process now: clients first.
+            # What follows starts containers. Clients come first: each needs a new server process, and its first
+            # transaction takes longest.
             await self.pause.served(SERVED_BOUND_S)
+            await open_transactions_end(self.replica, self.endpoint.address, SERVED_BOUND_S)
         log.info("switchover ends", primary=self.new.name, paused_ms=self.pause.held_ms, steps_ms=self.watch.steps_ms)
         return SwitchoverReport(
             timeline=await self.timeline(), paused_ms=self.pause.held_ms, steps_ms=self.watch.steps_ms

@@ -71,7 +71,7 @@ async def measure(run: Run) -> None:
             await bench.change_plan(clients, protocol, run.count(1, 20, 20 if main else 3))
             await bench.set_pool_mode(clients, protocol, run.count(2, 6, 6 if main else 2))
             await bench.restart(clients, protocol, run.count(1, 5, 5 if main else 2))
-        await measure_sessions(run, mpg, run.count(1, 6, 20))
+        await measure_sessions(run, mpg, run.count(1, 6))
 
 
 def _loads(run: Run) -> list[tuple[int, str, bool]]:

@@ -11,7 +11,7 @@ import pytest
 from rig import PLAN, Rig, TestCluster, make_poolers, until
 
 from activities.console import Console
-from activities.pause import open_pause
+from activities.pause import open_pause, open_transactions_end
 from model.cluster import Pooler, PoolerPhase, PoolMode
 from model.effects import ConfigurePoolersInput, DrainPoolersInput, RemovePoolersInput, RouteInput
 
@@ -227,6 +227,22 @@ async def test_clients_that_were_held_are_served_when_each_has_a_server_connecti
         await pause.served(30)
         assert not await _waits(rig, cluster)
         await asyncio.wait_for(held, 30)
+
+
+async def test_open_transactions_are_waited_for_and_later_ones_are_not(rig: Rig, cluster: TestCluster) -> None:
+    async with (
+        await psycopg.AsyncConnection.connect(cluster.conninfo(cluster.endpoint.pooled)) as client,
+        rig.sql.use(cluster.target) as primary,
+    ):
+        await client.execute("SELECT 1")
+        waiting = asyncio.create_task(open_transactions_end(primary, cluster.endpoint.address, 60))
+        await asyncio.wait([waiting], timeout=0.3)
+        assert not waiting.done()
+        await client.commit()
+        await client.execute("SELECT 1")
+        await asyncio.wait_for(waiting, 10)
+        assert client.info.transaction_status is psycopg.pq.TransactionStatus.INTRANS
+        await open_transactions_end(primary, cluster.endpoint.address, 0.1)
 
 
 async def _waits(rig: Rig, cluster: TestCluster) -> bool:
