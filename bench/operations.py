@@ -123,7 +123,7 @@ class _UnderLoad:
             protocol,
             count,
         )
-        self._show(f"Switchover, {clients} clients, {protocol}", seen, targets if clients == 8 else ())
+        self._show(f"Switchover, {clients} clients, {protocol}", seen, targets, clients)
 
     async def change_plan(self, clients: int, protocol: str, count: int) -> None:
         """ChangePlan between two plans, beside the floor's."""
@@ -136,7 +136,7 @@ class _UnderLoad:
             protocol,
             count,
         )
-        self._show(f"ChangePlan, {clients} clients, {protocol}", seen, targets if clients == 8 else ())
+        self._show(f"ChangePlan, {clients} clients, {protocol}", seen, targets, clients)
 
     async def restart(self, clients: int, protocol: str, count: int) -> None:
         """Restart of both nodes in turn, beside the floor's."""
@@ -148,7 +148,7 @@ class _UnderLoad:
             protocol,
             count,
         )
-        self._show(f"Restart, {clients} clients, {protocol}", seen, ())
+        self._show(f"Restart, {clients} clients, {protocol}", seen, (), clients)
 
     async def set_pool_mode(self, clients: int, protocol: str, count: int) -> None:
         """SetPoolMode there and back while sessions stay and others connect anew all the time."""
@@ -168,7 +168,7 @@ class _UnderLoad:
                 protocol,
                 count,
             )
-        self._show(f"SetPoolMode, {clients} clients, {protocol}", seen, self._unnoticed)
+        self._show(f"SetPoolMode, {clients} clients, {protocol}", seen, self._unnoticed, clients)
         if count:
             await (await self.cluster.mpg.set_pool_mode(self.cluster.name, PoolMode.TRANSACTION)).result()
             if self.floor.poolers[0].pool_mode is not PoolMode.TRANSACTION:
@@ -239,11 +239,12 @@ class _UnderLoad:
 
     # --- rows -----------------------------------------------------------------------------------------------------
 
-    def _show(self, name: str, seen: Seen, targets: tuple[Target, ...]) -> None:
+    def _show(self, name: str, seen: Seen, targets: tuple[Target, ...], clients: int) -> None:
         if not seen.product:
             return
+        main = clients == 8  # what the targets are about, and the baseline
         waits, floor = ([each.longest_wait_ms for each in side] for side in (seen.product, seen.floor))
-        self._row(f"{name}: longest wait", waits, floor, targets)
+        self._row(f"{name}: longest wait", waits, floor, targets if main else ())
         self._row(
             f"{name}: failed transactions",
             [each.failed for each in seen.product],
@@ -256,7 +257,8 @@ class _UnderLoad:
         longest = [each.longest_ms for each in seen.reads]
         ended = sum(each.ended for each in seen.reads)
         note = f"{errors} of {asked} failed" + (f"; {ended} sessions ended with their node" if ended else "")
-        self._row(f"{name}: longest read-only query", longest, [], self._unnoticed_read, note=note)
+        unnoticed = self._unnoticed_read if main else ()
+        self._row(f"{name}: longest read-only query", longest, [], unnoticed, note=note)
         if seen.held_ms:
             self._row(f"{name}: PAUSE to RESUME", seen.held_ms, seen.floor_held_ms)
         if name.startswith("Switchover"):  # the others stall in the same steps
