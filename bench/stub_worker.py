@@ -12,7 +12,7 @@ from typing import Any
 from temporalio import activity
 
 import worker
-from activities.heartbeat import heartbeating
+from activities.heartbeat import while_worker_runs
 from activities.operations import OperationActivities
 from activities.registry import Activities
 from bench.stub_cluster import stub_node
@@ -43,8 +43,7 @@ def answer(effect: Effect[Any, Any], arg: Any) -> object:
 
 async def never() -> object:
     """Watch a cluster that stays healthy: only the heartbeats of it are real."""
-    async with heartbeating():
-        await asyncio.Event().wait()
+    return await while_worker_runs(asyncio.Event().wait())
 
 
 def stub(effect: Effect[Any, Any]) -> Callable[..., object]:
