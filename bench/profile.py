@@ -8,7 +8,7 @@ from temporalio.client import WorkflowHandle
 
 from bench.report import Row
 from bench.run import Product, Run
-from bench.spans import parts
+from bench.spans import parts, time_of
 from model.cluster import Role
 from starter.operation import Operation
 from starter.temporal import connect
@@ -60,8 +60,7 @@ async def _parts(cluster: Product, operation: Operation, begun: float, ended: fl
     client = await connect(cluster.mpg.settings)
     handle: WorkflowHandle[Any, Any] = client.get_workflow_handle(operation.id)
     events = [event async for event in handle.fetch_history_events()]
-    first, last = (event.event_time.seconds + event.event_time.nanos / 1e9 for event in (events[0], events[-1]))
-    return {_CALL: first - begun, **parts(events), _ANSWER: ended - last}
+    return {_CALL: time_of(events[0]) - begun, **parts(events), _ANSWER: ended - time_of(events[-1])}
 
 
 def _row(run: Run, name: str, seconds: list[float]) -> None:

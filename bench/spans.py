@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from temporalio.api.enums.v1 import EventType
@@ -34,7 +35,7 @@ def parts(events: Sequence[HistoryEvent]) -> dict[str, float]:
 
     Where several were, an activity comes before the workflow's code. Where nobody was, it was Temporal's time.
     """
-    begin, end = _time(events[0]), _time(events[-1])
+    begin, end = time_of(events[0]), time_of(events[-1])
     # The later in this order, the more it says.
     spans = [Span(TEMPORAL, begin, end), *_workflow_tasks(events), *_activities(events), *_local_activities(events)]
     bounds = sorted({min(max(bound, begin), end) for span in spans for bound in (span.begin, span.end)})
@@ -45,17 +46,34 @@ def parts(events: Sequence[HistoryEvent]) -> dict[str, float]:
     return result
 
 
-def _time(event: HistoryEvent) -> float:
-    return event.event_time.seconds + event.event_time.nanos / 1e9
+def time_of(event: HistoryEvent) -> float:
+    """Return when *event* happened, in seconds since the epoch."""
+    return event.event_time.ToNanoseconds() / 1e9
+
+
+def local_activity(event: HistoryEvent) -> Span | None:
+    """Return the local activity that *event* records, None where it records none. Its end may be before its begin."""
+    marker = event.marker_recorded_event_attributes
+    if event.event_type != EventType.EVENT_TYPE_MARKER_RECORDED or marker.marker_name != _LOCAL_ACTIVITY:
+        return None
+    told = json.loads(marker.details["data"].payloads[0].data)
+    return Span(told["activity_type"], _of_json(told["original_schedule_time"]), _of_json(told["complete_time"]))
+
+
+def _of_json(value: object) -> float:
+    if isinstance(value, str):
+        return datetime.fromisoformat(value.replace("Z", "+00:00")).timestamp()
+    assert isinstance(value, dict)
+    return float(value["seconds"]) + float(value.get("nanos", 0)) / 1e9  # pyright: ignore[reportUnknownArgumentType]
 
 
 def _workflow_tasks(events: Iterable[HistoryEvent]) -> Iterable[Span]:
     started = 0.0
     for event in events:
         if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED:
-            started = _time(event)
+            started = time_of(event)
         elif event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
-            yield Span(WORKFLOW, started, _time(event))
+            yield Span(WORKFLOW, started, time_of(event))
 
 
 def _activities(events: Sequence[HistoryEvent]) -> Iterable[Span]:
@@ -68,11 +86,11 @@ def _activities(events: Sequence[HistoryEvent]) -> Iterable[Span]:
     began: dict[int, float] = {}
     for event in events:
         if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED:
-            began[event.activity_task_started_event_attributes.scheduled_event_id] = _time(event)
+            began[event.activity_task_started_event_attributes.scheduled_event_id] = time_of(event)
         elif event.event_type in _ACTIVITY_ENDS:
             scheduled = _scheduled(event)
             if scheduled in began:
-                yield Span(names[scheduled], began[scheduled], _time(event))
+                yield Span(names[scheduled], began[scheduled], time_of(event))
 
 
 def _scheduled(event: HistoryEvent) -> int:
@@ -98,16 +116,10 @@ def _local_activities(events: Iterable[HistoryEvent]) -> Iterable[Span]:
         if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
             if open_ is not None:
                 yield Span(*open_, completed)
-            open_, completed = None, _time(event)
-        elif (
-            event.event_type == EventType.EVENT_TYPE_MARKER_RECORDED
-            and event.marker_recorded_event_attributes.marker_name == _LOCAL_ACTIVITY
-        ):
-            marker = json.loads(event.marker_recorded_event_attributes.details["data"].payloads[0].data)
-            since = marker["original_schedule_time"]
-            begun = since["seconds"] + since["nanos"] / 1e9
+            open_, completed = None, time_of(event)
+        elif (recorded := local_activity(event)) is not None:
             if open_ is not None:
-                yield Span(*open_, begun)
-            open_ = (marker["activity_type"], begun)
+                yield Span(*open_, recorded.begin)
+            open_ = (recorded.label, recorded.begin)
     if open_ is not None:
         yield Span(*open_, completed)
