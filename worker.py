@@ -8,7 +8,8 @@ import asyncio
 import contextlib
 import gc
 import signal
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
 import structlog
@@ -20,6 +21,7 @@ from temporalio.worker import Worker
 
 from activities.fencing import FencedActivities, OperationFences
 from activities.registry import Activities, open_activities
+from activities.watches import Watches
 from model.converter import DATA_CONVERTER
 from model.errors import MpgError
 from model.master_key import load_or_create_master_key
@@ -54,7 +56,20 @@ async def connect(settings: Settings) -> Client:
     )
 
 
-def workers(client: Client, settings: Settings, activities: Activities) -> list[Worker]:
+@asynccontextmanager
+async def serving(client: Client, settings: Settings, activities: Activities) -> AsyncGenerator[None]:
+    """Run workflows and *activities* until the block ends, and take over at once what a former worker left."""
+    watches = Watches(settings.workers_dir, settings.host_name)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(watches.alive())
+        for worker in _workers(client, settings, activities, watches):
+            await stack.enter_async_context(worker)
+        await _take_over(client)
+        await stack.enter_async_context(watches.looked_after(client))
+        yield
+
+
+def _workers(client: Client, settings: Settings, activities: Activities, watches: Watches) -> list[Worker]:
     """Return the worker of decisions and SQL work, and the one of this host's containers."""
     fenced = FencedActivities(OperationFences(settings.fences_dir))
     main = Worker(
@@ -74,8 +89,9 @@ def workers(client: Client, settings: Settings, activities: Activities) -> list[
     host = Worker(
         client,
         task_queue=host_queue(settings.host_name),
+        identity=watches.identity,
         activities=activities.host,
-        interceptors=[fenced],
+        interceptors=[fenced, watches],
         max_concurrent_activities=MOST_ACTIVITIES,
         max_heartbeat_throttle_interval=timedelta(seconds=1),
         graceful_shutdown_timeout=GRACE,
@@ -83,7 +99,7 @@ def workers(client: Client, settings: Settings, activities: Activities) -> list[
     return [main, host]
 
 
-async def take_over(client: Client) -> None:
+async def _take_over(client: Client) -> None:
     """Have Temporal hand out at once what it keeps for a former worker, which may have died.
 
     It keeps each workflow for the worker that has it in memory: tasks for :data:`STICKY`, queries for up to 10 s
@@ -119,9 +135,7 @@ async def main() -> None:
     async with AsyncExitStack() as stack:
         master_key = load_or_create_master_key(settings.master_key_file)
         activities = await stack.enter_async_context(open_activities(settings, client, master_key))
-        for worker in workers(client, settings, activities):
-            await stack.enter_async_context(worker)
-        await take_over(client)
+        await stack.enter_async_context(serving(client, settings, activities))
         gc.collect()
         gc.freeze()  # what the code itself consists of stays: looking through it stopped everything for 40 ms at times
         log.info("worker serves", host=settings.host_name, temporal=settings.temporal_target)

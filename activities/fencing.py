@@ -64,7 +64,7 @@ class OperationFences:
         file = os.open(self._file(cluster_id, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             deadline = time.monotonic() + WAIT_S
-            while not _try_lock(file, how):
+            while not try_lock(file, how):
                 if time.monotonic() > deadline:
                     raise NotYet(f"A step of an operation that has ended still runs after {WAIT_S:g} s.")
                 await asyncio.sleep(POLL_S)
@@ -87,7 +87,8 @@ class OperationFences:
         return self._directory / f"{cluster_id}.{suffix}"
 
 
-def _try_lock(file: int, how: int) -> bool:
+def try_lock(file: int, how: int) -> bool:
+    """Take the lock *how* (``fcntl.LOCK_SH`` or ``LOCK_EX``) on an open file; tell whether nobody was in the way."""
     try:
         fcntl.flock(file, how | fcntl.LOCK_NB)
     except BlockingIOError:

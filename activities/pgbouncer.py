@@ -13,7 +13,7 @@ from activities.docker_types import ContainerSpec, Mount, RestartPolicy
 from activities.heartbeat import heartbeating, while_worker_runs
 from activities.labels import Kind, StateLabel, make_labels
 from activities.pooler_files import SOCKETS_PATH, write_pooler_files
-from activities.way_in import for_each, mend_way_in
+from activities.way_in import mend_way_in
 from model import effects
 from model.cluster import Endpoint, Pooler, PoolerPhase
 from model.effects import (
@@ -93,12 +93,10 @@ class PoolerActivities:
                 sockets_volume(arg.cluster_id), make_labels(arg.cluster_id, Kind.SOCKETS, "sockets")
             )
             everyone = (*others, *made)
-            # To make a container takes a core; where others serve clients, these come one after the other.
-            one_by_one = bool(others)
-            await for_each(made, lambda pooler: self._make(arg, pooler), one_by_one=one_by_one)
+            await asyncio.gather(*(self._make(arg, pooler) for pooler in made))
             await self._write(arg.cluster_id, everyone, arg.plan, arg.primary_address)
             # Also those that an earlier try started in the namespace of an endpoint that has ended since.
-            await mend_way_in(self._docker, arg.cluster_name, arg.endpoint, made, one_by_one=one_by_one)
+            await mend_way_in(self._docker, arg.cluster_name, arg.endpoint, made)
             await self._reload(arg.cluster_id, arg.endpoint, everyone)
         return Poolers(poolers=made)
 

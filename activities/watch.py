@@ -12,12 +12,12 @@ from temporalio.service import RPCError
 
 from activities.docker_events import DockerEvents
 from activities.handover import Clients
-from activities.heartbeat import while_worker_runs
+from activities.heartbeat import WATCH_INTERVAL_S, while_worker_runs
 from activities.node_watch import NodeWatch
 from activities.pause import open_pause
 from activities.way_in import broken_way_in
 from model import effects
-from model.cluster import ClusterView, Node
+from model.cluster import OVER, ClusterView, Node
 from model.effects import Alarm, AlarmKind, Target, WatchInput
 from model.names import cluster_workflow_id
 
@@ -50,7 +50,7 @@ class WatchActivities:
     @activity.defn(name=effects.WATCH_CLUSTER.name)
     async def watch_cluster(self, arg: WatchInput) -> Alarm:
         """Return the first thing that was lost and not meant to be."""
-        return await while_worker_runs(self._first_alarm(arg))
+        return await while_worker_runs(self._first_alarm(arg), WATCH_INTERVAL_S)
 
     async def _first_alarm(self, arg: WatchInput) -> Alarm:
         tasks = [asyncio.create_task(self._node(arg, node)) for node in arg.status.nodes]
@@ -112,10 +112,14 @@ class WatchActivities:
         """Return the cluster as it stands. None: who cannot ask must not cry wolf; nobody could act on it either."""
         cluster = self._client.get_workflow_handle(cluster_workflow_id(cluster_id))
         try:
-            return await cluster.query("view", result_type=ClusterView)
+            view = await cluster.query("view", result_type=ClusterView)
         except (RPCError, WorkflowQueryFailedError) as error:
             log.warning("could not ask what is planned", cluster=cluster_id, error=str(error))
             return None
+        if view.state.status.phase in OVER:
+            # Whoever started this is gone too; with the next heartbeat it is cancelled.
+            await asyncio.Event().wait()
+        return view
 
     async def _way_in(self, arg: WatchInput) -> Alarm:
         """Return when the endpoint or a pooler ended, and Docker's restart of it has left something to mend."""

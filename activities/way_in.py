@@ -1,7 +1,6 @@
 """The way into a cluster, its endpoint and its poolers: whether it is there and belongs together; started again."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
 
 from activities.docker_engine import DockerEngine
 from model.cluster import Endpoint, Pooler, PoolerPhase
@@ -54,28 +53,11 @@ async def start_pooler(docker: DockerEngine, pooler: Pooler, *, again: bool) -> 
     await docker.start(pooler.container)
 
 
-async def for_each(poolers: Iterable[Pooler], do: Callable[[Pooler], Awaitable[None]], *, one_by_one: bool) -> None:
-    """Await *do* for every pooler, side by side or *one_by_one*."""
-    if one_by_one:
-        for pooler in poolers:
-            await do(pooler)
-    else:
-        await asyncio.gather(*(do(pooler) for pooler in poolers))
-
-
-async def mend_way_in(
-    docker: DockerEngine,
-    cluster_name: str,
-    endpoint: Endpoint,
-    poolers: tuple[Pooler, ...],
-    *,
-    one_by_one: bool = False,
-) -> None:
+async def mend_way_in(docker: DockerEngine, cluster_name: str, endpoint: Endpoint, poolers: tuple[Pooler, ...]) -> None:
     """Start again what of the way in has ended. Rules and the poolers' configuration are as they were.
 
-    Poolers start side by side, or *one_by_one*: slower, with less taken from clients that are served meanwhile. Raises
-    as :func:`start_endpoint`, and :class:`NotFound` for a pooler on record whose container is gone, after the others
-    were started.
+    Raises as :func:`start_endpoint`, and :class:`NotFound` for a pooler on record whose container is gone, after the
+    others were started.
     """
     again = await start_endpoint(docker, cluster_name, endpoint, poolers)
     gone: list[str] = []
@@ -87,6 +69,6 @@ async def mend_way_in(
             if pooler.phase is not PoolerPhase.DRAINING:
                 gone.append(pooler.name)
 
-    await for_each(poolers, start, one_by_one=one_by_one)
+    await asyncio.gather(*(start(pooler) for pooler in poolers))
     if gone:
         raise NotFound(f"The container of {' and '.join(gone)} is gone; it is made anew when the turn is free.")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from temporalio.client import Client
 
+from activities.heartbeat import WATCH_INTERVAL_S
 from bench.memory import cpu_s, rss_mb
 from bench.report import Row, Target, at_most
 from bench.run import Run, elapsed_ms
@@ -23,6 +24,7 @@ from starter.temporal import connect
 SECTION = "scale"
 _DAY_S = 86400
 _QUERIES = 300
+_REST_S = 2 * round(WATCH_INTERVAL_S)
 _BOUND_S = 300
 _OPERATION_S = 30
 
@@ -54,7 +56,7 @@ class _Sized:
         await self._restart()
 
     async def _at_rest(self) -> None:
-        seconds = self.run.count(3, 30)
+        seconds = self.run.count(3, _REST_S)
         worker, temporal = (
             await self.run.pids(self.settings, worker=True),
             await self.run.pids(self.settings, worker=False),

@@ -6,13 +6,12 @@ Run as a stack's worker (setting ``worker_module``). What the cluster asks of Te
 import asyncio
 import signal
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from typing import Any
 
 from temporalio import activity
 
 import worker
-from activities.heartbeat import while_worker_runs
+from activities.heartbeat import WATCH_INTERVAL_S, while_worker_runs
 from activities.operations import OperationActivities
 from activities.registry import Activities
 from bench.stub_cluster import stub_node
@@ -43,7 +42,7 @@ def answer(effect: Effect[Any, Any], arg: Any) -> object:
 
 async def never() -> object:
     """Watch a cluster that stays healthy: only the heartbeats of it are real."""
-    return await while_worker_runs(asyncio.Event().wait())
+    return await while_worker_runs(asyncio.Event().wait(), WATCH_INTERVAL_S)
 
 
 def stub(effect: Effect[Any, Any]) -> Callable[..., object]:
@@ -74,9 +73,7 @@ async def main() -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with AsyncExitStack() as stack:
-        for each in worker.workers(client, settings, activities):
-            await stack.enter_async_context(each)
+    async with worker.serving(client, settings, activities):
         await stop.wait()
 
 

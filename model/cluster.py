@@ -42,6 +42,10 @@ class ClusterPhase(StrEnum):
     NEEDS_OPERATOR = "needs_operator"
 
 
+OVER = frozenset({ClusterPhase.DESTROYED, ClusterPhase.ERROR})
+"""Phases in which the cluster's workflow ends."""
+
+
 class NodeRole(StrEnum):
     """Which of the nodes takes writes."""
 

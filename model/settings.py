@@ -174,6 +174,11 @@ class Settings(BaseSettings):
         """Return the directory in which the host's workers keep steps of ended operations from beginning."""
         return self.home / "run" / "fences"
 
+    @property
+    def workers_dir(self) -> Path:
+        """Return the directory in which the host's workers tell each other that they live."""
+        return self.home / "run" / "workers"
+
     def node_image_for(self, pg_major: int, *, postgis: bool = False) -> str:
         """Return the image of a node with Postgres *pg_major*, and PostGIS if the cluster is to have it."""
         return f"{self.node_image}:{pg_major}{POSTGIS_SUFFIX if postgis else ''}"

@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from model import effects
     from model.base import Record
     from model.cluster import (
+        OVER,
         ClusterPhase,
         ClusterState,
         ClusterView,
@@ -39,9 +40,6 @@ UNDOES = frozenset({"failed", "cancelled"})
 """Ends of an operation that undid what it had done, as opposed to one that was ended from outside."""
 RETURN = "return-"
 """How the request ids of operations begin by which a cluster returns to its plan."""
-
-OVER = frozenset({ClusterPhase.DESTROYED, ClusterPhase.ERROR})
-"""Phases in which the cluster's workflow ends."""
 
 
 class ClusterStart(Record):

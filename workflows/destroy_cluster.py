@@ -4,12 +4,11 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from model import effects
-    from model.cluster import ClusterPhase
+    from model.cluster import OVER, ClusterPhase
     from model.effects import RemoveClusterInput
     from model.facts import PhaseIs
     from model.operations import DestroyClusterRequest, OperationResult
     from workflows.claims import release_name
-    from workflows.cluster import OVER
     from workflows.operation import Done, Operation
 
 

@@ -157,9 +157,8 @@ async def main() -> None:
     async with AsyncExitStack() as stack:
         key = load_or_create_master_key(settings.master_key_file)
         activities = await stack.enter_async_context(open_activities(settings, client, key))
-        for each in worker.workers(client, settings, Faults(settings, client).wrap(activities)):
-            await stack.enter_async_context(each)
-        await worker.take_over(client)
+        faulty = Faults(settings, client).wrap(activities)
+        await stack.enter_async_context(worker.serving(client, settings, faulty))
         await stop.wait()
 
 
