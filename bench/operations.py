@@ -20,7 +20,7 @@ from bench.floor_pool_mode import remove_poolers, set_pool_mode
 from bench.floor_rolling import roll
 from bench.floor_switchover import Switched, switch_over
 from bench.pgbench import LoadResult, under_load
-from bench.probe import Probe, probing
+from bench.probe import Met, probing
 from bench.report import Row, Target, at_most
 from bench.run import Product, Run, Size
 from bench.sessions import PLANS, measure_sessions
@@ -53,7 +53,7 @@ class Seen:
     floor_steps: list[dict[str, float]] = field(default_factory=list[dict[str, float]])
     seconds: list[float] = field(default_factory=list[float])
     floor_seconds: list[float] = field(default_factory=list[float])
-    reads: list[Probe] = field(default_factory=list[Probe])
+    reads: list[Met] = field(default_factory=list[Met])
 
 
 async def measure(run: Run) -> None:
@@ -104,7 +104,7 @@ class _UnderLoad:
                     probing(read_only, reconnect=False) as probe,
                 ):
                     kept.append(await load.finish(since_s=0))
-                reads.append(probe.longest_ms)
+                reads.append(probe.met.longest_ms)
         waits, beside = ([each.longest_wait_ms for each in side] for side in (product, floor))
         self._row("nothing changed, 8 clients: longest wait", waits, beside, note=f"{product[-1].tps:.0f} tps")
         self._row("nothing changed, 8 clients: longest read-only query", reads, [])
@@ -174,8 +174,8 @@ class _UnderLoad:
             if self.floor.poolers[0].pool_mode is not PoolMode.TRANSACTION:
                 await script(0)
             await remove_poolers(self.floor, retired)
-            note = f"{probe.errors} of {probe.asked} failed"
-            self._row(f"SetPoolMode, {clients} clients: longest new connection", [probe.longest_ms], [], note=note)
+            note = f"{probe.met.errors} of {probe.met.asked} failed"
+            self._row(f"SetPoolMode, {clients} clients: longest new connection", [probe.met.longest_ms], [], note=note)
 
     async def _repeat(self, name: str, start: Start, script: Script, clients: int, protocol: str, count: int) -> Seen:
         seen = Seen()
@@ -231,7 +231,7 @@ class _UnderLoad:
             return False
         seen.product.append(result)
         seen.seconds.append(took)
-        seen.reads.append(reads)
+        seen.reads.append(reads.met)
         if report := await switchover_report(self.cluster.mpg.settings, operation.id):
             seen.held_ms.append(report.paused_ms)
             seen.steps.append(report.steps_ms)

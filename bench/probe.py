@@ -1,62 +1,125 @@
-"""One client that asks again and again, and what it met: for endpoints and moments that pgbench does not show."""
+"""One client that asks again and again, and what it met: for endpoints and moments that pgbench does not show.
+
+``python -m bench.probe`` is a process of its own with nothing else to do, so that what it measures is the wait for an
+answer and not for its turn beside who measures. It reads its :class:`Orders` as one line, says ``ready`` with its
+first answer, asks until its input ends, and prints what it :class:`Met`.
+"""
 
 import asyncio
-import contextlib
+import gc
+import select
+import sys
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import psycopg
 
+from bench.workspace import REPOSITORY
+from model.base import Record
+
 _PAUSE_S = 0.01
-_BOUND_S = 30
+_READY_S = 60
+_END_S = 60
+"""For the last answer: a probe that gets none by then fails the bench."""
 
 
-class Probe:
-    """Waits in milliseconds, errors, and sessions that ended with their node, since :meth:`reset`."""
+class Orders(Record):
+    """Ask ``SELECT 1`` at *uri*, each time over a new connection with *reconnect*, else over the same."""
 
-    def __init__(self, uri: str, *, reconnect: bool) -> None:
-        """Ask ``SELECT 1`` at *uri*, each time over a new connection with *reconnect*, else over the same."""
-        self._uri, self._reconnect = uri, reconnect
-        self.reset()
+    uri: str
+    reconnect: bool
 
-    def reset(self) -> None:
-        """Forget what was met so far."""
-        self.errors, self.ended, self.asked, self.longest_ms = 0, 0, 0, 0.0
 
-    async def run(self) -> None:
-        """Ask until cancelled."""
-        while True:
-            begun = time.perf_counter()
-            try:
-                async with asyncio.timeout(_BOUND_S), await self._connect() as connection:
-                    await self._ask(connection, begun)
-            except psycopg.errors.AdminShutdown:
-                self.ended += 1
-            except (psycopg.Error, TimeoutError):
-                self.errors += 1
-                await asyncio.sleep(_PAUSE_S)
+class Met(Record):
+    """Answers, errors, sessions that ended with their node, and the longest wait for an answer in milliseconds."""
 
-    async def _connect(self) -> psycopg.AsyncConnection:
-        return await psycopg.AsyncConnection.connect(self._uri, autocommit=True, prepare_threshold=None)
+    asked: int = 0
+    errors: int = 0
+    ended: int = 0
+    longest_ms: float = 0
 
-    async def _ask(self, connection: psycopg.AsyncConnection, begun: float) -> None:
-        for _ in range(1 if self._reconnect else 1000):
-            await connection.execute("SELECT 1")
-            self.asked += 1
-            self.longest_ms = max(self.longest_ms, (time.perf_counter() - begun) * 1000)
-            await asyncio.sleep(_PAUSE_S)
-            begun = time.perf_counter()
+
+class Probing:
+    """What a probe met; known at the end of :func:`probing`'s block."""
+
+    def __init__(self) -> None:
+        """Begin with nothing met."""
+        self.met = Met()
 
 
 @asynccontextmanager
-async def probing(uri: str, *, reconnect: bool) -> AsyncGenerator[Probe]:
-    """Lend a probe that asks meanwhile."""
-    probe = Probe(uri, reconnect=reconnect)
-    task = asyncio.create_task(probe.run())
+async def probing(uri: str, *, reconnect: bool) -> AsyncGenerator[Probing]:
+    """Have a probe ask *uri* during the block. Raises ``RuntimeError`` when it ended without a report."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bench.probe", cwd=REPOSITORY,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
     try:
-        yield probe
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(Orders(uri=uri, reconnect=reconnect).model_dump_json().encode() + b"\n")
+        if await asyncio.wait_for(process.stdout.readline(), _READY_S) != b"ready\n":
+            raise RuntimeError("The probe did not begin; what it said is above.")
+        probing = Probing()
+        yield probing
+        process.stdin.close()
+        said = (await asyncio.wait_for(process.communicate(), _END_S))[0]
+        if not said:
+            raise RuntimeError("The probe ended without a report; what it said is above.")
+        probing.met = Met.model_validate_json(said)
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+class _Probe:
+    def __init__(self, orders: Orders) -> None:
+        self._orders = orders
+        self.asked, self.errors, self.ended, self.longest_ms = 0, 0, 0, 0.0
+
+    def run(self) -> None:
+        going = True
+        while going:
+            begun = time.perf_counter()
+            try:
+                with psycopg.connect(self._orders.uri, autocommit=True, prepare_threshold=None) as connection:
+                    going = self._ask(connection, begun)
+            except psycopg.errors.AdminShutdown:
+                self.ended += 1
+            except psycopg.Error:
+                self.errors += 1
+                going = _goes_on()
+
+    def _ask(self, connection: psycopg.Connection, begun: float) -> bool:
+        while True:
+            connection.execute("SELECT 1")
+            self.longest_ms = max(self.longest_ms, (time.perf_counter() - begun) * 1000)
+            self.asked += 1
+            if self.asked == 1:
+                print("ready", flush=True)
+                self.longest_ms = 0.0  # it connected and grew up
+            if not _goes_on():
+                return False
+            if self._orders.reconnect:
+                return True
+            begun = time.perf_counter()
+
+
+def _goes_on() -> bool:
+    """Pause, and tell whether the input goes on."""
+    return not select.select([sys.stdin], [], [], _PAUSE_S)[0]
+
+
+def main() -> None:
+    """Ask until the input ends."""
+    probe = _Probe(Orders.model_validate_json(sys.stdin.readline()))
+    gc.disable()
+    probe.run()
+    met = Met(asked=probe.asked, errors=probe.errors, ended=probe.ended, longest_ms=probe.longest_ms)
+    print(met.model_dump_json())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,11 +1,13 @@
-"""The bench's writers: what they call lost is lost, and an error neither ends them nor loses a row."""
+"""The bench's clients: what writers call lost is lost; an error ends neither them nor a probe, and is counted."""
 
 import asyncio
+from typing import LiteralString
 
 import pytest
 from postgres_servers import CLUSTER_ID, MASTER_KEY, Effects
 
 from activities.sql import Connection
+from bench.probe import probing
 from bench.writers import writing
 from model.names import DEFAULT_DATABASE, DEFAULT_USER, SUPERUSER
 from model.secrets import derive_password
@@ -67,3 +69,34 @@ async def test_writers_whose_sessions_are_cut_connect_again_and_lose_nothing(eff
     assert written.lost == 0
     assert written.errors == CLIENTS
     assert written.acknowledged > 10
+
+
+SESSIONS = "SELECT sessions FROM pg_stat_database WHERE datname = %s"
+
+
+@pytest.mark.parametrize("reconnect", [False, True])
+async def test_probe_goes_on_after_its_session_was_ended_and_counts_that(
+    effects: Effects, uri: str, reconnect: bool
+) -> None:
+    async with (
+        await effects.server.connect(SUPERUSER, DEFAULT_DATABASE) as connection,
+        probing(uri, reconnect=reconnect) as probe,
+    ):
+        await connection.set_autocommit(True)
+        before = await value(connection, SESSIONS)
+        if not reconnect:
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (DEFAULT_USER,)
+            )
+        async with asyncio.timeout(BOUND_S):
+            while await value(connection, SESSIONS) == before:
+                await asyncio.sleep(0.02)
+    assert (probe.met.errors, probe.met.ended) == (0, 0 if reconnect else 1)
+    assert probe.met.asked > 1
+    assert 0 < probe.met.longest_ms < BOUND_S * 1000
+
+
+async def value(connection: Connection, statement: LiteralString) -> object:
+    row = await (await connection.execute(statement, (DEFAULT_DATABASE,))).fetchone()
+    assert row is not None
+    return row[0]
