@@ -27,14 +27,15 @@ from model.errors import NeedsOperator, NotYet, Refused
 
 ANSWER_S = 600.0
 """How long the primary may take to answer: after a crash it replays WAL."""
-FRESH_S = 2.0
-LOOK_AGAIN_S = 1.2
-"""Longer than the pause between two probes of a watch (activities/node_watch.py)."""
+LOOK_FOR_S = 2.0
+"""How long it is looked for the probes of another watch, which come each 0.5 s (activities/node_watch.py)."""
 _POLL_S = 0.1
+_LOOKING = f"{APPLICATION_NAME}-look"
+"""What sessions call themselves that only look: they are no sign of another control plane."""
 
 _STRANGERS = SQL(
     "SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE application_name = {} AND client_addr IS NOT NULL"
-    " AND pid <> pg_catalog.pg_backend_pid() AND state_change > pg_catalog.now() - {} * interval '1 s'"
+    " AND state_change > pg_catalog.now() - {} * interval '1 s'"
 )
 
 
@@ -116,11 +117,11 @@ class AccessActivities:
 
     async def _refuse_strangers(self, state: ClusterState, node: Node) -> None:
         async def count(seconds: float) -> int:
-            async with await self._sql.open(_target(state, node)) as connection:
-                row = await (await connection.execute(_strangers(seconds))).fetchone()
-                return int(row[0]) if row else 0
+            row = await (await connection.execute(_strangers(seconds))).fetchone()
+            return int(row[0]) if row else 0
 
-        await _refuse_if_probed(state, count)
+        async with await self._sql.open(_target(state, node), application_name=_LOOKING) as connection:
+            await _refuse_if_probed(state, count)
 
     async def _await_fit(self, state: ClusterState, primary: Node) -> KeyFit:
         deadline = time.monotonic() + ANSWER_S
@@ -133,7 +134,7 @@ class AccessActivities:
 
     async def _fit(self, target: Target) -> KeyFit:
         try:
-            async with await self._sql.open(target) as connection:
+            async with await self._sql.open(target, application_name=_LOOKING) as connection:
                 await connection.execute("SELECT 1")
         except psycopg.Error as error:
             # libpq gives no code for what happens while it connects.
@@ -162,11 +163,14 @@ def another_at_work(state: ClusterState) -> Refused:
 async def _refuse_if_probed(state: ClusterState, count: Callable[[float], Awaitable[int]]) -> None:
     """A control plane that lives probes each node twice a second, and shows by that.
 
-    *count* tells how many sessions of a platform did something in so many seconds.
+    *count* tells how many sessions of a platform did something in the last so many seconds. It is asked again and
+    again, of the time since we began: a probe's session is gone for a moment whenever it makes way for a new one.
     """
-    if await count(FRESH_S):
-        await asyncio.sleep(LOOK_AGAIN_S)
-        if await count(LOOK_AGAIN_S):
+    begun, passed = time.monotonic(), 0.0
+    while passed < LOOK_FOR_S:
+        await asyncio.sleep(_POLL_S)
+        passed = time.monotonic() - begun
+        if await count(passed):
             raise another_at_work(state)
 
 

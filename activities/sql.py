@@ -42,7 +42,14 @@ class SqlSessions:
         self._kept: dict[str, Connection] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
-    async def open(self, target: Target, dbname: str = "postgres", *, timeout_s: int = CONNECT_TIMEOUT_S) -> Connection:
+    async def open(
+        self,
+        target: Target,
+        dbname: str = "postgres",
+        *,
+        timeout_s: int = CONNECT_TIMEOUT_S,
+        application_name: str = APPLICATION_NAME,
+    ) -> Connection:
         """Return a new connection that the caller closes. Raises ``psycopg.OperationalError``."""
         return await psycopg.AsyncConnection.connect(
             host=target.address,
@@ -50,7 +57,7 @@ class SqlSessions:
             user=SUPERUSER,
             password=derive_password(self._master_key, target.cluster_id, SUPERUSER),
             dbname=dbname,
-            application_name=APPLICATION_NAME,
+            application_name=application_name,
             connect_timeout=timeout_s,
             # Users own schemas in their databases: nothing of theirs may be found by an unqualified name.
             options=self._options,

@@ -116,8 +116,8 @@ class WatchActivities:
         except (RPCError, WorkflowQueryFailedError) as error:
             log.warning("could not ask what is planned", cluster=cluster_id, error=str(error))
             return None
-        if view.state.status.phase in OVER:
-            # Whoever started this is gone too; with the next heartbeat it is cancelled.
+        if view.state.status.phase in OVER or view.run_id not in ("", activity.info().workflow_run_id):
+            # Whoever started this is gone, and it is ended soon (activities/watches.py). A successor has its own watch.
             await asyncio.Event().wait()
         return view
 

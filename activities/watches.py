@@ -4,6 +4,9 @@ A watch lasts as long as its cluster, and a worker has thousands. Heartbeats tha
 dead worker would keep Temporal busy for nothing, so watches heartbeat rarely. A cluster is watched where it is: only
 the next worker of the same host can take its watch over, and that worker does so itself, at once.
 
+The other way round, a watch whose workflow has ended, or goes on as a new run, would hear of that with a heartbeat
+only: it is ended here.
+
 The proof that another worker of the host is gone is a lock of the kernel's (flock) on a file that is named like it:
 it ends with the process, however that ends.
 """
@@ -14,6 +17,7 @@ import os
 import uuid
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,9 +26,9 @@ import structlog
 from temporalio import activity
 from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.api.workflow.v1 import PendingActivityInfo
-from temporalio.client import Client
-from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from activities.fencing import try_lock
@@ -42,6 +46,19 @@ Run = tuple[str, str]
 """Workflow id and run id."""
 
 
+@dataclass(eq=False)
+class _Watch:
+    """One try of a watch; two tries of one can overlap."""
+
+    run: Run
+    task: asyncio.Task[Any]
+    over: bool = False
+
+    def end(self) -> None:
+        self.over = True
+        self.task.cancel()
+
+
 class Watches(Interceptor):
     """The watches that run in this process; an interceptor, since it is told of each by seeing it run."""
 
@@ -50,8 +67,7 @@ class Watches(Interceptor):
         self._directory = directory
         self._host = host
         self._id = uuid.uuid4().hex
-        self._here: dict[bytes, Run] = {}
-        """By the token of the activity's task: two tries of one watch can overlap."""
+        self._here: set[_Watch] = set()
         self._suspects: dict[Run, int] = {}
 
     @property
@@ -101,7 +117,10 @@ class Watches(Interceptor):
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def look(self, client: Client) -> None:
-        """Begin anew each watch of this host's clusters whose worker is dead, or which never reached this one."""
+        """Begin anew each watch of this host's clusters whose worker is dead, or which never reached this one.
+
+        End those that run here and whose workflow does not run any more.
+        """
         query = (
             "WorkflowType = 'Cluster' AND ExecutionStatus = 'Running'"
             f" AND {search_attributes.HOST.name} = '{self._host}'"
@@ -115,13 +134,18 @@ class Watches(Interceptor):
                 with suppress(RPCError):  # it has ended meanwhile, or its watch begins just now
                     await self._look_at(client, run, suspects.get(run))
 
-        await asyncio.gather(*(one(run) for run in running.difference(self._here.values())))
+        async def over(run: Run) -> None:
+            async with gate:
+                await self._end_if_over(client, run)
+
+        here = self._runs_here()
+        await asyncio.gather(*(one(run) for run in running - here), *(over(run) for run in here - running))
 
     async def _look_at(self, client: Client, run: Run, suspected: int | None) -> None:
         workflow_id, run_id = run
         description = await client.get_workflow_handle(workflow_id, run_id=run_id).describe()
         for pending in description.raw_description.pending_activities:
-            if not _is_begun_watch(pending) or run in self._here.values():
+            if not _is_begun_watch(pending) or run in self._runs_here():
                 continue
             host, _, worker = pending.last_worker_identity.rpartition("/")
             if host != self._host:
@@ -138,6 +162,24 @@ class Watches(Interceptor):
             )
             error = WorkerStops("The worker that watched is gone.")
             await watch.fail(ApplicationError(str(error), type=type(error).__name__, next_retry_delay=SOON))
+
+    async def _end_if_over(self, client: Client, run: Run) -> None:
+        """The list of what runs may be older than the run: the workflow itself tells."""
+        workflow_id, run_id = run
+        try:
+            description = await client.get_workflow_handle(workflow_id, run_id=run_id).describe()
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                return
+        else:
+            if description.status is WorkflowExecutionStatus.RUNNING:
+                return
+        for watch in [each for each in self._here if each.run == run]:
+            log.info("a watch is over", workflow=workflow_id)
+            watch.end()
+
+    def _runs_here(self) -> set[Run]:
+        return {watch.run for watch in self._here}
 
     def _lives(self, file: Path) -> bool:
         try:
@@ -156,16 +198,23 @@ def _is_begun_watch(pending: PendingActivityInfo) -> bool:
 
 
 class _Noted(ActivityInboundInterceptor):
-    def __init__(self, following: ActivityInboundInterceptor, here: dict[bytes, Run]) -> None:
+    def __init__(self, following: ActivityInboundInterceptor, here: set[_Watch]) -> None:
         super().__init__(following)
         self._here = here
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
-        info = activity.info()
+        info, task = activity.info(), asyncio.current_task()
         if info.activity_type != effects.WATCH_CLUSTER.name or not info.workflow_id or not info.workflow_run_id:
             return await super().execute_activity(input)
-        self._here[info.task_token] = (info.workflow_id, info.workflow_run_id)
+        assert task is not None
+        watch = _Watch(run=(info.workflow_id, info.workflow_run_id), task=task)
+        self._here.add(watch)
         try:
             return await super().execute_activity(input)
+        except asyncio.CancelledError as error:
+            if not watch.over:
+                raise
+            benign = ApplicationErrorCategory.BENIGN
+            raise ApplicationError("There is nothing to watch any more.", category=benign) from error
         finally:
-            del self._here[info.task_token]
+            self._here.discard(watch)

@@ -244,3 +244,5 @@ class ClusterView(Record):
     state: ClusterState
     operation: OperationRef | None = None
     waiting: int = 0
+    run_id: str = ""
+    """Of the workflow that answers: another one than before has a watch of its own."""

@@ -130,7 +130,8 @@ class Cluster(ClusterHealing):
         state = apply(self._state, [AbsencesPlanned(names=self._absences)])
         if self._holder is not None and state.status.phase is ClusterPhase.READY:
             state = apply(state, [PhaseIs(phase=ClusterPhase.UPDATING)])
-        return ClusterView(state=state, operation=self._holder, waiting=len(self._queue))
+        run_id = workflow.info().run_id
+        return ClusterView(state=state, operation=self._holder, waiting=len(self._queue), run_id=run_id)
 
     @workflow.update
     async def read_extensions(self, database: str) -> effects.Extensions:

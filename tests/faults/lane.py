@@ -119,6 +119,8 @@ class Lane:
         self.mpg = mpg
         self.temporal = temporal
         self.name = ""
+        self._seen: list[str] = []
+        """What was wrong when last looked, for a case that comes to no end of its own."""
         self._engine = engine
         self._faults = FaultFile(settings.home)
         self._sql = SqlSessions(read_master_key(settings.master_key_file))
@@ -198,6 +200,7 @@ class Lane:
         """Run one case, and bring the lane to where the next can run."""
         begun = time.monotonic()
         self._faults.clear()
+        self._seen = []
         one = {CREATE: self._create, DESTROY: self._destroy_case, ADOPT: self._adopt}.get(case.operation, self._change)
         try:
             async with asyncio.timeout(CASE_S):
@@ -208,7 +211,8 @@ class Lane:
                     result = result.model_copy(update={"problems": (*result.problems, *own)})
         except (MpgError, RPCError, TimeoutError, psycopg.Error) as error:
             said = f"{type(error).__name__}: {error}"
-            result = Result(case=case, fired=self._faults.fired() is not None, outcome="none", problems=(said,))
+            problems = (said, *self._seen)
+            result = Result(case=case, fired=self._faults.fired() is not None, outcome="none", problems=problems)
         self._faults.clear()
         if result.problems and (case.operation not in (CREATE, DESTROY) or case.kind is Kind.ENGINE):
             await self.replace_cluster()
@@ -290,7 +294,8 @@ class Lane:
         if outcome != DONE:
             # Once it is on record it stays there. Whatever became of the first try, the next one puts it there.
             again = await self.mpg.adopt_cluster(cluster_id)
-            problems = [] if (said := await self._end_of(again)) == DONE else [f"adopting it again: {said}"]
+            said = await self._end_of(again)
+            problems = [] if said == DONE else [f"the first adoption: {outcome}", f"the next one: {said}"]
         problems += await self._until_none(lambda: violations(self.eyes, self.name, [operation.id]))
         recovery = self._since_fault()
         spec, recorded = _comparable((await self.state()).spec), _comparable(before)
@@ -305,7 +310,7 @@ class Lane:
             await self.temporal.get_workflow_handle(workflow_id).terminate("the record is lost")
 
         async def adoptable() -> list[str]:
-            """Its former watch, which hears of the end with its next heartbeat, counts as another control plane."""
+            """Its former watch, which is ended within seconds, counts as another control plane."""
             found = await self.mpg.found_clusters(read=True)
             return [each.problem for each in found if each.id == spec.id and each.problem]
 
@@ -354,6 +359,7 @@ class Lane:
                 problems = await look()
             except (MpgError, RPCError, OSError) as error:  # the last where the engine is not up again yet
                 problems = [f"{type(error).__name__}: {error}"]
+            self._seen = problems
             if not problems or time.monotonic() > deadline:
                 return problems
             await asyncio.sleep(POLL_S)

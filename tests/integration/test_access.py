@@ -1,5 +1,6 @@
 """A cluster on real Docker that no workflow knows: read from its containers, and entered with its key or a new one."""
 
+import asyncio
 import secrets
 from datetime import UTC, datetime
 
@@ -8,7 +9,7 @@ import pytest
 from psycopg.sql import SQL
 from rig import Rig, TestCluster, make_poolers, until
 
-from activities.access import AccessActivities
+from activities.access import LOOK_FOR_S, AccessActivities
 from activities.console import Console
 from activities.containers_found import clusters_on, read_parts
 from activities.local_superuser import HBA_FILE, local_superuser
@@ -129,6 +130,22 @@ async def test_another_key_is_refused_and_a_stopped_primary_is_stopped_again(rig
     assert not (await ours.ensure_access(EnsureAccessInput(state=stopped))).renewed
     await rig.observer.settle_cluster(SettleInput(state=stopped))
     await logs_in(cluster)
+
+
+async def test_probe_of_another_control_plane_is_seen_also_when_it_comes_late(rig: Rig, cluster: TestCluster) -> None:
+    access = AccessActivities(rig.docker, rig.sql, rig.master_key)
+    looking = asyncio.create_task(access.look(await read(rig, cluster)))
+    await asyncio.sleep(LOOK_FOR_S / 2)
+    async with await rig.sql.open(cluster.target) as probe:
+        await probe.execute("SELECT 1")
+        with pytest.raises(Refused, match="Another control plane is at work"):
+            await looking
+
+
+async def test_who_looks_takes_nobody_who_looks_for_a_control_plane(rig: Rig, cluster: TestCluster) -> None:
+    access = AccessActivities(rig.docker, rig.sql, rig.master_key)
+    state = await read(rig, cluster)
+    assert await asyncio.gather(*(access.look(state) for _ in range(3))) == [KeyFit.FITS] * 3
 
 
 async def test_new_key_lets_the_platform_in_everywhere_and_users_keep_their_passwords(

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.api.workflowservice.v1 import PollActivityTaskQueueRequest
 from temporalio.client import Client, WorkflowHandle
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
+from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -24,6 +26,7 @@ from starter.prerequisites.temporal_binary import find_temporal
 
 pytestmark = pytest.mark.integration
 
+RUNNING = "ExecutionStatus = 'Running'"
 Handle = WorkflowHandle[object, object]
 
 
@@ -84,7 +87,8 @@ async def cluster(temporal: Client, host: str) -> AsyncGenerator[Handle]:
             await asyncio.sleep(0.02)
     await until_listed(temporal, host)
     yield handle
-    await handle.terminate()
+    with suppress(RPCError):  # the test ended it
+        await handle.terminate()
 
 
 async def until_listed(temporal: Client, host: str) -> None:
@@ -155,6 +159,34 @@ async def test_watch_that_runs_here_is_left_alone(temporal: Client, cluster: Han
             for _ in range(3):
                 await watches.look(temporal)
             assert await begun(cluster) == 1
+
+
+async def test_watch_whose_cluster_has_ended_is_ended_before_its_next_heartbeat(
+    temporal: Client, cluster: Handle, host: str, tmp_path: Path
+) -> None:
+    watches, ended = Watches(tmp_path, host), asyncio.Event()
+
+    @activity.defn(name=effects.WATCH_CLUSTER.name)
+    async def watch_cluster() -> str:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        return "never"
+
+    worker = Worker(
+        temporal, task_queue=host, identity=watches.identity, activities=[watch_cluster], interceptors=[watches]
+    )
+    with watches.alive():
+        async with worker, asyncio.timeout(10):
+            while not await begun(cluster):
+                await asyncio.sleep(0.02)
+            await cluster.terminate()
+            await watches.look(temporal)
+            while [each async for each in temporal.list_workflows(f"WorkflowId = '{cluster.id}' AND {RUNNING}")]:
+                await asyncio.sleep(0.02)
+            await watches.look(temporal)
+            await ended.wait()
 
 
 async def test_watch_on_another_host_is_left_alone(
