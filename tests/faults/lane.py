@@ -157,6 +157,7 @@ class Lane:
         if state.spec.legacy_roles:
             return
         handle = self.temporal.get_workflow_handle(cluster_workflow_id(state.spec.id))
+        shown = (await handle.describe()).typed_search_attributes
         await handle.terminate("made legacy")
         older = state.model_copy(update={"spec": state.spec.model_copy(update={"legacy_roles": True})})
         await self.temporal.start_workflow(
@@ -165,6 +166,7 @@ class Lane:
             id=handle.id,
             task_queue=MAIN_QUEUE,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            search_attributes=shown,
         )
 
     # --- cases ------------------------------------------------------------------------------------------------------
