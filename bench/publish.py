@@ -3,6 +3,7 @@
 README gets what there is a target for and the picture, docs/measured.md everything.
 
 Several files may hold sections that ran at different times; a section in a later file replaces that of an earlier one.
+Sections that no file has stay as they are published, and the table says so.
 """
 
 import argparse
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from bench import plot
 from bench.others import DOCUMENTED
-from bench.report import Report, Row
+from bench.report import Cells, Report, Row, table_lines
 from bench.workspace import REPOSITORY
 
 README, MEASURED, PICTURE = (REPOSITORY / name for name in ("README.md", "docs/measured.md", "docs/stall.svg"))
@@ -41,6 +42,19 @@ def with_block(text: str, name: str, content: str) -> str:
     return f"{before}{begin}{content}{end}{after}"
 
 
+def kept_lines(text: str, report: Report) -> list[Cells]:
+    """Return the lines of the table in *text* of sections that *report* has not."""
+    measured = {row.section for row in report.rows}
+    return [cells for cells in table_lines(text) if cells[0] not in measured]
+
+
+def saying_what_is_kept(report: Report, kept: Sequence[Cells]) -> Report:
+    """Return *report* with a remark about the sections in *kept*."""
+    names = ", ".join(dict.fromkeys(cells[0] for cells in kept))
+    said = (f"From an earlier run than the rest: {names}.",) if names else ()
+    return report.model_copy(update={"remarks": (*report.remarks, *said)})
+
+
 def stall_block() -> str:
     """Return what README says about the picture, with a source for each figure that was not measured."""
     lines = [
@@ -64,12 +78,16 @@ def main() -> int:
     if not report.rows:
         print("These files hold no results.", file=sys.stderr)
         return 1
-    for name in plot.missing(report.rows):
-        print(f"The picture is without {name}: no file has it.", file=sys.stderr)
-    text = with_block(README.read_text(), "bench", report.about_targets.markdown())
+    kept = kept_lines(MEASURED.read_text(), report)
+    shown = saying_what_is_kept(report, kept)
+    with_target = [cells for cells in kept if cells[-1]]
+    text = with_block(README.read_text(), "bench", shown.about_targets.markdown(with_target))
     README.write_text(with_block(text, "stall", stall_block()))
-    MEASURED.write_text(with_block(MEASURED.read_text(), "bench", report.markdown()))
-    PICTURE.write_text(plot.draw(plot.bars(report.rows)))
+    MEASURED.write_text(with_block(MEASURED.read_text(), "bench", shown.markdown(kept)))
+    if lacking := plot.missing(report.rows):
+        print(f"The picture stays as it is. No file has {'; '.join(lacking)}.", file=sys.stderr)
+    else:
+        PICTURE.write_text(plot.draw(plot.bars(report.rows)))
     return 0
 
 

@@ -9,6 +9,9 @@ from typing import Self
 
 from model.base import Record
 
+Cells = tuple[str, ...]
+"""A line of the table."""
+
 
 class Stat(StrEnum):
     """Which figure of a row a target is about."""
@@ -98,9 +101,9 @@ class Report(Record):
         """The same with only the rows that have a target."""
         return self.model_copy(update={"rows": tuple(row for row in self.rows if row.targets)})
 
-    def markdown(self) -> str:
-        """Return the report as Markdown, one table."""
-        parts = [*self.machine, "", *_table(self.rows)]
+    def markdown(self, kept: Sequence[Cells] = ()) -> str:
+        """Return the report as Markdown, one table. Lines *kept* from another one stay before what is new here."""
+        parts = [*self.machine, "", *_table([*kept, *(_cells(row) for row in self.rows)])]
         if self.remarks:
             parts += ["", *(f"- {remark}" for remark in self.remarks)]
         return "\n".join(parts) + "\n"
@@ -118,8 +121,14 @@ class Report(Record):
 _HEAD = ("section", "what", "unit", "n", "median", "p95", "worst", "floor median", "floor worst", "ratio", "target")
 
 
-def _table(rows: Sequence[Row]) -> list[str]:
-    lines = [_HEAD, *(_cells(row) for row in rows)]
+def table_lines(text: str) -> list[Cells]:
+    """Return the lines of the table in *text*, as :meth:`Report.markdown` wrote it, without its head."""
+    found = [tuple(cell.strip() for cell in line.split("|")[1:-1]) for line in text.splitlines() if line[:2] == "| "]
+    return [cells for cells in found if len(cells) == len(_HEAD) and cells != _HEAD]
+
+
+def _table(cells: Sequence[Cells]) -> list[str]:
+    lines = [_HEAD, *cells]
     widths = [max(len(line[column]) for line in lines) for column in range(len(_HEAD))]
     drawn = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
@@ -127,7 +136,7 @@ def _table(rows: Sequence[Row]) -> list[str]:
     return [drawn[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *drawn[1:]]
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: Row) -> Cells:
     floor_median = statistics.median(row.floor) if row.floor else None
     figures = (
         *(row.stat(stat) for stat in (Stat.MEDIAN, Stat.P95, Stat.WORST)),

@@ -15,8 +15,8 @@ from bench.gaps import Gap, ended_ms, gaps, gaps_of_all, longest_ms
 from bench.others import DOCUMENTED, Event
 from bench.pgbench import longest_wait, parse_log
 from bench.plot import bars, draw, duration, missing, position
-from bench.publish import merged, stall_block, with_block
-from bench.report import Report, Row, Stat, at_most, number, percentile
+from bench.publish import kept_lines, merged, saying_what_is_kept, stall_block, with_block
+from bench.report import Report, Row, Stat, at_most, number, percentile, table_lines
 from bench.run import Size
 from bench.spans import TEMPORAL, WORKFLOW, parts
 from bench.stub_cluster import stub_state
@@ -215,6 +215,16 @@ def test_later_section_replaces_an_earlier_one_and_keeps_its_place() -> None:
         ("c", "z", (3,)),
     ]
     assert both.machine == ("m", "busy")
+
+
+def test_section_that_was_not_measured_again_stays_as_published_and_is_said_to_be_older() -> None:
+    published = report(named("a", "x (of 3)", 1, 2, floor=(1,)), named("b", "y", 3)).markdown()
+    new = report(named("b", "y", 4))
+    kept = kept_lines(published, new)
+    shown = saying_what_is_kept(new, kept).markdown(kept)
+    assert table_lines(shown) == [*table_lines(published)[:1], *table_lines(new.markdown())]
+    assert shown.endswith("- From an earlier run than the rest: a.\n")
+    assert saying_what_is_kept(new, []) == new
 
 
 def test_block_is_replaced_between_its_markers() -> None:
