@@ -15,7 +15,7 @@ from activities.handover import Clients
 from activities.heartbeat import WATCH_INTERVAL_S, while_worker_runs
 from activities.node_watch import NodeWatch
 from activities.pause import open_pause
-from activities.way_in import broken_way_in
+from activities.way_in import broken_way_in, paused_poolers
 from model import effects
 from model.cluster import OVER, ClusterView, Node
 from model.effects import Alarm, AlarmKind, Target, WatchInput
@@ -34,6 +34,8 @@ TOGETHER_S = 0.25
 """How long the loss of a replica waits for that of the primary: lost together, the primary comes first."""
 WAY_IN_PATIENCE_S = 1.0
 """How long Docker's own restart of an endpoint or a pooler may take before it is looked at."""
+LOOKS = 2
+"""A pooler that is paused may be about to be resumed; one that still is at the next look was left so."""
 
 
 class WatchActivities:
@@ -143,7 +145,22 @@ class WatchActivities:
         endpoint = view.state.status.endpoint
         if endpoint is None:
             return None
-        return await broken_way_in(self._docker, endpoint, view.state.status.poolers)
+        broken = await broken_way_in(self._docker, endpoint, view.state.status.poolers)
+        return broken or await self._left_paused(cluster_id, view)
+
+    async def _left_paused(self, cluster_id: str, view: ClusterView | None) -> Alarm | None:
+        """Return an alarm for a pooler that holds its clients though nobody is at work: who paused it has died."""
+        paused: list[str] = []
+        for _ in range(LOOKS):
+            endpoint = view and view.state.status.endpoint
+            if view is None or view.operation is not None or _primary_is_away(view) or endpoint is None:
+                return None
+            paused = await paused_poolers(cluster_id, endpoint, view.state.status.poolers, self._master_key)
+            if not paused:
+                return None
+            await asyncio.sleep(ASK_AT_LEAST_EVERY_S)
+            view = await self._view(cluster_id)
+        return Alarm(kind=AlarmKind.WAY_IN, name=paused[0], how="it was left paused")
 
 
 def _primary_is_away(view: ClusterView) -> bool:

@@ -2,6 +2,9 @@
 
 import asyncio
 
+import psycopg
+
+from activities.console import Console
 from activities.docker_engine import DockerEngine
 from model.cluster import Endpoint, Pooler, PoolerPhase
 from model.effects import Alarm, AlarmKind
@@ -23,6 +26,26 @@ async def broken_way_in(docker: DockerEngine, endpoint: Endpoint, poolers: tuple
         elif container.started_at is not None and container.started_at < found.started_at:
             return Alarm(kind=AlarmKind.WAY_IN, name=pooler.name, how="it is in the namespace of a former endpoint")
     return None
+
+
+async def paused_poolers(
+    cluster_id: str, endpoint: Endpoint, poolers: tuple[Pooler, ...], master_key: bytes
+) -> list[str]:
+    """Return the names of the poolers that hold their clients. One that does not answer is not among them."""
+
+    async def is_paused(pooler: Pooler) -> bool:
+        try:
+            console = await Console.open(endpoint.address, pooler.port, master_key=master_key, cluster_id=cluster_id)
+            try:
+                return await console.is_paused()
+            finally:
+                await console.close()
+        except psycopg.Error:
+            return False
+
+    living = [pooler for pooler in poolers if pooler.phase is not PoolerPhase.STOPPED]
+    paused = await asyncio.gather(*(is_paused(pooler) for pooler in living))
+    return [pooler.name for pooler, held in zip(living, paused, strict=True) if held]
 
 
 async def start_endpoint(

@@ -12,9 +12,10 @@ import psycopg
 import pytest
 import pytest_asyncio
 from cli_program import Mpg, running_stack
-from live_cluster import LiveCluster, Session, load, may, rows, still_holds, take_hold
+from live_cluster import BOUND_S, LiveCluster, Session, load, may, rows, still_holds, take_hold
 from psycopg.conninfo import make_conninfo
 
+from activities.console import Console
 from activities.sql import SqlSessions
 from model.cluster import NodePhase, PoolMode, Role
 from model.errors import LongTransaction, Refused
@@ -259,6 +260,20 @@ async def test_change_of_plan_survives_the_death_of_its_worker(
         await cluster.until_whole()
     assert {(node.plan, node.phase) for node in await cluster.pair()} == {(plan, NodePhase.RUNNING)}
     assert await clients.nothing_lost()
+
+
+async def test_poolers_that_a_dead_worker_left_paused_serve_again(cluster: LiveCluster, stack: Settings) -> None:
+    state, key = await cluster.state(), read_master_key(stack.master_key_file)
+    endpoint = state.status.endpoint
+    assert endpoint is not None
+    for pooler in state.status.current_poolers:
+        console = await Console.open(endpoint.address, pooler.port, master_key=key, cluster_id=state.spec.id)
+        await console.pause()
+        await console.close()
+    kill_worker(stack)
+    async with asyncio.timeout(BOUND_S), await cluster.session() as session:
+        assert await rows(session, "SELECT 1") == [(1,)]
+    await cluster.until_whole()
 
 
 def kill_worker(stack: Settings) -> None:
