@@ -29,11 +29,13 @@ class CleanupActivities:
     async def remove_cluster(self, arg: RemoveClusterInput) -> Nothing:
         """Remove the cluster's containers, volumes with their data, and network. What is gone already is no error.
 
-        Steps of the operations in ``ended`` are waited for: what they still make is removed as well.
+        Steps of the operations in ``ended`` are waited for, and so are calls of the engine that a cancelled step left
+        behind: what they still make is removed as well.
         """
         labels = cluster_labels(arg.cluster_id)
         async with heartbeating():
             await self._fences.close_off(arg.cluster_id, arg.ended)
+            await self._docker.settled()
             containers = await self._docker.list_containers(labels)
             for kind in _ORDER:
                 await self._remove([each for each in containers if each.labels.get(LABEL_KIND) == kind])

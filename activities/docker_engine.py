@@ -38,7 +38,7 @@ THREADS = 16
 """Calls under way at once; the client keeps a connection for each."""
 CALL_TIMEOUT_S = 60
 CANCELLED_CALL_S = 3.0
-"""How long a call whose caller was cancelled is waited for."""
+"""How long a call whose caller was cancelled is waited for there; :meth:`DockerEngine.settled` waits for its end."""
 SIGNAL_AGAIN_S = 1.0
 """How long after a signal that asked a container to end it is sent again."""
 
@@ -56,6 +56,8 @@ class DockerEngine:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="docker")
         self._client: Any = None
         self._connecting = Lock()
+        self._abandoned: set[asyncio.Future[Any]] = set()
+        """Calls that nobody waits for any more and that go on all the same."""
 
     # --- containers
 
@@ -240,20 +242,32 @@ class DockerEngine:
 
     # --- how a call is made
 
+    async def settled(self) -> None:
+        """Return when no call is under way whose caller was cancelled: nothing is made any more that nobody expects."""
+        while self._abandoned:
+            await asyncio.wait(self._abandoned)
+
     async def _call(self, call: Callable[[Any], T]) -> T:
-        calling = asyncio.create_task(self._in_thread(call))
+        running = self._threads.submit(self._run, call)
+        calling = asyncio.wrap_future(running)
         try:
             return await asyncio.shield(calling)
         except asyncio.CancelledError:
-            # The engine does it all the same: what undoes it must not come before.
-            await asyncio.wait([calling], timeout=CANCELLED_CALL_S)
-            calling.cancel()
-            await asyncio.gather(calling, return_exceptions=True)
+            if not running.cancel():
+                # The engine does it all the same: what undoes it must not come before.
+                self._abandoned.add(calling)
+                calling.add_done_callback(self._forget)
+                await asyncio.wait([calling], timeout=CANCELLED_CALL_S)
             raise
         except TimeoutError:
             raise StackDown(
                 f"The Docker engine did not answer within {CALL_TIMEOUT_S} s.", remedy="See dockerd's log."
             ) from None
+
+    def _forget(self, calling: "asyncio.Future[Any]") -> None:
+        self._abandoned.discard(calling)
+        if not calling.cancelled():
+            calling.exception()  # nobody else is told of it
 
     async def _in_thread(self, call: Callable[[Any], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, call)

@@ -2,8 +2,12 @@
 
 import asyncio
 import json
+import os
 import subprocess
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import LiteralString
 
 import psycopg
@@ -19,7 +23,11 @@ from rig import (
     until,
 )
 
+from activities import docker_engine
+from activities.cleanup import CleanupActivities
 from activities.docker_engine import DockerEngine
+from activities.docker_types import ContainerSpec
+from activities.fencing import OperationFences
 from model.cluster import NodePhase, NodeRole
 from model.effects import (
     Bootstrap,
@@ -38,6 +46,8 @@ from model.secrets import derive_password
 from model.tuning import postgres_settings
 
 pytestmark = pytest.mark.integration
+
+ENGINE = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
 
 
 async def _value(rig: Rig, target: Target, query: LiteralString) -> object:
@@ -260,6 +270,49 @@ async def test_removing_a_cluster_leaves_nothing_and_may_be_repeated(rig: Rig) -
     assert await rig.docker.list_volumes(labels) == []
     assert await rig.docker.list_networks(labels) == []
     await rig.cleanup.remove_cluster(key)
+
+
+async def test_container_whose_creation_was_cancelled_while_the_engine_was_slow_is_removed_as_well(
+    rig: Rig, cluster_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docker_engine, "CANCELLED_CALL_S", 0.1)
+    check = await rig.hosts.check_host(CheckHostInput(plan="basic", pg_major_version=17))
+    labels = {"mpg.cluster": cluster_id}
+    async with slow_engine(tmp_path / "slow.sock", "/containers/create") as (address, begun):
+        slow = DockerEngine(address)
+        spec = ContainerSpec(name=f"late-{cluster_id}", image=check.image, command=("true",), labels=labels)
+        creating = asyncio.create_task(slow.create(spec))
+        await asyncio.wait_for(begun.wait(), 30)
+        creating.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await creating
+        cleanup = CleanupActivities(slow, OperationFences(tmp_path))
+        await cleanup.remove_cluster(RemoveClusterInput(cluster_id=cluster_id))
+        await slow.close()
+    assert not await rig.docker.list_containers(labels)
+
+
+@asynccontextmanager
+async def slow_engine(socket: Path, call: str) -> AsyncGenerator[tuple[str, asyncio.Event]]:
+    """Lend the engine behind an address at which *call* takes a second to reach it, and tell when one begins."""
+    begun = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_engine, to_engine = await asyncio.open_unix_connection(ENGINE.removeprefix("unix://"))
+        await asyncio.gather(pass_on(reader, to_engine, call), pass_on(from_engine, writer))
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, slow: str | None = None) -> None:
+        while data := await reader.read(65536):
+            if slow and slow.encode() in data:
+                begun.set()
+                await asyncio.sleep(1)
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_unix_server(serve, socket)
+    async with server:
+        yield f"unix://{socket}", begun
 
 
 async def test_host_check_names_what_is_wrong(rig: Rig) -> None:
