@@ -50,7 +50,6 @@ Run = tuple[str, str]
 class _Watch:
     """One try of a watch; two tries of one can overlap."""
 
-    run: Run
     task: asyncio.Task[Any]
     over: bool = False
 
@@ -67,7 +66,7 @@ class Watches(Interceptor):
         self._directory = directory
         self._host = host
         self._id = uuid.uuid4().hex
-        self._here: set[_Watch] = set()
+        self._here: dict[Run, set[_Watch]] = {}
         self._suspects: dict[Run, int] = {}
 
     @property
@@ -138,14 +137,14 @@ class Watches(Interceptor):
             async with gate:
                 await self._end_if_over(client, run)
 
-        here = self._runs_here()
+        here = set(self._here)
         await asyncio.gather(*(one(run) for run in running - here), *(over(run) for run in here - running))
 
     async def _look_at(self, client: Client, run: Run, suspected: int | None) -> None:
         workflow_id, run_id = run
         description = await client.get_workflow_handle(workflow_id, run_id=run_id).describe()
         for pending in description.raw_description.pending_activities:
-            if not _is_begun_watch(pending) or run in self._runs_here():
+            if not _is_begun_watch(pending) or run in self._here:
                 continue
             host, _, worker = pending.last_worker_identity.rpartition("/")
             if host != self._host:
@@ -174,12 +173,9 @@ class Watches(Interceptor):
         else:
             if description.status is WorkflowExecutionStatus.RUNNING:
                 return
-        for watch in [each for each in self._here if each.run == run]:
+        for watch in self._here.get(run, ()):
             log.info("a watch is over", workflow=workflow_id)
             watch.end()
-
-    def _runs_here(self) -> set[Run]:
-        return {watch.run for watch in self._here}
 
     def _lives(self, file: Path) -> bool:
         try:
@@ -198,7 +194,7 @@ def _is_begun_watch(pending: PendingActivityInfo) -> bool:
 
 
 class _Noted(ActivityInboundInterceptor):
-    def __init__(self, following: ActivityInboundInterceptor, here: set[_Watch]) -> None:
+    def __init__(self, following: ActivityInboundInterceptor, here: dict[Run, set[_Watch]]) -> None:
         super().__init__(following)
         self._here = here
 
@@ -207,8 +203,8 @@ class _Noted(ActivityInboundInterceptor):
         if info.activity_type != effects.WATCH_CLUSTER.name or not info.workflow_id or not info.workflow_run_id:
             return await super().execute_activity(input)
         assert task is not None
-        watch = _Watch(run=(info.workflow_id, info.workflow_run_id), task=task)
-        self._here.add(watch)
+        run, watch = (info.workflow_id, info.workflow_run_id), _Watch(task)
+        self._here.setdefault(run, set()).add(watch)
         try:
             return await super().execute_activity(input)
         except asyncio.CancelledError as error:
@@ -217,4 +213,6 @@ class _Noted(ActivityInboundInterceptor):
             benign = ApplicationErrorCategory.BENIGN
             raise ApplicationError("There is nothing to watch any more.", category=benign) from error
         finally:
-            self._here.discard(watch)
+            self._here[run].discard(watch)
+            if not self._here[run]:
+                del self._here[run]
