@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 INTERVAL_S = 1.0
 LONG_INTERVAL_S = 4.0
-WATCH_INTERVAL_S = 60.0
+WATCH_INTERVAL_S = 300.0
 """For waits that last for days, of which a worker has thousands: each heartbeat is a call to Temporal."""
 
 

@@ -3,7 +3,7 @@
 README gets what there is a target for and the picture, docs/measured.md everything.
 
 Several files may hold sections that ran at different times; a section in a later file replaces that of an earlier one.
-Sections that no file has stay as they are published, and the table says so.
+Lines that no file has stay as they are published, and the table says so.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from bench.others import DOCUMENTED
 from bench.report import Cells, Report, Row, table_lines
 from bench.workspace import REPOSITORY
 
+_OLDER = " †"
 README, MEASURED, PICTURE = (REPOSITORY / name for name in ("README.md", "docs/measured.md", "docs/stall.svg"))
 
 
@@ -43,16 +44,21 @@ def with_block(text: str, name: str, content: str) -> str:
 
 
 def kept_lines(text: str, report: Report) -> list[Cells]:
-    """Return the lines of the table in *text* of sections that *report* has not."""
-    measured = {row.section for row in report.rows}
-    return [cells for cells in table_lines(text) if cells[0] not in measured]
+    """Return the lines of the table in *text* that *report* has not measured again, marked as older."""
+    measured = {(cells[0], _bare(cells[1])) for cells in table_lines(report.markdown())}
+    found = [(cells[0].removesuffix(_OLDER), *cells[1:]) for cells in table_lines(text)]
+    return [(cells[0] + _OLDER, *cells[1:]) for cells in found if (cells[0], _bare(cells[1])) not in measured]
 
 
 def saying_what_is_kept(report: Report, kept: Sequence[Cells]) -> Report:
-    """Return *report* with a remark about the sections in *kept*."""
-    names = ", ".join(dict.fromkeys(cells[0] for cells in kept))
-    said = (f"From an earlier run than the rest: {names}.",) if names else ()
+    """Return *report* with a remark about the lines in *kept*."""
+    said = (f"{_OLDER.strip()} From an earlier run than the rest, on another machine of this kind.",) if kept else ()
     return report.model_copy(update={"remarks": (*report.remarks, *said)})
+
+
+def _bare(name: str) -> str:
+    """Return the name of a line without its note, which has what was counted in it."""
+    return name.partition(" (")[0]
 
 
 def stall_block() -> str:

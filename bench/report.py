@@ -102,8 +102,10 @@ class Report(Record):
         return self.model_copy(update={"rows": tuple(row for row in self.rows if row.targets)})
 
     def markdown(self, kept: Sequence[Cells] = ()) -> str:
-        """Return the report as Markdown, one table. Lines *kept* from another one stay before what is new here."""
-        parts = [*self.machine, "", *_table([*kept, *(_cells(row) for row in self.rows)])]
+        """Return the report as Markdown, one table. Lines *kept* from another one come last in their section."""
+        lines = [*(_cells(row) for row in self.rows), *kept]
+        sections = list(dict.fromkeys(_section(cells) for cells in lines))
+        parts = [*self.machine, "", *_table(sorted(lines, key=lambda cells: sections.index(_section(cells))))]
         if self.remarks:
             parts += ["", *(f"- {remark}" for remark in self.remarks)]
         return "\n".join(parts) + "\n"
@@ -125,6 +127,10 @@ def table_lines(text: str) -> list[Cells]:
     """Return the lines of the table in *text*, as :meth:`Report.markdown` wrote it, without its head."""
     found = [tuple(cell.strip() for cell in line.split("|")[1:-1]) for line in text.splitlines() if line[:2] == "| "]
     return [cells for cells in found if len(cells) == len(_HEAD) and cells != _HEAD]
+
+
+def _section(cells: Cells) -> str:
+    return cells[0].partition(" ")[0]
 
 
 def _table(cells: Sequence[Cells]) -> list[str]:

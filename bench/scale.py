@@ -24,7 +24,8 @@ from starter.temporal import connect
 SECTION = "scale"
 _DAY_S = 86400
 _QUERIES = 300
-_REST_S = 2 * round(WATCH_INTERVAL_S)
+_REST_S = round(WATCH_INTERVAL_S)
+"""In which each watch heartbeats once."""
 _BOUND_S = 300
 _OPERATION_S = 30
 

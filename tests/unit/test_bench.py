@@ -217,13 +217,16 @@ def test_later_section_replaces_an_earlier_one_and_keeps_its_place() -> None:
     assert both.machine == ("m", "busy")
 
 
-def test_section_that_was_not_measured_again_stays_as_published_and_is_said_to_be_older() -> None:
-    published = report(named("a", "x (of 3)", 1, 2, floor=(1,)), named("b", "y", 3)).markdown()
-    new = report(named("b", "y", 4))
-    kept = kept_lines(published, new)
-    shown = saying_what_is_kept(new, kept).markdown(kept)
-    assert table_lines(shown) == [*table_lines(published)[:1], *table_lines(new.markdown())]
-    assert shown.endswith("- From an earlier run than the rest: a.\n")
+def test_line_that_was_not_measured_again_stays_as_published_and_is_marked() -> None:
+    published = report(
+        named("a", "x (of 3)", 1, 2, floor=(1,)), named("b", "y (of 3)", 3), named("b", "z", 5)
+    ).markdown()
+    new = report(named("b", "y (of 9)", 4))
+    for _ in range(2):
+        kept = kept_lines(published, new)
+        published = saying_what_is_kept(new, kept).markdown(kept)
+        assert [cells[:2] for cells in table_lines(published)] == [("b", "y (of 9)"), ("b †", "z"), ("a †", "x (of 3)")]
+        assert published.endswith("- † From an earlier run than the rest, on another machine of this kind.\n")
     assert saying_what_is_kept(new, []) == new
 
 
