@@ -5,7 +5,6 @@ answer and not for its turn beside who measures. It reads its :class:`Orders` as
 first answer, asks until its input ends, and prints what it :class:`Met`.
 """
 
-import asyncio
 import gc
 import select
 import sys
@@ -15,11 +14,10 @@ from contextlib import asynccontextmanager
 
 import psycopg
 
-from bench.workspace import REPOSITORY
+from bench.client_process import client_process
 from model.base import Record
 
 _PAUSE_S = 0.01
-_READY_S = 60
 _END_S = 60
 """For the last answer: a probe that gets none by then fails the bench."""
 
@@ -51,27 +49,10 @@ class Probing:
 @asynccontextmanager
 async def probing(uri: str, *, reconnect: bool) -> AsyncGenerator[Probing]:
     """Have a probe ask *uri* during the block. Raises ``RuntimeError`` when it ended without a report."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.probe", cwd=REPOSITORY,
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(Orders(uri=uri, reconnect=reconnect).model_dump_json().encode() + b"\n")
-        if await asyncio.wait_for(process.stdout.readline(), _READY_S) != b"ready\n":
-            raise RuntimeError("The probe did not begin; what it said is above.")
+    async with client_process("bench.probe", Orders(uri=uri, reconnect=reconnect)) as process:
         probing = Probing()
         yield probing
-        process.stdin.close()
-        said = (await asyncio.wait_for(process.communicate(), _END_S))[0]
-        if not said:
-            raise RuntimeError("The probe ended without a report; what it said is above.")
-        probing.met = Met.model_validate_json(said)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        probing.met = Met.model_validate_json(await process.finish(_END_S))
 
 
 class _Probe:

@@ -15,14 +15,13 @@ from contextlib import asynccontextmanager
 
 import psycopg
 
+from bench.client_process import ClientProcess, client_process
 from bench.gaps import Gap, gaps, gaps_of_all
-from bench.workspace import REPOSITORY
 from model.base import Record
 
 _ATTEMPT_S = 30
 """For one transaction, or one attempt to connect."""
 _RETRY_S = 0.005
-_READY_S = 60
 _REPORT_S = 120
 _TABLES = """
 CREATE TABLE IF NOT EXISTS bench_written (run text, client int, n int, PRIMARY KEY (run, client, n));
@@ -134,42 +133,20 @@ class Writers:
 class Writing:
     """The process, from who measures."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: ClientProcess) -> None:
         """Talk to *process*. :func:`writing` makes these."""
         self._process = process
 
     async def finish(self) -> tuple[Written, ...]:
         """Have the clients stop and return what they met, for each URI."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        async with asyncio.timeout(_REPORT_S):
-            assert self._process.stdout is not None
-            said = await self._process.stdout.read()
-            await self._process.wait()
-        if not said:
-            raise RuntimeError("The writers ended without a report; what they said is above.")
-        return Reports.model_validate_json(said).reports
+        return Reports.model_validate_json(await self._process.finish(_REPORT_S)).reports
 
 
 @asynccontextmanager
 async def writing(uris: Sequence[str], clients: int, *, pause_s: float = 0) -> AsyncGenerator[Writing]:
     """Lend writers of which every client has had a row acknowledged; they end with the block at the latest."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.writers", cwd=REPOSITORY,
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        orders = Orders(uris=tuple(uris), clients=clients, pause_s=pause_s)
-        process.stdin.write(orders.model_dump_json().encode() + b"\n")
-        if await asyncio.wait_for(process.stdout.readline(), _READY_S) != b"ready\n":
-            raise RuntimeError("The writers did not begin; what they said is above.")
+    async with client_process("bench.writers", Orders(uris=tuple(uris), clients=clients, pause_s=pause_s)) as process:
         yield Writing(process)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
 
 
 async def _say_ready(writers: Sequence[Writers]) -> None:
