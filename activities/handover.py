@@ -57,6 +57,7 @@ class Handover(Generic[A]):
         self.replica: Connection
         self.pause: Pause
         self._opening_rules: asyncio.Task[RulesSession]
+        self._recording: asyncio.Task[None] | None = None
 
     @classmethod
     async def opened(cls, stack: AsyncExitStack, arg: A, clients: Clients) -> Self:
@@ -118,6 +119,8 @@ class Handover(Generic[A]):
         """Promote the node. ``pg_promote(wait => true)`` would poll each 100 ms. Raises :class:`NotYet`."""
         with self.watch.step("promotion"):
             await self.replica.execute("SELECT pg_promote(wait => false)")
+            # Now, when there is only forward and the processor is idle: afterwards it would hold up the RESUME.
+            self._recording = asyncio.create_task(self._record())
             await self.until(
                 "SELECT pg_is_in_recovery()",
                 lambda in_recovery: in_recovery is False,
@@ -136,7 +139,7 @@ class Handover(Generic[A]):
     async def lead_pooled_to_new(self) -> None:
         """The first part of :meth:`lead_to_new`, which needs no endpoint."""
         with self.watch.step("commit and reload"):
-            await asyncio.gather(self._commit(), self.pause.reload())
+            await asyncio.gather(self._recorded(), self.pause.reload())
         with self.watch.step("resume"):
             await self.pause.end()
 
@@ -159,9 +162,15 @@ class Handover(Generic[A]):
         session = await self._opening_rules
         await session.load(render_rules(rules))
 
-    async def _commit(self) -> None:
-        """Have the cluster record its new primary before anybody writes to it."""
-        fact = PrimaryIs(name=self.new.name, timeline=await self.timeline())
+    async def _recorded(self) -> None:
+        """Return when the new primary is on record, which it is before anybody writes to it."""
+        if self._recording is None:  # an earlier run promoted it
+            self._recording = asyncio.create_task(self._record())
+        await self._recording
+
+    async def _record(self) -> None:
+        """Have the cluster record its new primary; its timeline follows with the report."""
+        fact = PrimaryIs(name=self.new.name)
         cluster = self.clients.temporal.get_workflow_handle(cluster_workflow_id(self.arg.cluster_id))
         commit = Commit(operation_id=self.arg.operation_id, facts=(fact,))
         try:

@@ -28,6 +28,8 @@ P, S, SP, SS, SILENT, MISSING = (
         ("a", SP, MISSING, "a"),
         ("a", SP, SILENT, "a"),
         ("b", P, SILENT, "a"),
+        ("b", SP, S, "a"),  # recorded while it was promoted, and lost before it was
+        ("b", SP, SS, "a"),
     ],
 )
 def test_primary_is_who_takes_writes_or_would(recorded: str, a: Seen, b: Seen, chosen: str) -> None:
