@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import psycopg
+from psycopg.errors import AdminShutdown, Diagnostic
 
 from bench.client_process import client_process
 from model.base import Record
@@ -30,10 +31,14 @@ class Orders(Record):
 
 
 class Met(Record):
-    """Answers, errors, sessions that ended with their node, and the longest wait for an answer in milliseconds."""
+    """Answers, errors, sessions that ended with their node, and the longest wait for an answer in milliseconds.
+
+    *said* is what the first of the errors said.
+    """
 
     asked: int = 0
     errors: int = 0
+    said: str = ""
     ended: int = 0
     longest_ms: float = 0
 
@@ -56,41 +61,59 @@ async def probing(uri: str, *, reconnect: bool) -> AsyncGenerator[Probing]:
 
 
 class _Probe:
+    """Listens while it pauses, as a client does that looks at a session before it uses it.
+
+    A session that ends tells why, and closes some time after that. A question put in between is one that nobody reads,
+    and psycopg then raises that the session was closed, not why.
+    """
+
     def __init__(self, orders: Orders) -> None:
         self._orders = orders
         self.asked, self.errors, self.ended, self.longest_ms = 0, 0, 0, 0.0
+        self.said = ""
+        self._has_ended = False
 
     def run(self) -> None:
         going = True
         while going:
             begun = time.perf_counter()
+            self._has_ended = False
             try:
                 with psycopg.connect(self._orders.uri, autocommit=True, prepare_threshold=None) as connection:
+                    connection.add_notice_handler(self._hear)
                     going = self._ask(connection, begun)
-            except psycopg.errors.AdminShutdown:
-                self.ended += 1
-            except psycopg.Error:
-                self.errors += 1
-                going = _goes_on()
+            except psycopg.Error as error:
+                self._has_ended = self._has_ended or isinstance(error, AdminShutdown)
+                if not self._has_ended:
+                    self.errors += 1
+                    self.said = self.said or f"{type(error).__name__}: {' '.join(str(error).split())}"
+                    going = _goes_on(_PAUSE_S)
+            self.ended += self._has_ended
 
     def _ask(self, connection: psycopg.Connection, begun: float) -> bool:
-        while True:
+        while not self._has_ended:
             connection.execute("SELECT 1")
             self.longest_ms = max(self.longest_ms, (time.perf_counter() - begun) * 1000)
             self.asked += 1
             if self.asked == 1:
                 print("ready", flush=True)
                 self.longest_ms = 0.0  # it connected and grew up
-            if not _goes_on():
+            for _ in connection.notifies(timeout=_PAUSE_S):
+                pass
+            if not _goes_on(0):
                 return False
             if self._orders.reconnect:
                 return True
             begun = time.perf_counter()
+        return True
+
+    def _hear(self, told: Diagnostic) -> None:
+        self._has_ended = self._has_ended or told.sqlstate == AdminShutdown.sqlstate
 
 
-def _goes_on() -> bool:
-    """Pause, and tell whether the input goes on."""
-    return not select.select([sys.stdin], [], [], _PAUSE_S)[0]
+def _goes_on(wait_s: float) -> bool:
+    """Wait, and tell whether the input goes on."""
+    return not select.select([sys.stdin], [], [], wait_s)[0]
 
 
 def main() -> None:
@@ -98,7 +121,7 @@ def main() -> None:
     probe = _Probe(Orders.model_validate_json(sys.stdin.readline()))
     gc.disable()
     probe.run()
-    met = Met(asked=probe.asked, errors=probe.errors, ended=probe.ended, longest_ms=probe.longest_ms)
+    met = Met(asked=probe.asked, errors=probe.errors, said=probe.said, ended=probe.ended, longest_ms=probe.longest_ms)
     print(met.model_dump_json())
 
 

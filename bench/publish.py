@@ -52,7 +52,7 @@ def kept_lines(text: str, report: Report) -> list[Cells]:
 
 def saying_what_is_kept(report: Report, kept: Sequence[Cells]) -> Report:
     """Return *report* with a remark about the lines in *kept*."""
-    said = (f"{_OLDER.strip()} From an earlier run than the rest, on another machine of this kind.",) if kept else ()
+    said = (f"{_OLDER.strip()} From an earlier run than the rest, maybe on another machine.",) if kept else ()
     return report.model_copy(update={"remarks": (*report.remarks, *said)})
 
 

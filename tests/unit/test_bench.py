@@ -226,7 +226,7 @@ def test_line_that_was_not_measured_again_stays_as_published_and_is_marked() -> 
         kept = kept_lines(published, new)
         published = saying_what_is_kept(new, kept).markdown(kept)
         assert [cells[:2] for cells in table_lines(published)] == [("b", "y (of 9)"), ("b †", "z"), ("a †", "x (of 3)")]
-        assert published.endswith("- † From an earlier run than the rest, on another machine of this kind.\n")
+        assert published.endswith("- † From an earlier run than the rest, maybe on another machine.\n")
     assert saying_what_is_kept(new, []) == new
 
 
