@@ -21,7 +21,7 @@ from model.cluster import ClusterStatus, Endpoint, Network, Node
 from model.effects import HandoverInput, Target
 from model.errors import MpgError, NotYet, ReplicaBehind
 from model.facts import PrimaryIs
-from model.names import cluster_workflow_id, endpoint_container
+from model.names import READ_ONLY_PORT, cluster_workflow_id, endpoint_container
 from model.operations import Commit
 from model.pg_control import parse_lsn
 
@@ -167,6 +167,11 @@ class Handover(Generic[A]):
         if self._recording is None:  # an earlier run promoted it
             self._recording = asyncio.create_task(self._record())
         await self._recording
+
+    async def read_only_ports(self, node: Node) -> list[int]:
+        """Return the client ports that *node* sees of open connections through the read-only address."""
+        session = await self._opening_rules
+        return await session.ports_at(node.address, READ_ONLY_PORT)
 
     async def _record(self) -> None:
         """Have the cluster record its new primary; its timeline follows with the report."""

@@ -119,11 +119,18 @@ class RulesSession:
         # conntrack ends with 1 when it found nothing.
         await self._run(f"conntrack -D --reply-src {address} >/dev/null 2>&1 || [ $? = 1 ]")
 
+    async def ports_at(self, address: str, came_in_at: int) -> list[int]:
+        """Return the client ports that the node at *address* sees of open connections that *came_in_at* this port."""
+        flows = f"-p tcp --state ESTABLISHED --orig-port-dst {came_in_at} --reply-src {address}"
+        listed = await self._run(f"conntrack -L {flows} 2>/dev/null || :")
+        # Each line has the client's side first and the node's last.
+        return [int(re.findall(r"dport=(\d+)", line)[-1]) for line in listed.splitlines() if "dport=" in line]
+
     async def close(self) -> None:
         """End the shell."""
         await self._session.close()
 
-    async def _run(self, script: str) -> None:
+    async def _run(self, script: str) -> str:
         mark = f"DONE-{secrets.token_hex(8)}"
         # The newlines of the answer are part of it: a command's own output can end without one.
         asked = f"{{ {script}\n}} 2>&1; echo {mark} $?; echo {mark}.\n"
@@ -131,6 +138,7 @@ class RulesSession:
         said, _, code = output.decode(errors="replace").rpartition(mark)
         if code.strip() != "0":
             raise MpgError(f"A command in the endpoint failed: {said.strip() or f'code {code.strip()}'}.")
+        return said
 
 
 async def lead(docker: DockerEngine, routes: RouteInput) -> None:

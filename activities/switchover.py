@@ -6,6 +6,7 @@ with the old primary; after it there is only forward. Figures and what is not pr
 """
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from enum import StrEnum
@@ -32,6 +33,9 @@ MOST_LAG_BYTES = 64 * 2**20
 """Above this a replica first catches up: what it lacks is replayed while clients wait."""
 ANSWER_S = 2
 """For the target to take a connection, before anything is touched; it has just been seen in sync."""
+READS_END_S = 30.0
+"""For queries of read-only sessions on the old primary."""
+READS_POLL_S = 0.02
 SHUTDOWN_BOUND_S = 20.0
 """For the fast shutdown: it is short after two checkpoints; a slow archiver makes it longer."""
 REPLAY_BOUND_S = 5.0
@@ -155,10 +159,29 @@ class Switchover(Handover[SwitchoverInput]):
             # A connection of its own: putting everything back has to find the kept one free.
             async with await self.sql.open(self.target_of(self.old)) as primary:
                 await self.pause.end()  # a run before this one may have left it paused
+                await self._move_reads(primary)
                 await self._prepare(primary)
                 await self._reversibly(self._hold(primary))
             await self._reversibly(self._fence(process))
         await self._promote()
+
+    async def _move_reads(self, primary: Connection) -> None:
+        """End the read-only sessions on the old primary, each when it is idle: new ones are led to the replica.
+
+        They began while no replica was in sync. What outlives the bound ends with the old primary.
+        """
+        await self.route(direct=self.old.address, read_only=self.new.address)
+        ports = await self.read_only_ports(self.old)
+        deadline = time.monotonic() + READS_END_S
+        while ports and time.monotonic() < deadline:
+            found = await primary.execute(
+                "SELECT CASE state WHEN 'idle' THEN pg_terminate_backend(pid) END FROM pg_stat_activity"
+                " WHERE backend_type = 'client backend' AND client_addr = %s::inet AND client_port = ANY(%s)",
+                (self.endpoint.address, ports),
+            )
+            if not found.rowcount:
+                return
+            await asyncio.sleep(READS_POLL_S)
 
     async def _prepare(self, primary: Connection) -> None:
         """Everything that can be done while clients work."""

@@ -113,6 +113,36 @@ async def test_long_read_ends_before_its_replica_restarts_and_commits_wait_for_t
     await cluster.until_whole(restarted=[replica.container], since=before)
 
 
+async def test_read_that_was_led_to_the_primary_meanwhile_ends_before_that_is_switched_away(
+    cluster: LiveCluster,
+) -> None:
+    primary, replica = await cluster.pair()
+    before = await cluster.started()
+    restart = await cluster.mpg.restart(NAME)
+    async with asyncio.timeout(BOUND_S), await read_only_session_on_the_primary(cluster) as session:
+        assert await rows(session, "SELECT pg_sleep(5)::text") == [("",)]
+        with pytest.raises(psycopg.OperationalError):
+            await ask_until_it_ends(session)
+    await restart.result()
+    await cluster.until_whole(restarted=[primary.container, replica.container], since=before)
+    assert (await cluster.pair())[0].name == replica.name
+
+
+async def ask_until_it_ends(session: Session) -> None:
+    """Ask one question after the other: the session is ended when it is seen idle between two of them."""
+    while True:
+        await rows(session, "SELECT 1")
+
+
+async def read_only_session_on_the_primary(cluster: LiveCluster) -> Session:
+    """Return a session that came in for reads while there was no replica to lead it to."""
+    while True:
+        session = await cluster.session(EndpointKind.READ_ONLY)
+        if await rows(session, "SELECT pg_is_in_recovery()") == [(False,)]:
+            return session
+        await session.close()
+
+
 async def has_resources(cluster: LiveCluster, plan: str, memory_mb: int) -> None:
     """Assert that both nodes have what *plan* gives, by the engine's word and by Postgres's."""
     assert (await cluster.state()).spec.plan.name == plan
