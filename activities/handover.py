@@ -116,7 +116,10 @@ class Handover(Generic[A]):
         )
 
     async def promote(self) -> None:
-        """Promote the node. ``pg_promote(wait => true)`` would poll each 100 ms. Raises :class:`NotYet`."""
+        """Promote the node, and meanwhile have it recorded. Raises :class:`NotYet`.
+
+        ``pg_promote(wait => true)`` would poll each 100 ms.
+        """
         with self.watch.step("promotion"):
             await self.replica.execute("SELECT pg_promote(wait => false)")
             # Now, when there is only forward and the processor is idle: afterwards it would hold up the RESUME.
@@ -162,16 +165,16 @@ class Handover(Generic[A]):
         session = await self._opening_rules
         await session.load(render_rules(rules))
 
+    async def read_only_ports(self, node: Node) -> list[int]:
+        """Return the client ports that *node* sees of open connections through the read-only address."""
+        session = await self._opening_rules
+        return await session.ports_at(node.address, READ_ONLY_PORT)
+
     async def _recorded(self) -> None:
         """Return when the new primary is on record, which it is before anybody writes to it."""
         if self._recording is None:  # an earlier run promoted it
             self._recording = asyncio.create_task(self._record())
         await self._recording
-
-    async def read_only_ports(self, node: Node) -> list[int]:
-        """Return the client ports that *node* sees of open connections through the read-only address."""
-        session = await self._opening_rules
-        return await session.ports_at(node.address, READ_ONLY_PORT)
 
     async def _record(self) -> None:
         """Have the cluster record its new primary; its timeline follows with the report."""

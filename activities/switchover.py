@@ -33,8 +33,6 @@ MOST_LAG_BYTES = 64 * 2**20
 """Above this a replica first catches up: what it lacks is replayed while clients wait."""
 ANSWER_S = 2
 """For the target to take a connection, before anything is touched; it has just been seen in sync."""
-READS_END_S = 30.0
-"""For queries of read-only sessions on the old primary."""
 READS_POLL_S = 0.02
 SHUTDOWN_BOUND_S = 20.0
 """For the fast shutdown: it is short after two checkpoints; a slow archiver makes it longer."""
@@ -159,6 +157,7 @@ class Switchover(Handover[SwitchoverInput]):
             # A connection of its own: putting everything back has to find the kept one free.
             async with await self.sql.open(self.target_of(self.old)) as primary:
                 await self.pause.end()  # a run before this one may have left it paused
+                await self._require_streaming(primary)
                 await self._move_reads(primary)
                 await self._prepare(primary)
                 await self._reversibly(self._hold(primary))
@@ -172,7 +171,7 @@ class Switchover(Handover[SwitchoverInput]):
         """
         await self.route(direct=self.old.address, read_only=self.new.address)
         ports = await self.read_only_ports(self.old)
-        deadline = time.monotonic() + READS_END_S
+        deadline = time.monotonic() + effects.READS_END_S
         while ports and time.monotonic() < deadline:
             found = await primary.execute(
                 "SELECT CASE state WHEN 'idle' THEN pg_terminate_backend(pid) END FROM pg_stat_activity"
@@ -185,7 +184,7 @@ class Switchover(Handover[SwitchoverInput]):
 
     async def _prepare(self, primary: Connection) -> None:
         """Everything that can be done while clients work."""
-        await self._require_streaming(primary)
+        await self._require_streaming(primary)  # still: reads may have taken their time
         with self.watch.step("checkpoint"):
             # The second is short and leaves next to nothing for the one that the shutdown makes.
             await primary.execute("CHECKPOINT")

@@ -176,6 +176,10 @@ class RestartNodeInput(Record):
     requested_at: datetime
 
 
+READS_END_S = 30.0
+"""How long read-only queries on a node that is to stop may go on; as long as a switchover waits for a transaction."""
+
+
 class DrainNodeInput(Record):
     """Wait until nobody reads from a replica that is to stop, at most ``timeout_s`` seconds."""
 

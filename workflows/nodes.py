@@ -17,8 +17,6 @@ CATCH_UP_S = 600.0
 """How long a replica may take to catch up after it was rebuilt: it replays what was written meanwhile."""
 SETTLED_CATCH_UP_S = 20.0
 """The same while others wait for their turn; the watch repairs a replica that takes longer."""
-READS_END_S = 30.0
-"""How long queries on a replica that is to stop may go on; as long as a switchover waits for a transaction."""
 SWITCHOVER_PATIENCE_S = 15.0
 """How long a switchover waits, before it touches anything, for a replica that is a little behind."""
 
@@ -113,7 +111,7 @@ class NodeOperation(Operation):
     async def drain_replica(self, replica: Node) -> None:
         """Let reads on *replica*, which is to stop, come to their end. Commits still wait for it meanwhile."""
         await self.lead(read_only=self.primary_node)
-        arg = effects.DrainNodeInput(cluster_id=self.state.spec.id, node=replica, timeout_s=READS_END_S)
+        arg = effects.DrainNodeInput(cluster_id=self.state.spec.id, node=replica, timeout_s=effects.READS_END_S)
         await self.effect(effects.DRAIN_NODE, arg, f"let queries on {replica.name} end")
 
     async def release_replica(self, replica: Node, *, drain: bool = False) -> None:
