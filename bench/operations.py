@@ -232,8 +232,6 @@ class _UnderLoad:
         seen.product.append(result)
         seen.seconds.append(took)
         seen.reads.append(reads.met)
-        if reads.met.said:
-            say(f"{name}: a read failed. {reads.met.said}")
         if report := await switchover_report(self.cluster.mpg.settings, operation.id):
             seen.held_ms.append(report.paused_ms)
             seen.steps.append(report.steps_ms)

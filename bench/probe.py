@@ -16,6 +16,7 @@ import psycopg
 from psycopg.errors import AdminShutdown, Diagnostic
 
 from bench.client_process import client_process
+from bench.workspace import say
 from model.base import Record
 
 _PAUSE_S = 0.01
@@ -58,6 +59,8 @@ async def probing(uri: str, *, reconnect: bool) -> AsyncGenerator[Probing]:
         probing = Probing()
         yield probing
         probing.met = Met.model_validate_json(await process.finish(_END_S))
+    if probing.met.said:
+        say(f"A probe met an error. {probing.met.said}")
 
 
 class _Probe:
