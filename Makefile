@@ -15,8 +15,8 @@ test-faults: .venv/.stamp     ## the whole kill matrix, on a Docker engine of it
 bench: .venv/.stamp           ## the numbers in README
 	@$(PY) -m starter.prerequisites && $(PY) -m bench $(ARGS)
 
-lint: .venv/.stamp            ## formatting, lint and strict types
-	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m pyright
+lint: .venv/.stamp            ## formatting, lint, strict types, and what may import what
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m pyright && .venv/bin/lint-imports --no-logo --no-cache
 
 # Exactly what constraints.txt pins, checked by hash; the stamp makes a second run cost nothing.
 .venv/.stamp: constraints.txt pyproject.toml

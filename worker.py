@@ -21,14 +21,14 @@ from temporalio.worker import Worker
 
 from activities.fencing import FencedActivities, OperationFences
 from activities.registry import Activities, open_activities
-from activities.watches import Watches
+from activities.watching.watch_ownership import Watches
 from model.converter import DATA_CONVERTER
 from model.errors import MpgError
 from model.master_key import load_or_create_master_key
 from model.names import MAIN_QUEUE, host_queue
 from model.settings import Settings, load_settings
+from starter.client.temporal import compression
 from starter.logs import configure_logging
-from starter.temporal import compression
 from workflows.registry import SANDBOX, WORKFLOWS
 
 GRACE = timedelta(seconds=5)

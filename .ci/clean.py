@@ -10,8 +10,8 @@ from pathlib import Path
 from docker.errors import APIError, DockerException
 
 from model.settings import load_settings
-from starter import stack
 from starter.prerequisites.engine import connect, engine_version
+from starter.stack import embedded as stack
 
 LABELS = {"label": ["mpg.managed=true", "mpg.test=true"]}
 

@@ -7,31 +7,32 @@ from typing import Any
 
 from temporalio.client import Client
 
-from activities.access import AccessActivities
-from activities.adoption import AdoptionActivities
-from activities.catalog import CatalogActivities
-from activities.cleanup import CleanupActivities
-from activities.containers import NodeActivities
-from activities.databases import DatabaseActivities
-from activities.docker_engine import DockerEngine
-from activities.docker_events import DockerEvents
-from activities.endpoint import EndpointActivities
-from activities.extensions import ExtensionActivities
-from activities.failover import FailoverActivities
+from activities.engine.cleanup import CleanupActivities
+from activities.engine.docker_engine import DockerEngine
+from activities.engine.docker_events import DockerEvents
+from activities.engine.hosts import HostActivities
 from activities.fencing import OperationFences
-from activities.handover import Clients
-from activities.hosts import HostActivities
-from activities.loss import LossActivities
-from activities.observe import ObserveActivities
+from activities.nodes.lifecycle import NodeActivities
+from activities.nodes.replication import ReplicationActivities
 from activities.operations import OperationActivities
-from activities.pgbouncer import PoolerActivities
-from activities.reconcile import ReconcileActivities
-from activities.replication import ReplicationActivities
-from activities.role_system import RoleSystemActivities
-from activities.roles import RoleActivities
-from activities.sql import SqlSessions
-from activities.switchover import SwitchoverActivities
-from activities.watch import WatchActivities
+from activities.postgres.catalog import CatalogActivities
+from activities.postgres.databases import DatabaseActivities
+from activities.postgres.extensions import ExtensionActivities
+from activities.postgres.reconcile import ReconcileActivities
+from activities.postgres.role_system import RoleSystemActivities
+from activities.postgres.roles import RoleActivities
+from activities.postgres.sql import SqlSessions
+from activities.recovery.adoption import AdoptionActivities
+from activities.recovery.cluster_recovery import ObserveActivities
+from activities.recovery.platform_access import AccessActivities
+from activities.routing.endpoint import EndpointActivities
+from activities.routing.pooled_sessions import PooledSessions
+from activities.routing.poolers import PoolerActivities
+from activities.takeover.failover import FailoverActivities
+from activities.takeover.handover import Clients
+from activities.takeover.lost_primary import LossActivities
+from activities.takeover.switchover import SwitchoverActivities
+from activities.watching.cluster_watch import WatchActivities
 from model.effects import EFFECTS, HOST_KINDS
 from model.settings import Settings
 
@@ -54,7 +55,8 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
     sql = SqlSessions(master_key)
     clients = Clients(docker, sql, client, master_key)
     fences = OperationFences(settings.fences_dir)
-    reconcile = ReconcileActivities(master_key)
+    pooled = PooledSessions(master_key)
+    reconcile = ReconcileActivities(master_key, pooled)
     access = AccessActivities(docker, sql, master_key)
     try:
         yield arrange(
@@ -71,7 +73,7 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
             WatchActivities(clients, events),
             RoleActivities(sql, master_key),
             RoleSystemActivities(sql, master_key),
-            DatabaseActivities(sql, master_key),
+            DatabaseActivities(sql, pooled),
             ExtensionActivities(sql),
             ReplicationActivities(sql),
             OperationActivities(client),

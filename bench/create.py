@@ -12,7 +12,7 @@ from model.cluster import ClusterView
 from model.errors import NotFound
 from model.operations import Step
 from starter.client import MpgClient
-from starter.operation import Operation
+from starter.client.operation import Operation
 
 SECTION = "create"
 _BOUND_S = 120

@@ -21,7 +21,7 @@ from bench.writers import Written, writing
 from model.cluster import Node, Role
 from model.settings import Settings
 from starter.client import MpgClient
-from starter.operation import Operation
+from starter.client.operation import Operation
 
 T = TypeVar("T")
 

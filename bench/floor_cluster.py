@@ -11,14 +11,14 @@ from typing import Any
 
 import psycopg
 
-from activities import statements
-from activities.databases import put_database
-from activities.docker_calls import create_arguments, network_arguments
-from activities.docker_types import ContainerSpec, File, Mount, PublishedPort
-from activities.node_files import node_files
-from activities.pooler_files import limits_by_pooler, pooler_files
-from activities.roles import put_user
-from activities.rules import RULES_FILE, Rules, render_rules
+from activities.engine.docker_calls import create_arguments, network_arguments
+from activities.engine.docker_types import ContainerSpec, File, Mount, PublishedPort
+from activities.nodes.files import node_files
+from activities.postgres import statements
+from activities.postgres.databases import put_database
+from activities.postgres.roles import put_user
+from activities.routing.pooler_files import limits_by_pooler, pooler_files
+from activities.routing.rules import RULES_FILE, Rules, render_rules
 from bench.floor_scripts import CLONE, INIT, REWIND, REWIND_FILE, RUN
 from bench.workspace import Connection, Workspace, await_rows, await_streaming, first_query, in_thread
 from model.addresses import endpoint_address, node_address
@@ -37,7 +37,7 @@ from model.plans import DEFAULT_PLANS, Plan, Resources
 from model.poolers import plan_generation
 from model.secrets import derive_password, scram_verifier
 from model.tuning import connection_limit
-from starter.submission import new_cluster_id
+from starter.client.submission import new_cluster_id
 
 PLAN = DEFAULT_PLANS["basic"]
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from activities.console import Console
+from activities.routing.pooler_console import Console
 from bench.floor_cluster import FloorCluster
 from bench.floor_switchover import lead, shell_of
 from bench.workspace import in_thread

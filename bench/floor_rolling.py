@@ -3,7 +3,7 @@
 import os
 import signal
 
-from activities import statements
+from activities.postgres import statements
 from bench.floor_cluster import FloorCluster
 from bench.floor_switchover import Switched, rejoin, switch_over
 from model.names import DEFAULT_USER

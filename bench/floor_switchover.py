@@ -13,9 +13,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from activities.console import Console
-from activities.node_files import node_files, standby_files
-from activities.rules import render_rules
+from activities.nodes.files import node_files, standby_files
+from activities.routing.pooler_console import Console
+from activities.routing.rules import render_rules
 from bench.floor_cluster import FloorCluster, tar_of
 from bench.workspace import Connection, await_rows, in_thread
 from model import pg_control

@@ -12,7 +12,7 @@ from bench.run import Product, Run
 from bench.workspace import await_port
 from model.names import DEFAULT_DATABASE, DEFAULT_USER
 from model.secrets import derive_password
-from starter.connection import EndpointKind
+from starter.client.connection import EndpointKind
 
 SECTION = "hops"
 _MANY = 16

@@ -8,7 +8,7 @@ from bench.run import Product, Run
 from bench.workspace import say
 from model.names import cluster_workflow_id, name_workflow_id
 from model.settings import Settings
-from starter.temporal import connect
+from starter.client.temporal import connect
 
 SECTION = "idle"
 _HOUR_S = 3600

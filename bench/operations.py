@@ -28,8 +28,8 @@ from bench.switch_report import switchover_report
 from bench.workspace import say
 from model.cluster import Pooler, PoolMode
 from model.plans import DEFAULT_PLANS
-from starter.connection import EndpointKind
-from starter.operation import Operation
+from starter.client.connection import EndpointKind
+from starter.client.operation import Operation
 
 SECTION = "switchover"
 _LEAD_S, _TAIL_S = 2.0, 1.5

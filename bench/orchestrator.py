@@ -10,8 +10,8 @@ from bench.run import Run, elapsed_ms
 from bench.stub_cluster import start_clusters
 from model.cluster import Role
 from starter.client import MpgClient
-from starter.operation import Operation
-from starter.temporal import connect
+from starter.client.operation import Operation
+from starter.client.temporal import connect
 
 SECTION = "orchestrator"
 

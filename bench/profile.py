@@ -10,8 +10,8 @@ from bench.report import Row
 from bench.run import Product, Run
 from bench.spans import parts, time_of
 from model.cluster import Role
-from starter.operation import Operation
-from starter.temporal import connect
+from starter.client.operation import Operation
+from starter.client.temporal import connect
 
 SECTION = "profile"
 _CALL, _ANSWER = "the call, until Temporal has it", "the answer, until the caller has it"

@@ -8,7 +8,7 @@ import time
 from bench.report import Row, at_most
 from bench.run import Run
 from bench.workspace import REPOSITORY
-from starter import stack
+from starter.stack import embedded as stack
 
 SECTION = "quickstart"
 _BOUND_S = 300

@@ -18,10 +18,10 @@ from model.master_key import load_or_create_master_key
 from model.names import POSTGRES_PORT, SUPERUSER
 from model.secrets import derive_password
 from model.settings import Settings
-from starter import stack
 from starter.client import MpgClient
-from starter.connection import EndpointKind, connection_uri
-from starter.parts import TEMPORAL
+from starter.client.connection import EndpointKind, connection_uri
+from starter.stack import embedded as stack
+from starter.stack.parts import TEMPORAL
 
 _DESTROY_S = 60
 

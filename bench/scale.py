@@ -19,7 +19,7 @@ from model.errors import MpgError
 from model.names import cluster_workflow_id
 from model.settings import Settings
 from starter.client import MpgClient
-from starter.temporal import connect
+from starter.client.temporal import connect
 
 SECTION = "scale"
 _DAY_S = 86400

@@ -13,7 +13,7 @@ from bench.workspace import say
 from bench.writers import Written, writing
 from model.cluster import PoolMode
 from starter.client import MpgClient
-from starter.operation import Operation
+from starter.client.operation import Operation
 
 SECTION = "switchover"
 CLIENTS = 8

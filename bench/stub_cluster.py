@@ -34,8 +34,8 @@ from model.names import (
 )
 from model.plans import DEFAULT_PLANS
 from model.poolers import plan_generation
-from starter.submission import new_cluster_id
-from workflows.cluster import ClusterStart
+from starter.client.submission import new_cluster_id
+from workflows.cluster.cluster import ClusterStart
 
 _PLAN = DEFAULT_PLANS["basic"]
 _NETWORK = Network(name="stub", subnet="10.216.0.0/28", gateway="10.216.0.1")

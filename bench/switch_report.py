@@ -9,7 +9,7 @@ from model.base import Record
 from model.effects import FAIL_OVER, SWITCH_PRIMARY, Effect, FailoverReport, SwitchoverReport
 from model.settings import Settings
 from starter.client import MpgClient
-from starter.temporal import connect
+from starter.client.temporal import connect
 
 R = TypeVar("R", bound=Record)
 

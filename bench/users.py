@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import psycopg
 
-from activities.databases import put_database
-from activities.roles import put_user
+from activities.postgres.databases import put_database
+from activities.postgres.roles import put_user
 from bench.report import Row, at_most
 from bench.run import Product, Run, elapsed_ms
 from bench.workspace import Connection

@@ -58,7 +58,8 @@ MANNERS: Mapping[Kind, Manner] = MappingProxyType(
         Kind.HOST_LONG: Manner(timedelta(hours=24), 10 * _SECONDS, _retry(0.2, 10, 6)),
         # Clients are waiting: a lost worker is noticed within 3 s, and the next try finds out how far the last one got.
         Kind.SWITCHOVER: Manner(timedelta(hours=2), 3 * _SECONDS, _retry(0.01, 0.5, 20)),
-        # A watch that died is found by the host's next worker, and one that is over ended (activities/watches.py).
+        # A watch that died is found by the host's next worker, and one that is over is ended there as well
+        # (activities/watching/watch_ownership.py).
         Kind.WATCH_HOST: Manner(_FOREVER, 900 * _SECONDS, _retry(0.1, 5, 0)),
         Kind.WATCH: Manner(_FOREVER, 3 * _SECONDS, _retry(0.1, 5, 0)),
     }

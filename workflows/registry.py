@@ -3,28 +3,28 @@
 from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from workflows.adopt_cluster import AdoptCluster
-from workflows.change_plan import ChangePlan
-from workflows.cluster import Cluster
-from workflows.cluster_name import ClusterName
-from workflows.create_cluster import CreateCluster
-from workflows.create_database import CreateDatabase
-from workflows.create_user import CreateUser
-from workflows.delete_database import DeleteDatabase
-from workflows.delete_user import DeleteUser
-from workflows.destroy_cluster import DestroyCluster
-from workflows.disable_extension import DisableExtension
-from workflows.enable_extension import EnableExtension
-from workflows.failover import Failover
-from workflows.find_clusters import FindClusters
-from workflows.forced_failover import ForcedFailover
-from workflows.opt_in_roles import OptInRoles
-from workflows.repair import Repair
-from workflows.restart import Restart
-from workflows.rotate_password import RotatePassword
-from workflows.set_pool_mode import SetPoolMode
-from workflows.set_user_role import SetUserRole
-from workflows.switchover import Switchover
+from workflows.cluster.cluster import Cluster
+from workflows.cluster.name import ClusterName
+from workflows.operations.adopt_cluster import AdoptCluster
+from workflows.operations.change_plan import ChangePlan
+from workflows.operations.create_cluster import CreateCluster
+from workflows.operations.create_database import CreateDatabase
+from workflows.operations.create_user import CreateUser
+from workflows.operations.delete_database import DeleteDatabase
+from workflows.operations.delete_user import DeleteUser
+from workflows.operations.destroy_cluster import DestroyCluster
+from workflows.operations.disable_extension import DisableExtension
+from workflows.operations.enable_extension import EnableExtension
+from workflows.operations.failover import Failover
+from workflows.operations.find_clusters import FindClusters
+from workflows.operations.forced_failover import ForcedFailover
+from workflows.operations.opt_in_roles import OptInRoles
+from workflows.operations.repair import Repair
+from workflows.operations.restart import Restart
+from workflows.operations.rotate_password import RotatePassword
+from workflows.operations.set_pool_mode import SetPoolMode
+from workflows.operations.set_user_role import SetUserRole
+from workflows.operations.switchover import Switchover
 
 WORKFLOWS: tuple[type, ...] = (
     Cluster,

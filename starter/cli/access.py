@@ -14,7 +14,7 @@ from starter.cli.output import print_json
 from starter.cli.session import with_client
 
 if TYPE_CHECKING:
-    from starter.connection import Connection, EndpointKind
+    from starter.client.connection import Connection, EndpointKind
 
 DEFAULT_PROXY_PORT = 16380
 """The port that `fly mpg proxy` listens on."""
@@ -38,7 +38,7 @@ def url(
     org: options.Org = DEFAULT_ORG,
 ) -> None:
     """Print one connection string, password included."""
-    from starter.connection import EndpointKind
+    from starter.client.connection import EndpointKind
 
     chosen = [kind for kind, asked in zip(EndpointKind, (pooled, direct, read_only), strict=True) if asked]
     if len(chosen) > 1:
@@ -59,7 +59,7 @@ def connect(
     org: options.Org = DEFAULT_ORG,
 ) -> None:
     """Open psql on the primary. With --json, print what it would connect to instead."""
-    from starter.connection import EndpointKind
+    from starter.client.connection import EndpointKind
 
     found = _connection(cluster, org, user, database, EndpointKind.DIRECT)
     if as_json:
@@ -96,8 +96,8 @@ def proxy(
     import asyncio
 
     from model.cluster import Address
-    from starter.connection import EndpointKind, address
-    from starter.forwarder import Forwarder
+    from starter.cli.forwarder import Forwarder
+    from starter.client.connection import EndpointKind, address
 
     target = address(with_client(lambda mpg: mpg.view(cluster, org=org)).state, EndpointKind.DIRECT)
 
@@ -119,7 +119,7 @@ def proxy(
 
 def _connection(cluster: str, org: str, user: str, database: str, kind: "EndpointKind") -> "Connection":
     from starter.cli.session import settings
-    from starter.connection import connection, read_master_key
+    from starter.client.connection import connection, read_master_key
 
     view = with_client(lambda mpg: mpg.view(cluster, org=org))
     key = read_master_key(settings().master_key_file)

@@ -14,7 +14,7 @@ from starter.cli.session import confirm, started, with_client
 if TYPE_CHECKING:
     from model.adoption import FoundCluster
     from starter.client import MpgClient
-    from starter.operation import Operation
+    from starter.client.operation import Operation
 
 AT_ONCE = 4
 """Adoptions that run side by side."""

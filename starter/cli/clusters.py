@@ -104,7 +104,7 @@ def list_clusters(
     org: options.Org = DEFAULT_ORG,
 ) -> None:
     """List clusters."""
-    from starter import shapes
+    from starter.client import shapes
 
     views = with_client(lambda mpg: mpg.deleted_clusters(org=org) if deleted else mpg.clusters(org=org))
     found = [shapes.cluster(view) for view in views]
@@ -140,8 +140,8 @@ def _say_what_is_not_known() -> None:
 
 def status(cluster: options.Cluster, as_json: options.Json = False, org: options.Org = DEFAULT_ORG) -> None:
     """Show a cluster: its nodes, poolers, addresses, what runs on it and what is worth knowing."""
-    from starter import shapes
     from starter.cli.pages import show_status
+    from starter.client import shapes
 
     found = shapes.cluster_status(with_client(lambda mpg: mpg.view_with_phase(cluster, org=org)))
     if as_json:

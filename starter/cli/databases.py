@@ -12,7 +12,7 @@ from starter.cli.session import confirm, operate, with_client
 if TYPE_CHECKING:
     from model.operations import OperationResult
     from starter.client import MpgClient
-    from starter.shapes import DatabaseShape, ExtensionShape
+    from starter.client.shapes import DatabaseShape, ExtensionShape
 
 app = typer.Typer(help="Databases and their extensions.", no_args_is_help=True, rich_markup_mode=None)
 extensions = typer.Typer(help="Extensions of a database.", no_args_is_help=True, rich_markup_mode=None)
@@ -25,7 +25,7 @@ Extension = Annotated[str, typer.Argument(metavar="EXTENSION", help="Its name, s
 @app.command("list", epilog=options.example("mpg databases list orders"))
 def list_databases(cluster: options.Cluster, as_json: options.Json = False, org: options.Org = DEFAULT_ORG) -> None:
     """List a cluster's databases."""
-    from starter import shapes
+    from starter.client import shapes
 
     found = shapes.databases(with_client(lambda mpg: mpg.view(cluster, org=org)))
     if as_json:
@@ -45,7 +45,7 @@ def create(
     """Add a database. Every user of the cluster can connect to it at once, with the rights of its role."""
 
     async def answer(_mpg: "MpgClient", _result: "OperationResult") -> "DatabaseShape":
-        from starter.shapes import DatabaseShape
+        from starter.client.shapes import DatabaseShape
 
         return DatabaseShape(name=name)
 
@@ -146,6 +146,6 @@ def disable(
 
 
 async def _extensions(mpg: "MpgClient", cluster: str, database: str, org: str) -> "list[ExtensionShape]":
-    from starter.shapes import extension
+    from starter.client.shapes import extension
 
     return [extension(one) for one in await mpg.extensions(cluster, database, org=org)]

@@ -11,8 +11,8 @@ from starter.cli.session import with_client
 
 if TYPE_CHECKING:
     from starter.client import MpgClient
-    from starter.operation import Operation
-    from starter.shapes import OperationShape
+    from starter.client.operation import Operation
+    from starter.client.shapes import OperationShape
 
 app = typer.Typer(help="What ran, what runs, and how far it is.", no_args_is_help=True, rich_markup_mode=None)
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from model.base import Record
 from model.cluster import Address, ClusterView
 from starter.cli.output import print_fields, print_table
-from starter.connection import EndpointKind, connection_uri, read_master_key
-from starter.shapes import ClusterStatusShape, Credentials, cluster_status, credentials
+from starter.client.connection import EndpointKind, connection_uri, read_master_key
+from starter.client.shapes import ClusterStatusShape, Credentials, cluster_status, credentials
 
 if TYPE_CHECKING:
     from model.settings import Settings

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from model.operations import OperationResult
     from model.settings import Settings
     from starter.client import MpgClient
-    from starter.operation import Operation
-    from starter.shapes import OperationShape
+    from starter.client.operation import Operation
+    from starter.client.shapes import OperationShape
 
 T = TypeVar("T")
 
@@ -88,7 +88,7 @@ def _print_started(operation: "Operation", as_json: bool) -> None:
 def started(operation: "Operation") -> "OperationShape":
     """Return an operation that was just started, as programs are shown it. It must have its request."""
     from model.operations import OperationOutcome
-    from starter.shapes import OperationShape
+    from starter.client.shapes import OperationShape
 
     assert operation.request is not None
     return OperationShape(

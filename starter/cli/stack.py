@@ -13,7 +13,7 @@ from starter.cli.session import settings
 
 if TYPE_CHECKING:
     from starter.prerequisites import CheckResult
-    from starter.stack import StackStatus, Started
+    from starter.stack.embedded import StackStatus, Started
 
 
 class Stopped(Record):
@@ -37,7 +37,7 @@ def up(
     """Start the stack: Temporal and the worker. Clusters run with or without it."""
     import asyncio
 
-    from starter import stack
+    from starter.stack import embedded as stack
 
     def ready(started: "Started") -> None:
         if as_json:
@@ -58,7 +58,7 @@ def down(as_json: options.Json = False, org: options.Org = DEFAULT_ORG) -> None:
     """Stop the stack. Clusters keep running, and nothing is lost."""
     import asyncio
 
-    from starter import stack
+    from starter.stack import embedded as stack
 
     was_up = asyncio.run(stack.stop(settings()))
     if as_json:
@@ -76,7 +76,8 @@ def doctor(
     """Say what this machine lacks and how to get it; with --json also the settings in force, secrets masked."""
     import asyncio
 
-    from starter import prerequisites, stack
+    from starter import prerequisites
+    from starter.stack import embedded as stack
 
     chosen = settings(postgis=True) if postgis else settings()
     results = asyncio.run(prerequisites.ensure(chosen, say) if fix else prerequisites.check(chosen))

@@ -14,7 +14,7 @@ from starter.cli.session import confirm, operate, with_client
 if TYPE_CHECKING:
     from model.operations import OperationResult
     from starter.client import MpgClient
-    from starter.shapes import UserShape
+    from starter.client.shapes import UserShape
 
 app = typer.Typer(help="Users and their roles.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -24,7 +24,7 @@ UserRole = Annotated[Role, typer.Option("--role", "-r", help="What the user may 
 @app.command("list", epilog=options.example("mpg users list orders"))
 def list_users(cluster: options.Cluster, as_json: options.Json = False, org: options.Org = DEFAULT_ORG) -> None:
     """List a cluster's users."""
-    from starter import shapes
+    from starter.client import shapes
 
     found = shapes.users(with_client(lambda mpg: mpg.view(cluster, org=org)))
     if as_json:
@@ -110,7 +110,7 @@ def opt_in_roles(
 
 def _user(cluster: str, username: str, org: str):
     async def answer(mpg: "MpgClient", _result: "OperationResult") -> "UserShape":
-        from starter.shapes import users
+        from starter.client.shapes import users
 
         view = await mpg.view(cluster, org=org)
         return next(user for user in users(view) if user.name == username)
@@ -119,7 +119,7 @@ def _user(cluster: str, username: str, org: str):
 
 
 def _show(user: Record, hint: str = "") -> None:
-    from starter.shapes import UserShape
+    from starter.client.shapes import UserShape
 
     assert isinstance(user, UserShape)
     print(f"User {user.name} is a {user.role.value}.")

@@ -9,7 +9,7 @@ from model.operations import OperationResult, Progress, Step, StepStatus
 from starter.cli.errors import say
 
 if TYPE_CHECKING:
-    from starter.operation import Operation
+    from starter.client.operation import Operation
 
 POLL_SECONDS = 0.2
 """A query leaves nothing in the operation's history, and is answered in about 6 ms."""

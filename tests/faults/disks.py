@@ -8,7 +8,7 @@ from typing import Any
 
 from model.names import DEFAULT_ORG, MAIN_QUEUE, node_volume
 from model.operations import CreateClusterRequest, workflow_id
-from starter.submission import new_cluster_id
+from starter.client.submission import new_cluster_id
 from tests.faults.invariants import Eyes
 
 SIZE_MB = 320

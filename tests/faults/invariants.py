@@ -16,8 +16,8 @@ from psycopg import AsyncConnection
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.console import Console
-from activities.sql import SqlSessions
+from activities.postgres.sql import SqlSessions
+from activities.routing.pooler_console import Console
 from model.cluster import ClusterPhase, ClusterState, ClusterView, Durability, Node, PoolerPhase, Role
 from model.effects import Target
 from model.errors import MpgError
@@ -33,7 +33,7 @@ from model.names import (
 from model.secrets import scram_verifier
 from model.tuning import connection_limit
 from starter.client import MpgClient
-from starter.connection import EndpointKind, connection, read_master_key
+from starter.client.connection import EndpointKind, connection, read_master_key
 from tests.faults.leaks import leaks
 
 CONNECT_TIMEOUT_S = 5

@@ -19,7 +19,7 @@ from temporalio.client import Client
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.service import RPCError
 
-from activities.sql import SqlSessions
+from activities.postgres.sql import SqlSessions
 from model.base import Record
 from model.cluster import ClusterSpec, ClusterState, PoolMode
 from model.errors import Cancelled, MpgError
@@ -34,13 +34,13 @@ from model.names import (
 )
 from model.operations import REQUESTS, CreateClusterRequest
 from model.settings import Settings, load_settings
-from starter import stack
 from starter.client import MpgClient
-from starter.connection import connection_uri, read_master_key
-from starter.counting_writer import CREATE_TABLE, CountingWriter, WriterReport
-from starter.operation import Operation
+from starter.client.connection import connection_uri, read_master_key
+from starter.client.operation import Operation
+from starter.client.temporal import connect as connect_temporal
 from starter.prerequisites.engine import connect as connect_engine
-from starter.temporal import connect as connect_temporal
+from starter.quickstart.counting_writer import CREATE_TABLE, CountingWriter, WriterReport
+from starter.stack import embedded as stack
 from tests.faults.fault import Fault, FaultFile, Kind, Moment, StepRef
 from tests.faults.invariants import Eyes, remains, violations
 from tests.faults.scenarios import ADOPT, CREATE, DESTROY, ON_A_CLUSTER, Prepared, use_roles

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from activities.console import CONSOLE_USER
+from activities.routing.pooler_console import CONSOLE_USER
 from model.cluster import ClusterState
 from model.names import LABEL_CLUSTER, POOLER_USER, REPLICATOR, SUPERUSER, cluster_workflow_id
 from model.secrets import derive_password, scram_verifier
-from starter.connection import read_master_key
+from starter.client.connection import read_master_key
 
 if TYPE_CHECKING:
     from tests.faults.invariants import Eyes

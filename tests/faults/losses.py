@@ -14,7 +14,7 @@ from rig import until
 
 from model.cluster import ClusterPhase, Node, NodeRole
 from model.names import PGDATA
-from starter.counting_writer import TABLE
+from starter.quickstart.counting_writer import TABLE
 from tests.faults.invariants import Eyes, violations
 
 WHOLE_S = 120.0

@@ -9,7 +9,7 @@ from model.names import kebab
 from model.operations import REQUESTS
 from model.plans import DEFAULT_PLANS
 from starter.client import MpgClient
-from starter.operation import Operation
+from starter.client.operation import Operation
 
 KEEPER, LEAVER, FRESH = "keeper", "leaver", "fresh"
 EXTENSION = "hstore"

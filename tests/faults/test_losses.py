@@ -13,14 +13,14 @@ from cli_program import Mpg, running_stack
 from live_cluster import LiveCluster, load, rows
 from rig import until
 
-from activities.sql import SqlSessions
+from activities.postgres.sql import SqlSessions
 from model.cluster import ClusterPhase, Node
 from model.settings import Settings, load_settings
 from starter.client import MpgClient
-from starter.connection import EndpointKind, read_master_key
-from starter.counting_writer import TABLE
+from starter.client.connection import EndpointKind, read_master_key
+from starter.client.temporal import connect as connect_temporal
 from starter.prerequisites.engine import connect
-from starter.temporal import connect as connect_temporal
+from starter.quickstart.counting_writer import TABLE
 from tests.faults.disks import small_disk_cluster
 from tests.faults.invariants import Eyes
 from tests.faults.losses import Injury, names

@@ -26,9 +26,9 @@ from model.errors import Refused
 from model.master_key import load_or_create_master_key
 from model.settings import Settings, load_settings
 from starter.logs import configure_logging
-from starter.parts import TEMPORAL
 from starter.prerequisites.engine import connect as connect_engine
-from starter.stack_state import read_status
+from starter.stack.parts import TEMPORAL
+from starter.stack.state import read_status
 from tests.faults.fault import Fault, FaultFile, Kind, Moment
 from tests.faults.targets import containers_of
 

@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 from rig import TEST_LABEL, Rig, TestCluster, make_cluster, new_cluster_id
 
-from activities.docker_engine import DockerEngine
+from activities.engine.docker_engine import DockerEngine
 from model.effects import RemoveClusterInput
 from model.settings import Settings, load_settings
 

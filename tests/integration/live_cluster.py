@@ -12,15 +12,15 @@ import psycopg
 from docker.errors import APIError, NotFound
 from rig import until
 
-from activities.sql import SqlSessions
+from activities.postgres.sql import SqlSessions
 from model.cluster import ClusterPhase, ClusterState, Node
 from model.effects import Target
 from model.errors import MpgError, StackDown
 from model.names import DEFAULT_DATABASE, DEFAULT_USER
 from starter.client import MpgClient
-from starter.connection import EndpointKind
-from starter.counting_writer import CREATE_TABLE, CountingWriter, WriterReport
-from starter.operation import Operation
+from starter.client.connection import EndpointKind
+from starter.client.operation import Operation
+from starter.quickstart.counting_writer import CREATE_TABLE, CountingWriter, WriterReport
 
 BOUND_S = 60.0
 """For anything to happen here: far longer than it takes, for a machine that has other things to do."""

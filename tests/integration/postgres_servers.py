@@ -18,13 +18,14 @@ from docker.models.containers import Container
 from docker.models.networks import Network as DockerNetwork
 from psycopg.errors import InsufficientPrivilege
 
-from activities.databases import DatabaseActivities
-from activities.extensions import ExtensionActivities
-from activities.pooler_files import pgbouncer_ini, pooler_limits, userlist
-from activities.replication import ReplicationActivities
-from activities.role_system import RoleSystemActivities
-from activities.roles import RoleActivities
-from activities.sql import Connection, SqlSessions
+from activities.nodes.replication import ReplicationActivities
+from activities.postgres.databases import DatabaseActivities
+from activities.postgres.extensions import ExtensionActivities
+from activities.postgres.role_system import RoleSystemActivities
+from activities.postgres.roles import RoleActivities
+from activities.postgres.sql import Connection, SqlSessions
+from activities.routing.pooled_sessions import PooledSessions
+from activities.routing.pooler_files import pgbouncer_ini, pooler_limits, userlist
 from model.cluster import (
     Address,
     Database,
@@ -114,7 +115,7 @@ class Effects:
     def __post_init__(self) -> None:
         self.system = RoleSystemActivities(self.sql, MASTER_KEY)
         self.roles = RoleActivities(self.sql, MASTER_KEY)
-        self.databases = DatabaseActivities(self.sql, MASTER_KEY)
+        self.databases = DatabaseActivities(self.sql, PooledSessions(MASTER_KEY))
         self.extensions = ExtensionActivities(self.sql)
         self.replication = ReplicationActivities(self.sql)
 

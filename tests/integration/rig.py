@@ -10,16 +10,16 @@ from collections.abc import Awaitable, Callable
 from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Identifier, Literal
 
-from activities.cleanup import CleanupActivities
-from activities.containers import NodeActivities
-from activities.docker_engine import DockerEngine
-from activities.endpoint import EndpointActivities
+from activities.engine.cleanup import CleanupActivities
+from activities.engine.docker_engine import DockerEngine
+from activities.engine.hosts import HostActivities
 from activities.fencing import OperationFences
-from activities.hosts import HostActivities
-from activities.observe import ObserveActivities
-from activities.pgbouncer import PoolerActivities
-from activities.sql import SqlSessions
-from activities.statements import put_platform_role, user_lookup
+from activities.nodes.lifecycle import NodeActivities
+from activities.postgres.sql import SqlSessions
+from activities.postgres.statements import put_platform_role, user_lookup
+from activities.recovery.cluster_recovery import ObserveActivities
+from activities.routing.endpoint import EndpointActivities
+from activities.routing.poolers import PoolerActivities
 from model.base import Record
 from model.cluster import Address, Endpoint, Network, Node, NodeRole, Pooler, PoolMode
 from model.effects import (

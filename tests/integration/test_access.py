@@ -9,12 +9,12 @@ import pytest
 from psycopg.sql import SQL
 from rig import Rig, TestCluster, make_poolers, until
 
-from activities.access import LOOK_FOR_S, AccessActivities
-from activities.console import Console
-from activities.containers_found import clusters_on, read_parts
-from activities.local_superuser import HBA_FILE, local_superuser
-from activities.replication import ReplicationActivities
-from activities.sql import SqlSessions
+from activities.nodes.local_superuser import HBA_FILE, local_superuser
+from activities.nodes.replication import ReplicationActivities
+from activities.postgres.sql import SqlSessions
+from activities.recovery.container_discovery import clusters_on, read_parts
+from activities.recovery.platform_access import LOOK_FOR_S, AccessActivities
+from activities.routing.pooler_console import Console
 from model.adoption import EnsureAccessInput, KeyFit
 from model.cluster import ClusterState, NodePhase, NodeRole, PoolerPhase
 from model.effects import AwaitCaughtUpInput, NodeRef, RouteInput, SettleInput

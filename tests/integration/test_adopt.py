@@ -18,18 +18,18 @@ from cli_program import Ended, Mpg, running_stack
 from live_cluster import LiveCluster, rows
 from rig import Rig, until
 
-from activities.access import AccessActivities
-from activities.sql import SqlSessions
+from activities.postgres.sql import SqlSessions
+from activities.recovery.platform_access import AccessActivities
 from model.cluster import UNKNOWN_PASSWORD, ClusterState, PoolMode, Role
 from model.effects import RemoveClusterInput
 from model.errors import Refused
 from model.names import NODES, node_container
 from model.settings import Settings, load_settings
 from starter.client import MpgClient
-from starter.connection import EndpointKind, read_master_key
-from starter.counting_writer import CREATE_TABLE, CountingWriter
+from starter.client.connection import EndpointKind, read_master_key
 from starter.prerequisites.engine import connect
-from starter.stack_state import read_status
+from starter.quickstart.counting_writer import CREATE_TABLE, CountingWriter
+from starter.stack.state import read_status
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 

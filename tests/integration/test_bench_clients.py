@@ -6,7 +6,7 @@ from typing import LiteralString
 import pytest
 from postgres_servers import CLUSTER_ID, MASTER_KEY, Effects
 
-from activities.sql import Connection
+from activities.postgres.sql import Connection
 from bench.probe import probing
 from bench.writers import writing
 from model.names import DEFAULT_DATABASE, DEFAULT_USER, SUPERUSER

@@ -21,10 +21,10 @@ from model.errors import AlreadyExists, Cancelled, InvalidInput, MpgError, NotFo
 from model.operations import OperationOutcome
 from model.settings import Settings, load_settings
 from starter.client import MpgClient
-from starter.connection import EndpointKind
-from starter.parts import TEMPORAL_DYNAMIC_CONFIG
+from starter.client.connection import EndpointKind
+from starter.client.submission import new_cluster_id
 from starter.prerequisites.temporal_binary import find_temporal
-from starter.submission import new_cluster_id
+from starter.stack.parts import TEMPORAL_DYNAMIC_CONFIG
 
 pytestmark = pytest.mark.integration
 T = TypeVar("T")

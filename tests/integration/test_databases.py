@@ -9,8 +9,8 @@ from docker.models.networks import Network as DockerNetwork
 from postgres_servers import CLUSTER_ID, MASTER_KEY, Effects, start_pooler
 from psycopg.errors import InsufficientPrivilege
 
-from activities.console import Console
-from activities.databases import put_database
+from activities.postgres.databases import put_database
+from activities.routing.pooler_console import Console
 from model.cluster import Endpoint, Pooler, PoolMode, Role
 from model.effects import DropDatabaseInput
 from model.errors import NotYet, Refused

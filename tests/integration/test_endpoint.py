@@ -7,9 +7,9 @@ import psycopg
 import pytest
 from rig import Rig, TestCluster, network_address, new_cluster_id, until
 
-from activities.console import Console
-from activities.endpoint import EndpointActivities
-from activities.rules import Rules, RulesSession, render_rules
+from activities.routing.endpoint import EndpointActivities
+from activities.routing.pooler_console import Console
+from activities.routing.rules import Rules, RulesSession, render_rules
 from model.effects import CheckHostInput, ClusterKey, CreateEndpointInput, RouteInput
 from model.errors import HostFull, MpgError
 from model.names import network

@@ -3,7 +3,7 @@
 import pytest
 from postgres_servers import Effects
 
-from activities.extensions import docs_url
+from activities.postgres.extensions import docs_url
 from model.cluster import Role
 from model.effects import DisableExtensionInput, EnableExtensionInput, Extension, ReadExtensionsInput
 from model.errors import NotFound, Refused

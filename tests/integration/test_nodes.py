@@ -23,10 +23,10 @@ from rig import (
     until,
 )
 
-from activities import docker_engine
-from activities.cleanup import CleanupActivities
-from activities.docker_engine import DockerEngine
-from activities.docker_types import ContainerSpec
+from activities.engine import docker_engine
+from activities.engine.cleanup import CleanupActivities
+from activities.engine.docker_engine import DockerEngine
+from activities.engine.docker_types import ContainerSpec
 from activities.fencing import OperationFences
 from model.cluster import NodePhase, NodeRole
 from model.effects import (

@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from rig import PLAN, Rig, TestCluster, make_poolers, until
 
-from activities.console import Console
-from activities.pause import open_pause, open_transactions_end
+from activities.routing.pooler_console import Console
+from activities.routing.pooler_pause import open_pause, open_transactions_end
 from model.cluster import Pooler, PoolerPhase, PoolMode
 from model.effects import ConfigurePoolersInput, DrainPoolersInput, RemovePoolersInput, RouteInput
 

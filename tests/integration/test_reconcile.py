@@ -7,7 +7,8 @@ import psycopg
 import pytest
 from postgres_servers import ANN, CLUSTER_ID, MASTER_KEY, Effects
 
-from activities.reconcile import ReconcileActivities
+from activities.postgres.reconcile import ReconcileActivities
+from activities.routing.pooled_sessions import PooledSessions
 from model.cluster import ClusterSpec, Database, Role, User
 from model.effects import ReconcileInput
 from model.facts import DatabaseGone, DatabaseIs, Fact
@@ -26,7 +27,7 @@ GROUPS = (
 
 @pytest.fixture
 async def reconcile() -> AsyncGenerator[ReconcileActivities]:
-    made = ReconcileActivities(MASTER_KEY)
+    made = ReconcileActivities(MASTER_KEY, PooledSessions(MASTER_KEY))
     yield made
     await made.close()
 

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 import pytest
 from postgres_servers import CLUSTER_ID, Effects, Server
 
-from activities import replication
-from activities.sql import Connection
+from activities.nodes import replication
+from activities.postgres.sql import Connection
 from model.cluster import NodeRole
 from model.effects import AwaitCaughtUpInput, SetSynchronousInput
 from model.errors import Refused, ReplicaBehind

@@ -15,15 +15,15 @@ from cli_program import Mpg, running_stack
 from live_cluster import BOUND_S, LiveCluster, Session, load, may, rows, still_holds, take_hold
 from psycopg.conninfo import make_conninfo
 
-from activities.console import Console
-from activities.sql import SqlSessions
+from activities.postgres.sql import SqlSessions
+from activities.routing.pooler_console import Console
 from model.cluster import NodePhase, PoolMode, Role
 from model.errors import LongTransaction, Refused
 from model.settings import Settings, load_settings
 from starter.client import MpgClient
-from starter.connection import EndpointKind, read_master_key
+from starter.client.connection import EndpointKind, read_master_key
 from starter.prerequisites.engine import connect
-from starter.stack_state import read_status
+from starter.stack.state import read_status
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
 

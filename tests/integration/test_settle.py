@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from rig import PLAN, Rig, TestCluster, make_cluster, make_poolers
 
-from activities.console import Console
+from activities.routing.pooler_console import Console
 from model.cluster import (
     ClusterPhase,
     ClusterSpec,

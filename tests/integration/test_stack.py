@@ -19,11 +19,11 @@ from model import search_attributes
 from model.errors import MpgError
 from model.names import MAIN_QUEUE
 from model.settings import Settings, load_settings
-from starter import stack
-from starter.parts import temporal_db
-from starter.process import ProcessId
-from starter.stack import PartStatus, StackState, StackStatus
-from starter.stack_state import initial_status, write_status
+from starter.stack import embedded as stack
+from starter.stack.embedded import PartStatus, StackState, StackStatus
+from starter.stack.parts import temporal_db
+from starter.stack.process import ProcessId
+from starter.stack.state import initial_status, write_status
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -19,7 +19,7 @@ from postgres_servers import (
 )
 from psycopg.errors import AdminShutdown, InsufficientPrivilege, TooManyConnections
 
-from activities import roles
+from activities.postgres import roles
 from model.cluster import Database, Role, User
 from model.effects import AdoptRolesInput, SetConnectionLimitsInput
 from model.errors import NotYet, Refused

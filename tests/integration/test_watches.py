@@ -19,7 +19,7 @@ from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from activities.watches import Watches
+from activities.watching.watch_ownership import Watches
 from model import effects, search_attributes
 from model.settings import load_settings
 from starter.prerequisites.temporal_binary import find_temporal

@@ -28,9 +28,9 @@ from model.operations import ChangePlanRequest, CreateClusterRequest, CreateUser
 from model.plans import DEFAULT_PLANS
 from model.secrets import derive_password
 from model.validation import sentence, validated
-from starter import shapes
-from starter.connection import EndpointKind, connection_uri, read_master_key
-from starter.submission import summary_line
+from starter.client import shapes
+from starter.client.connection import EndpointKind, connection_uri, read_master_key
+from starter.client.submission import summary_line
 
 KEY = b"k" * 32
 ID = "abcdefgh01234567"

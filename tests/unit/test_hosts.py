@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from activities import hosts
-from activities.docker_types import HostInfo
+from activities.engine import hosts
+from activities.engine.docker_types import HostInfo
 from model.effects import CheckHostInput
 from model.errors import HostFull
 

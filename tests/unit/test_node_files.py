@@ -2,7 +2,7 @@
 
 import re
 
-from activities.node_files import node_files, pg_hba, pgpass, postgresql_conf, standby_files
+from activities.nodes.files import node_files, pg_hba, pgpass, postgresql_conf, standby_files
 from model.cluster import Network, NodeRole
 from model.effects import Bootstrap, NodeSpec
 from model.names import SUPERUSER

@@ -5,9 +5,9 @@ import pytest
 from model.errors import InvalidInput
 from model.operations import HEALING, REQUESTS, ChangePlanRequest, CreateClusterRequest, CreateUserRequest, workflow_id
 from model.validation import validated
-from workflows.cluster import Cluster
-from workflows.cluster_name import ClusterName
-from workflows.find_clusters import FindClusters
+from workflows.cluster.cluster import Cluster
+from workflows.cluster.name import ClusterName
+from workflows.operations.find_clusters import FindClusters
 from workflows.registry import WORKFLOWS
 
 ID = "0123456789abcdef"

@@ -4,7 +4,7 @@ import configparser
 
 import pytest
 
-from activities.pooler_files import limits_by_pooler, pgbouncer_ini, pooler_limits, userlist
+from activities.routing.pooler_files import limits_by_pooler, pgbouncer_ini, pooler_limits, userlist
 from model.cluster import Pooler, PoolerPhase, PoolMode
 from model.plans import DEFAULT_PLANS
 

@@ -10,12 +10,12 @@ import pytest
 from images.recipe import Recipe, build_context, recipe_for
 from model.errors import InvalidInput
 from model.settings import Settings, load_settings
-from starter.part_runner import LOG_BYTES, bound_log
 from starter.prerequisites import check, node_image
 from starter.prerequisites.command import CommandFailed, run
 from starter.prerequisites.engine import Facts, Step, forget_stale_pids, steps
 from starter.prerequisites.result import CheckName, CheckResult, CheckState, Missing
 from starter.prerequisites.temporal_binary import candidates
+from starter.stack.part_runner import LOG_BYTES, bound_log
 
 DEBIAN_ROOT = Facts(remote=False, installed=True, root=True, can_install=True, systemd=False, init_script=True)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from activities.labels import Kind, StateLabel, make_labels, read_state
+from activities.engine.labels import Kind, StateLabel, make_labels, read_state
 from model.adoption import AdoptionReading, Origin
 from model.cluster import Address, Durability, Endpoint, Network, NodePhase, NodeRole, Pooler, PoolerPhase, PoolMode
 from model.effects import NodeSpec

@@ -2,7 +2,7 @@
 
 import pytest
 
-from activities.rules import Rules, read_pooler_ports, render_rules
+from activities.routing.rules import Rules, read_pooler_ports, render_rules
 
 GATEWAY = "10.9.0.1"
 

@@ -10,7 +10,9 @@ import pytest
 
 import workflows
 
-MODULES = [importlib.import_module(f"workflows.{module.name}") for module in pkgutil.iter_modules(workflows.__path__)]
+MODULES = [
+    importlib.import_module(module.name) for module in pkgutil.walk_packages(workflows.__path__, prefix="workflows.")
+]
 OF_THE_WORLD = {"os", "pathlib", "random", "secrets", "socket", "subprocess", "threading", "time", "uuid"}
 """Modules whose answers differ from one replay to the next."""
 CLOCKS = {"now", "today", "utcnow"}

@@ -16,7 +16,7 @@ from model.cluster import ClusterState, ClusterView
 from model.names import MAIN_QUEUE, cluster_workflow_id
 from model.operations import OperationFailure, OperationRequest, OperationResult, Progress, workflow_id
 from tests.workflows.stubs import Stubs
-from workflows.cluster import Cluster, ClusterStart
+from workflows.cluster.cluster import Cluster, ClusterStart
 
 PATIENCE_S = 20.0
 TASK_TIMEOUT = timedelta(seconds=1)

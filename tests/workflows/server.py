@@ -14,8 +14,8 @@ from model.converter import DATA_CONVERTER
 from model.errors import MpgError, NotFound
 from model.names import DEFAULT_HOST, MAIN_QUEUE, host_queue
 from model.settings import load_settings
-from starter.parts import TEMPORAL_DYNAMIC_CONFIG
 from starter.prerequisites.temporal_binary import find_temporal
+from starter.stack.parts import TEMPORAL_DYNAMIC_CONFIG
 from tests.workflows.stubs import REAL, Stubs
 from workflows.registry import SANDBOX, WORKFLOWS
 

@@ -1,0 +1,97 @@
+"""A node's container and the files on its volume, without Postgres: made, prepared, taken away."""
+
+from activities.engine.docker_engine import DockerEngine
+from activities.engine.docker_types import ContainerInfo, ContainerSpec, Mount
+from activities.engine.labels import Kind, StateLabel, make_labels, node_digest
+from activities.nodes.files import COMPLETE_FILE, RENDERING, STANDBY_SIGNAL, node_files, standby_files
+from model.addresses import node_address
+from model.cluster import NodeRole
+from model.effects import Bootstrap, EnsureNodeInput, NodeSpec
+from model.errors import NeedsOperator, NotFound
+from model.names import LABEL_SPEC, REPLICATOR, VOLUME_PATH, node_container, node_volume
+from model.secrets import key_id
+
+STOP_TIMEOUT_S = 60.0
+"""How long a clean stop may take; a busy node writes its checkpoint in it."""
+MIN_SHM_MB = 64
+_MODE = {Bootstrap.INIT: "init", Bootstrap.CLONE: "clone", Bootstrap.KEEP: "start", Bootstrap.REJOIN: "rejoin"}
+
+
+async def make_node(docker: DockerEngine, arg: EnsureNodeInput, master_key: bytes) -> None:
+    """Make a node's volume, if there is none, and its container, not started."""
+    spec = arg.spec
+    volume = node_volume(spec.cluster_id, spec.name)
+    await docker.create_volume(volume, make_labels(spec.cluster_id, Kind.NODE, spec.name))
+    await docker.create(
+        ContainerSpec(
+            name=node_container(spec.cluster_id, spec.name),
+            image=spec.image,
+            command=("node", _MODE[arg.bootstrap]),
+            labels=_labels(arg, master_key),
+            environment=_environment(spec),
+            network=spec.network.name,
+            address=node_address(spec.network, spec.name),
+            mounts=(Mount(volume=volume, path=VOLUME_PATH),),
+            memory_mb=spec.resources.memory_mb,
+            cpus=spec.resources.cpus,
+            # Parallel queries exchange rows through /dev/shm; a larger one fails in Docker's 64 MB.
+            shm_mb=max(MIN_SHM_MB, spec.resources.memory_mb // 4),
+            stop_signal="SIGINT",
+        )
+    )
+
+
+async def prepare_node(docker: DockerEngine, arg: EnsureNodeInput, master_key: bytes) -> None:
+    """Put the files in place. A ``standby.signal`` is added to finished data, and never taken away.
+
+    Raises:
+        NeedsOperator: a primary was asked of a standby's data.
+        NotFound: ``KEEP`` was asked of a volume without finished data.
+    """
+    spec, container = arg.spec, node_container(arg.spec.cluster_id, arg.spec.name)
+    if spec.role is NodeRole.PRIMARY and await docker.path_exists(container, STANDBY_SIGNAL):
+        raise would_promote(spec)
+    files = node_files(spec, master_key, arg.bootstrap)
+    if spec.role is NodeRole.REPLICA or arg.bootstrap is Bootstrap.KEEP:
+        complete = await docker.path_exists(container, COMPLETE_FILE)
+        if not complete and arg.bootstrap is Bootstrap.KEEP:
+            raise NotFound(f"The volume of node {spec.name} of cluster {spec.cluster_name} holds no finished data.")
+        # A node that rejoins is rewound first; what makes it a standby comes from that.
+        if complete and spec.role is NodeRole.REPLICA and arg.bootstrap is not Bootstrap.REJOIN:
+            files |= standby_files()
+    await docker.put_files(container, files)
+
+
+async def take_node_away(docker: DockerEngine, found: ContainerInfo) -> None:
+    """Stop a node cleanly and remove its container; the volume stays. Raises :class:`NotYet` when it does not end."""
+    await docker.stop(found.name, timeout_s=STOP_TIMEOUT_S)
+    await docker.remove(found.name)
+
+
+def would_promote(spec: NodeSpec) -> NeedsOperator:
+    """Return the error of a standby that was asked to start as the primary."""
+    return NeedsOperator(
+        f"Node {spec.name} of cluster {spec.cluster_name} is a standby and was asked to start as the primary.",
+        remedy="Only a switchover promotes; look at both nodes with 'mpg status'.",
+    )
+
+
+def _labels(arg: EnsureNodeInput, master_key: bytes) -> dict[str, str]:
+    spec = arg.spec
+    state = StateLabel(
+        cluster_id=spec.cluster_id,
+        cluster_name=spec.cluster_name,
+        node=spec,
+        plan=arg.plan,
+        key_id=key_id(master_key),
+        bootstrap=arg.bootstrap,
+    )
+    labels = make_labels(spec.cluster_id, Kind.NODE, spec.name, state=state)
+    return {**labels, LABEL_SPEC: node_digest(spec, RENDERING)}
+
+
+def _environment(spec: NodeSpec) -> dict[str, str]:
+    names = {"NODE_NAME": spec.name}
+    if spec.primary_address is not None:
+        names |= {"PRIMARY_HOST": spec.primary_address, "PRIMARY_USER": REPLICATOR}
+    return names

@@ -1,0 +1,206 @@
+"""Putting a cluster back in service after an operation that did not complete. Never promotes a node."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import psycopg
+import structlog
+
+from activities.engine.docker_engine import DockerEngine
+from activities.engine.labels import Kind, read_state
+from activities.nodes.lifecycle import NodeActivities
+from activities.nodes.probe import NodeProbe
+from activities.postgres.sql import SqlSessions
+from activities.recovery.inspection import NodeLook, Survey, actual_poolers
+from activities.routing.health import POOLER_TIMEOUT_S, start_endpoint, start_pooler
+from activities.routing.pooler_console import Console
+from activities.routing.pooler_files import write_pooler_files
+from activities.routing.poolers import make_pooler
+from activities.routing.rules import lead
+from model.cluster import Endpoint, Node, NodeRole, Pooler, PoolerPhase
+from model.effects import Bootstrap, EnsureNodeInput, RouteInput, SettleInput, Target
+from model.errors import HostFull, MpgError, NeedsOperator, NotYet, Refused
+from model.names import LABEL_KIND, LABEL_NAME
+from model.settling import Seen, choose_primary
+
+log = structlog.get_logger()
+
+PRIMARY_TIMEOUT_S = 600.0
+"""The replay of a primary that crashed takes as long as there is WAL since its last checkpoint."""
+REPLICA_TIMEOUT_S = 30.0
+SILENT_TIMEOUT_S = 20.0
+
+
+class Settling:
+    """One cluster's way back into service."""
+
+    def __init__(self, docker: DockerEngine, sql: SqlSessions, master_key: bytes, arg: SettleInput) -> None:
+        """Settle the cluster recorded as ``arg.state``."""
+        state = arg.state
+        self._may_start_primary = arg.start_primary
+        self._docker = docker
+        self._sql = sql
+        self._nodes = NodeActivities(docker, sql, master_key)
+        self._probe = NodeProbe(docker, sql)
+        self._survey = Survey(docker, sql, state)
+        self._master_key = master_key
+        self._state = state
+
+    async def run(self) -> None:
+        """Bring up the endpoint, the one primary, the poolers and rules, then the replica; drop what is astray.
+
+        Raises :class:`NeedsOperator` before anything is changed where no safe step is left, else as each step.
+        """
+        await self._await_silent()
+        looks = await self._survey.nodes()
+        recorded = self._state.status.primary
+        seen = {name: look.seen for name, look in looks.items()}
+        timelines = {name: look.timeline for name, look in looks.items()}
+        log.info(
+            "settling",
+            cluster=self._state.spec.id,
+            recorded=recorded and recorded.name,
+            seen={name: look.told for name, look in looks.items()},
+        )
+        primary = looks[choose_primary(recorded and recorded.name, seen, timelines)]
+        rejoined = await start_endpoint(
+            self._docker, self._state.spec.name, self._endpoint(), self._state.status.poolers
+        )
+        await self._start_primary(primary)
+        await self._serve(primary.node, read_only=None, restart=rejoined)
+        replica = await self._start_replica(primary.node, looks)
+        if replica is not None:
+            await self._route(primary.node, replica.address)
+        await self._remove_astray()
+
+    async def _await_silent(self) -> None:
+        """Give a node that just starts the time to answer: what it is decides everything else."""
+
+        async def wait(node: Node) -> None:
+            target = Target(cluster_id=self._state.spec.id, address=node.address)
+            try:
+                await self._probe.await_answer(target, node.container, SILENT_TIMEOUT_S)
+            except MpgError as error:
+                log.warning("a node does not answer", node=node.name, error=str(error))
+
+        looks = await self._survey.nodes()
+        await asyncio.gather(*(wait(look.node) for look in looks.values() if look.seen is Seen.SILENT))
+
+    async def _start_primary(self, look: NodeLook) -> None:
+        if look.seen is Seen.STOPPED_PRIMARY:
+            if not self._may_start_primary:
+                raise Refused(f"Primary {look.node.name} does not run, and that comes first.")
+            log.info("starting the primary in place", node=look.node.name)
+            try:
+                async with asyncio.timeout(PRIMARY_TIMEOUT_S):
+                    await self._nodes.start_in_place(self._state.spec.id, look.node)
+            except TimeoutError:
+                raise NotYet(f"Primary {look.node.name} does not answer after {PRIMARY_TIMEOUT_S:g} s.") from None
+            except MpgError as error:
+                if error.retryable or isinstance(error, NeedsOperator | HostFull):
+                    raise
+                # It ended, and would again: whoever wants another try has to change something first.
+                raise NeedsOperator(str(error)) from error
+
+    async def _serve(self, primary: Node, *, read_only: str | None, restart: bool) -> None:
+        """Lead poolers and rules to the primary."""
+        poolers = await self._poolers()
+        await write_pooler_files(
+            self._docker,
+            self._state.spec.id,
+            poolers,
+            plan=self._state.spec.plan,
+            primary_address=primary.address,
+            master_key=self._master_key,
+        )
+        await asyncio.gather(*(start_pooler(self._docker, pooler, again=restart) for pooler in poolers))
+        await asyncio.gather(*(self._resume(pooler) for pooler in poolers))
+        await self._route(primary, read_only or primary.address)
+
+    async def _poolers(self) -> list[Pooler]:
+        """Return the poolers that there are, after those on record whose containers are gone were made anew."""
+        spec, endpoint = self._state.spec, self._endpoint()
+        for pooler in self._state.status.poolers:
+            if pooler.phase is not PoolerPhase.DRAINING and await self._docker.inspect(pooler.container) is None:
+                log.warning("making a pooler anew", pooler=pooler.name)
+                await make_pooler(
+                    self._docker,
+                    pooler,
+                    cluster_id=spec.id,
+                    cluster_name=spec.name,
+                    endpoint=endpoint,
+                    image=spec.image,
+                )
+        containers = await self._survey.containers()
+        return [
+            pooler
+            for pooler in actual_poolers(self._state.status.poolers, containers, datetime.now(UTC))
+            if any(each.labels.get(LABEL_NAME) == pooler.name for each in containers)
+        ]
+
+    async def _resume(self, pooler: Pooler) -> None:
+        console = await Console.wait_until_answers(
+            self._endpoint().address,
+            pooler.port,
+            master_key=self._master_key,
+            cluster_id=self._state.spec.id,
+            timeout_s=POOLER_TIMEOUT_S,
+        )
+        try:
+            await console.reload()
+            await console.resume()
+        except psycopg.Error as error:
+            raise NotYet(f"Pooler {pooler.name} could not be resumed: {error}.") from None
+        finally:
+            await console.close()
+
+    async def _route(self, primary: Node, read_only: str) -> None:
+        current = tuple(p.port for p in self._state.status.poolers if p.phase is not PoolerPhase.DRAINING)
+        routes = RouteInput(
+            cluster_id=self._state.spec.id, pooler_ports=current, direct=primary.address, read_only=read_only
+        )
+        await lead(self._docker, routes)
+
+    async def _start_replica(self, primary: Node, looks: dict[str, NodeLook]) -> Node | None:
+        """Return the other node if it follows the primary; one that does not come up must not keep the rest down."""
+        look = next((each for each in looks.values() if each.node.name != primary.name), None)
+        if look is None or look.seen in {Seen.MISSING, Seen.SILENT}:
+            return None
+        if look.seen is Seen.STANDBY and look.state is not None and look.state.follows == primary.address:
+            return look.node
+        try:
+            async with asyncio.timeout(REPLICA_TIMEOUT_S):
+                return await self._follow(look, primary)
+        except (MpgError, TimeoutError, psycopg.Error) as error:
+            log.warning("the replica does not come up", node=look.node.name, error=str(error))
+            return None
+
+    async def _follow(self, look: NodeLook, primary: Node) -> Node | None:
+        """Run the node as a standby of the primary, on the data it has, rewound if it took writes itself."""
+        node = look.node
+        found = await self._docker.inspect(node.container)
+        label = found and read_state(found.labels)
+        if label is None or label.node is None:
+            return None
+        spec = label.node.model_copy(update={"role": NodeRole.REPLICA, "primary_address": primary.address})
+        kept = label.bootstrap if spec == label.node and label.bootstrap else Bootstrap.KEEP
+        if look.seen is Seen.STOPPED_PRIMARY:
+            kept = Bootstrap.REJOIN
+            # pg_rewind compares with the last checkpoint: without one on the new timeline it sees nothing to do.
+            async with self._sql.use(Target(cluster_id=self._state.spec.id, address=primary.address)) as connection:
+                await connection.execute("CHECKPOINT")
+        return await self._nodes.ensure_node(EnsureNodeInput(spec=spec, bootstrap=kept, plan=label.plan))
+
+    async def _remove_astray(self) -> None:
+        """Remove nodes that the record does not name. Their volumes stay: data is removed only when asked."""
+        named = {node.container for node in self._state.status.nodes}
+        for each in await self._survey.containers():
+            if each.labels.get(LABEL_KIND) == Kind.NODE and each.name not in named:
+                log.warning("removing a container that the cluster does not name", container=each.name)
+                await self._docker.stop(each.name)
+                await self._docker.remove(each.name)
+
+    def _endpoint(self) -> Endpoint:
+        if self._state.status.endpoint is None:
+            raise NeedsOperator(f"Cluster {self._state.spec.name} has no endpoint on record.", remedy="Destroy it.")
+        return self._state.status.endpoint

@@ -1,0 +1,121 @@
+"""The primary is lost: fence it with proof, promote the replica once it has replayed all it received, lead on.
+
+Clients are held from the first moment, so that they wait rather than fail. The activity may be run again from any
+point. What no fence can prove is written in docs/operations/failover.md.
+"""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import psycopg
+import structlog
+from temporalio import activity
+
+from activities.heartbeat import heartbeating
+from activities.nodes.process import fence
+from activities.routing.health import broken_way_in
+from activities.takeover.handover import Clients, Handover, no_answer, unfit
+from model import effects
+from model.cluster import PoolerPhase
+from model.effects import FailoverInput, FailoverReport
+from model.errors import MpgError, NotYet
+
+log = structlog.get_logger()
+
+REPLAY_BOUND_S = 300.0
+ROUTE_BOUND_S = 5.0
+"""For the rules: a command in an endpoint that just ends can be without an answer for a minute."""
+
+
+class FailoverActivities:
+    """The effect ``fail_over``."""
+
+    def __init__(self, clients: Clients) -> None:
+        """Work through *clients*."""
+        self._clients = clients
+
+    @activity.defn(name=effects.FAIL_OVER.name)
+    async def fail_over(self, arg: FailoverInput) -> FailoverReport:
+        """Fence the other node and make ``arg.target`` the primary.
+
+        Raises:
+            NotYet: the lost primary's end could not be proven, or the target did not come that far; clients go on
+                waiting for the next try, which finds out how far this one got.
+            ReplicaBehind: the target does not answer, or its disk is full; nothing was promoted.
+        """
+        async with heartbeating(), AsyncExitStack() as stack:
+            try:
+                failover = await Failover.opened(stack, arg, self._clients)
+            except psycopg.OperationalError as error:
+                raise no_answer(arg.target, error) from error
+            task = asyncio.create_task(failover.run())
+            try:
+                return await asyncio.shield(task)
+            except asyncio.CancelledError:
+                # Half a failover is no cluster: the worker may stop, but not between fence and repoint.
+                await asyncio.gather(task, return_exceptions=True)
+                raise
+
+
+class Failover(Handover[FailoverInput]):
+    """One run of a failover."""
+
+    async def run(self) -> FailoverReport:
+        """Go from wherever the nodes are to the end."""
+        log.warning("failover begins", lost=self.old.name, target=self.new.name)
+        try:
+            await self._take_over()
+            await self.lead_pooled_to_new()
+            whole = await self._lead_direct()
+        except BaseException:
+            # Nobody may be held for longer than somebody works on it.
+            await self.pause.end()
+            raise
+        # pg_rewind compares with the last checkpoint: without one on the new timeline it sees nothing to do.
+        await self.replica.execute("CHECKPOINT")
+        log.warning("failover ends", primary=self.new.name, held_ms=self.pause.held_ms, steps_ms=self.watch.steps_ms)
+        return FailoverReport(
+            timeline=await self.timeline(),
+            held_ms=self.pause.held_ms,
+            steps_ms=self.watch.steps_ms,
+            way_in_whole=whole,
+        )
+
+    async def _lead_direct(self) -> bool:
+        """Lead direct connections on, if the endpoint is there; tell whether it and every pooler are."""
+        try:
+            async with asyncio.timeout(ROUTE_BOUND_S):
+                await self.route(direct=self.new.address, read_only=self.new.address)
+        except (MpgError, TimeoutError) as error:
+            log.warning("the endpoint was lost too", error=str(error) or type(error).__name__)
+            return False
+        poolers = tuple(each for each in self.arg.status.poolers if each.phase is not PoolerPhase.STOPPED)
+        return await broken_way_in(self.docker, self.endpoint, poolers) is None
+
+    async def _take_over(self) -> None:
+        if not await self.in_recovery():
+            await self.write_pooler_files(self.new.address, some_gone=True)
+            return
+        with self.watch.step("pause"):
+            await self.pause.begin(0)
+        writing = asyncio.create_task(self.write_pooler_files(self.new.address, some_gone=True))
+        with self.watch.step("fence"):
+            await fence(self.docker, self.old.container)
+        try:
+            await self.replica.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        except psycopg.errors.DiskFull as error:
+            raise unfit(f"The disk of node {self.new.name} is full: {error}.") from error
+        with self.watch.step("replay"):
+            await self._replay_received()
+        await self.promote()
+        with self.watch.step("poolers' files"):
+            await writing
+
+    async def _replay_received(self) -> None:
+        """Wait until the replica has replayed all that it received: the acknowledged commits among it."""
+        await self.until(
+            "SELECT coalesce(pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn(), true)",
+            lambda done: done is True,
+            REPLAY_BOUND_S,
+            NotYet(f"Replica {self.new.name} did not replay all it received within {REPLAY_BOUND_S:g} s."),
+        )

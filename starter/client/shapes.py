@@ -1,0 +1,262 @@
+"""The JSON objects that people and programs are shown: those of the HTTP interface, made from a cluster's state.
+
+Pure functions: a state in, a :class:`~model.base.Record` out. Dumped ``by_alias`` in mode ``json`` it is the object.
+"""
+
+from datetime import datetime
+
+from pydantic import Field
+
+from model.base import Record
+from model.cluster import Address, ClusterPhase, ClusterView, Condition, Node, NodeRole, Role
+from model.effects import Extension
+from model.names import DEFAULT_USER
+from model.operations import OperationOutcome, Step
+from starter.client.connection import EndpointKind, connection
+
+
+class Organization(Record):
+    """An organization, by its slug."""
+
+    id: str
+    slug: str
+    name: str
+    rawSlug: str
+
+
+class IpAssignments(Record):
+    """Host of the direct endpoint."""
+
+    direct: str = ""
+
+
+class AttachedApp(Record):
+    """An application that uses the cluster."""
+
+    id: int
+    name: str
+
+
+class ClusterShape(Record):
+    """A cluster as lists show it. ``disk`` is in GB per node."""
+
+    id: str
+    name: str
+    status: str
+    engine: str = "postgres"
+    plan: str
+    region: str
+    organization: Organization
+    mpgd_cluster_id: str
+    """The id again: clients tell the interface's generation by its presence."""
+    version: int = 2
+    disk: int
+    replicas: int
+    ip_assignments: IpAssignments
+    attached_apps: tuple[AttachedApp, ...] = ()
+
+
+class Endpoints(Record):
+    """The three addresses of a cluster; they never change."""
+
+    pooled: Address
+    direct: Address
+    read_only: Address
+
+
+class NodeShape(Record):
+    """A Postgres node. ``memory_mb`` is in MB; ``lag_bytes`` the replay lag when last recorded, None if unknown."""
+
+    name: str
+    role: str
+    status: str
+    plan: str
+    cpus: int
+    memory_mb: int
+    container: str
+    timeline: int | None
+    lag_bytes: int | None
+    in_sync: bool
+
+
+class PoolerShape(Record):
+    """A PgBouncer."""
+
+    name: str
+    status: str
+    pool_mode: str
+    container: str
+
+
+class RunningOperation(Record):
+    """The operation that holds the cluster's turn."""
+
+    id: str
+    type: str
+    phase: str
+    started_at: datetime
+
+
+class ClusterStatusShape(ClusterShape):
+    """A cluster with everything that is known about it."""
+
+    pool_mode: str
+    durability: str
+    pg_major_version: int
+    endpoints: Endpoints | None
+    nodes: tuple[NodeShape, ...]
+    poolers: tuple[PoolerShape, ...]
+    operation: RunningOperation | None
+    conditions: tuple[Condition, ...]
+
+
+class Credentials(Record):
+    """How the cluster's own user connects to its own database, through the poolers."""
+
+    status: str
+    user: str
+    password: str
+    dbname: str
+    pgbouncer_uri: str
+
+
+class UserShape(Record):
+    """A user and its role."""
+
+    name: str
+    role: Role
+
+
+class DatabaseShape(Record):
+    """A database."""
+
+    name: str
+
+
+class InstalledShape(Record):
+    """Version and schema of an installed extension."""
+
+    version: str
+    schema_name: str = Field(serialization_alias="schema")
+
+
+class ExtensionShape(Record):
+    """An extension that may be enabled, and how it is installed, if it is."""
+
+    name: str
+    description: str
+    docs_url: str
+    default_version: str
+    is_system: bool
+    installed: InstalledShape | None
+
+
+class OperationShape(Record):
+    """An operation. ``seconds`` in a step is None until it ended."""
+
+    id: str
+    type: str
+    cluster_id: str
+    status: OperationOutcome
+    phase: str = ""
+    steps: tuple[Step, ...] = ()
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    error: str | None = None
+
+
+def organization(slug: str) -> Organization:
+    """Return the organization called *slug*."""
+    return Organization(id=slug, slug=slug, name=slug, rawSlug=slug)
+
+
+def phase(view: ClusterView) -> str:
+    """Return a cluster's status for people: its phase, ``updating`` while an operation holds a ready one."""
+    recorded = view.state.status.phase
+    if recorded is ClusterPhase.READY and view.operation is not None:
+        return ClusterPhase.UPDATING.value
+    return recorded.value
+
+
+def cluster(view: ClusterView) -> ClusterShape:
+    """Return the cluster as lists show it."""
+    return ClusterShape.model_validate(_cluster_fields(view))
+
+
+def cluster_status(view: ClusterView) -> ClusterStatusShape:
+    """Return the cluster with everything that is known about it."""
+    spec, status = view.state.spec, view.state.status
+    return ClusterStatusShape.model_validate(
+        _cluster_fields(view)
+        | {
+            "pool_mode": spec.pool_mode.value,
+            "durability": spec.durability.value,
+            "pg_major_version": spec.pg_major_version,
+            "endpoints": status.endpoint and status.endpoint.model_dump(include={"pooled", "direct", "read_only"}),
+            "nodes": tuple(_node(node) for node in status.nodes),
+            "poolers": tuple(
+                PoolerShape(name=p.name, status=p.phase.value, pool_mode=p.pool_mode.value, container=p.container)
+                for p in status.poolers
+            ),
+            "operation": view.operation and view.operation.model_dump(),
+            "conditions": status.conditions,
+        }
+    )
+
+
+def _cluster_fields(view: ClusterView) -> dict[str, object]:
+    spec, status = view.state.spec, view.state.status
+    return {
+        "id": spec.id,
+        "name": spec.name,
+        "status": phase(view),
+        "plan": spec.plan.name,
+        "region": spec.region,
+        "organization": organization(spec.org),
+        "mpgd_cluster_id": spec.id,
+        "disk": spec.storage_gb,
+        "replicas": sum(node.role is NodeRole.REPLICA for node in status.nodes),
+        "ip_assignments": IpAssignments(direct=status.endpoint.direct.host if status.endpoint else ""),
+    }
+
+
+def _node(node: Node) -> NodeShape:
+    fields = node.model_dump(exclude={"phase", "role", "address"})
+    return NodeShape(role=node.role.value, status=node.phase.value, **fields)
+
+
+def credentials(view: ClusterView, master_key: bytes) -> Credentials:
+    """Return how the cluster's own user connects; empty strings without an endpoint or a password that is known."""
+    status, own_user = view.state.status, view.state.spec.user(DEFAULT_USER)
+    if status.endpoint is None or own_user is None or not own_user.password_known:
+        return Credentials(status=_credentials_status(status.phase), user="", password="", dbname="", pgbouncer_uri="")
+    own = connection(view.state, master_key=master_key, kind=EndpointKind.POOLED)
+    return Credentials(
+        status=_credentials_status(status.phase),
+        user=own.user,
+        password=own.password,
+        dbname=own.database,
+        pgbouncer_uri=own.uri,
+    )
+
+
+def _credentials_status(recorded: ClusterPhase) -> str:
+    return recorded.value if recorded in {ClusterPhase.INITIALIZING, ClusterPhase.ERROR} else ClusterPhase.READY.value
+
+
+def users(view: ClusterView) -> tuple[UserShape, ...]:
+    """Return the cluster's users."""
+    return tuple(UserShape(name=user.name, role=user.role) for user in view.state.spec.users)
+
+
+def databases(view: ClusterView) -> tuple[DatabaseShape, ...]:
+    """Return the cluster's databases."""
+    return tuple(DatabaseShape(name=database.name) for database in view.state.spec.databases)
+
+
+def extension(found: Extension) -> ExtensionShape:
+    """Return an extension with the wire's names."""
+    installed = found.installed and InstalledShape(
+        version=found.installed.version, schema_name=found.installed.schema_name
+    )
+    return ExtensionShape(**found.model_dump(exclude={"installed"}), installed=installed)

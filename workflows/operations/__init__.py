@@ -1,0 +1,1 @@
+"""One module for each operation, named like it. Nothing but ``workflows.registry`` imports them."""

@@ -1,0 +1,145 @@
+"""AdoptCluster: a cluster whose record was lost is on record again, as its containers and Postgres tell it.
+
+Nothing is on record before all of it is known, and nothing that the cluster is made of is ever removed here.
+"""
+
+from temporalio import workflow
+from temporalio.exceptions import WorkflowAlreadyStartedError
+
+with workflow.unsafe.imports_passed_through():
+    from temporalio.common import WorkflowIDReusePolicy
+
+    from model import effects
+    from model.cluster import ClusterState, NodePhase
+    from model.effects import NameClaim
+    from model.errors import AlreadyExists
+    from model.facts import apply
+    from model.operations import AdoptClusterRequest, OperationRequest, OperationResult
+    from model.tuning import connection_limit
+    from workflows.call import call
+    from workflows.cluster.claims import claim_name, release_name
+    from workflows.cluster.start import start_record
+    from workflows.nodes import NodeOperation
+    from workflows.operation import Done
+
+ENTER = "see that the platform can log in"
+ENTER_NEWLY = "give the platform's roles passwords of this key"
+SERVE = "put the cluster back in service"
+READ = "read users and databases"
+RECORD = "put the cluster on record"
+BRING_IN_SYNC = "bring the replica in sync"
+LIMIT = "set the users' connection limits"
+
+
+@workflow.defn
+class AdoptCluster(NodeOperation):
+    """Take over a cluster that no workflow knows."""
+
+    @workflow.run
+    async def run(self, request: AdoptClusterRequest) -> OperationResult:
+        """Look, log in, settle, read, then record. Undone, before it is on record, by giving the name back."""
+
+        async def steps() -> Done:
+            if self._reading.known:
+                return Done(f"Cluster {self.state.spec.name} is known here already.", changed=False)
+            enter = ENTER_NEWLY if request.new_key else ENTER
+            self.plan(enter, SERVE, READ, RECORD, BRING_IN_SYNC, LIMIT)
+            await self.finish(self._enter(enter, new_key=request.new_key))
+            await self.finish(self._serve())
+            await self._read()
+            await self.see_through(self._take_over())
+            return Done(self._told())
+
+        return await self.operate(request, steps)
+
+    # --- the turn: this operation begins the cluster's record again, and is its first holder --------------------------
+
+    async def take_turn(self, request: OperationRequest) -> ClusterState:
+        """Rebuild the state from the containers, and claim the name."""
+        assert isinstance(request, AdoptClusterRequest)
+        arg = effects.ReadClusterInput(cluster_id=request.cluster_id, name=request.name)
+        self._reading = await call(effects.READ_CLUSTER, arg, summary="read the containers' labels", host=request.host)
+        self.state = self._reading.state
+        if not self._reading.known:
+            await self.finish(self._claim_name())
+        return self.state
+
+    async def _claim_name(self) -> None:
+        spec = self.state.spec
+        await claim_name(
+            NameClaim(org=spec.org, name=spec.name, cluster_id=spec.id, operation_id=workflow.info().workflow_id)
+        )
+        self.on_failure("claim the name", self._release_name)
+
+    async def _release_name(self) -> None:
+        await release_name(self.state.spec.org, self.state.spec.name, self.state.spec.id)
+
+    # --- steps --------------------------------------------------------------------------------------------------------
+
+    async def _enter(self, step: str, *, new_key: bool) -> None:
+        arg = effects.EnsureAccessInput(state=self.state, new_key=new_key)
+        await self.step(step, effects.ENSURE_ACCESS, arg)
+
+    async def _serve(self) -> None:
+        """An operation may have been cut off: poolers are paused, rules missing, nodes stopped."""
+        seen = await self.step(SERVE, effects.SETTLE_CLUSTER, effects.SettleInput(state=self.state))
+        self.state = apply(self.state, seen.facts)
+
+    async def _read(self) -> None:
+        found = await self.step(READ, effects.READ_CATALOG, self.primary)
+        spec = self.state.spec.model_copy(
+            update={"users": found.users, "databases": found.databases, "legacy_roles": found.legacy_roles}
+        )
+        self.state = self.state.model_copy(update={"spec": spec})
+
+    async def _take_over(self) -> None:
+        await self.do(RECORD, self._record)
+        await self.do(BRING_IN_SYNC, self._bring_in_sync)
+        await self.do(LIMIT, self._limit_users)
+
+    async def _record(self) -> None:
+        try:
+            # One that was terminated has no record any more; one that came to its end was destroyed.
+            await start_record(
+                self.state, AdoptClusterRequest.operation, WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
+            )
+        except WorkflowAlreadyStartedError as error:
+            raise AlreadyExists(f"There is, or was, a cluster with id {self.state.spec.id} on record.") from error
+        self.keep()
+
+    async def _bring_in_sync(self) -> None:
+        """A replica that does not run must not hold commits up; the cluster's watch brings it back after this."""
+        replica = self.state.status.replica
+        if replica is None:
+            return
+        if replica.phase is NodePhase.RUNNING:
+            await self.rejoin_replica(replica)
+        else:
+            await self.release_replica(replica)
+
+    async def _limit_users(self) -> None:
+        """Those of the plan: a change of plan may have been cut off before it came to them."""
+        spec = self.state.spec
+        arg = effects.SetConnectionLimitsInput(
+            target=self.primary,
+            usernames=tuple(user.name for user in spec.users),
+            connection_limit=connection_limit(spec.plan),
+        )
+        await self.effect(effects.SET_CONNECTION_LIMITS, arg, f"give the users the limits of plan {spec.plan.name}")
+
+    def _told(self) -> str:
+        """What was done, and all that somebody has to know of it."""
+        spec = self.state.spec
+        holds = f"{_counted(len(spec.users), 'user')} and {_counted(len(spec.databases), 'database')}"
+        said = [f"Cluster {spec.name} is on record again, with {holds}."]
+        unknown = [user.name for user in spec.users if not user.password_known]
+        if unknown:
+            said.append(
+                f"Not known here are the passwords of {', '.join(unknown)}: they are in force as before, and to show "
+                "one it has to be rotated."
+            )
+        return " ".join([*said, *self._reading.notes])
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
