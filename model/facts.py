@@ -4,8 +4,9 @@ A fact is recorded as soon as it is so, not when the operation ends: an operatio
 record that is true.
 """
 
+import re
 from collections.abc import Iterable
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
@@ -28,123 +29,117 @@ from model.cluster import (
 from model.plans import Plan
 
 
-class UserIs(Record):
+class _Fact(Record):
+    """What all facts have: ``kind``, by which JSON tells them apart; each one's is its class's name in snake case."""
+
+    kind: str = ""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        kind = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+        cls.__annotations__["kind"] = Literal[kind]
+        cls.kind = kind
+
+
+class UserIs(_Fact):
     """The user exists, with this role and password version."""
 
-    kind: Literal["user_is"] = "user_is"
     user: User
 
 
-class UserGone(Record):
+class UserGone(_Fact):
     """There is no such user any more."""
 
-    kind: Literal["user_gone"] = "user_gone"
     name: str
 
 
-class DatabaseIs(Record):
+class DatabaseIs(_Fact):
     """The database exists."""
 
-    kind: Literal["database_is"] = "database_is"
     database: Database
 
 
-class DatabaseGone(Record):
+class DatabaseGone(_Fact):
     """There is no such database any more."""
 
-    kind: Literal["database_gone"] = "database_gone"
     name: str
 
 
-class PlanIs(Record):
+class PlanIs(_Fact):
     """The whole cluster is on this plan."""
 
-    kind: Literal["plan_is"] = "plan_is"
     plan: Plan
 
 
-class PoolModeIs(Record):
+class PoolModeIs(_Fact):
     """New pooled connections get this mode."""
 
-    kind: Literal["pool_mode_is"] = "pool_mode_is"
     pool_mode: PoolMode
 
 
-class RolesAdopted(Record):
+class RolesAdopted(_Fact):
     """The cluster uses the role system (it was marked ``legacy_roles`` before)."""
 
-    kind: Literal["roles_adopted"] = "roles_adopted"
 
-
-class NetworkIs(Record):
+class NetworkIs(_Fact):
     """The cluster's network exists."""
 
-    kind: Literal["network_is"] = "network_is"
     network: Network
 
 
-class EndpointIs(Record):
+class EndpointIs(_Fact):
     """The endpoint serves at these addresses."""
 
-    kind: Literal["endpoint_is"] = "endpoint_is"
     endpoint: Endpoint
 
 
-class NodeIs(Record):
+class NodeIs(_Fact):
     """A node is in this state (its role included)."""
 
-    kind: Literal["node_is"] = "node_is"
     node: Node
 
 
-class NodeGone(Record):
+class NodeGone(_Fact):
     """There is no such node any more."""
 
-    kind: Literal["node_gone"] = "node_gone"
     name: str
 
 
-class PrimaryIs(Record):
+class PrimaryIs(_Fact):
     """*name* takes writes, on *timeline*; every other node is a replica and not known to be in sync."""
 
-    kind: Literal["primary_is"] = "primary_is"
     name: str
     timeline: int | None = None
 
 
-class InSync(Record):
+class InSync(_Fact):
     """Whether the replica *name* holds every acknowledged commit. ``False`` is recorded before the primary is told."""
 
-    kind: Literal["in_sync"] = "in_sync"
     name: str
     value: bool
 
 
-class PoolersAre(Record):
+class PoolersAre(_Fact):
     """These, and no others, are the cluster's poolers, draining ones included."""
 
-    kind: Literal["poolers_are"] = "poolers_are"
     poolers: tuple[Pooler, ...]
 
 
-class AbsencesPlanned(Record):
+class AbsencesPlanned(_Fact):
     """These nodes, and no others, are stopped and started on purpose now. Forgotten when the turn ends."""
 
-    kind: Literal["absences_planned"] = "absences_planned"
     names: tuple[str, ...] = ()
 
 
-class PhaseIs(Record):
+class PhaseIs(_Fact):
     """The cluster's phase; used where the end of the operation alone does not tell it (destroying, destroyed)."""
 
-    kind: Literal["phase_is"] = "phase_is"
     phase: ClusterPhase
 
 
-class ConditionIs(Record):
+class ConditionIs(_Fact):
     """A condition holds (or, with ``status`` false, is removed)."""
 
-    kind: Literal["condition_is"] = "condition_is"
     condition: Condition
 
 

@@ -107,6 +107,27 @@ def test_fact_changes_the_record_once_and_survives_the_wire(state: ClusterState,
     assert Commit.model_validate_json(sent.model_dump_json()) == sent
 
 
+def test_kinds_are_as_histories_have_them():
+    # As lasting as histories: a class that is renamed keeps its fact's kind.
+    assert [fact.kind for fact in EVERY] == [
+        "user_is",
+        "user_gone",
+        "database_is",
+        "database_gone",
+        "plan_is",
+        "pool_mode_is",
+        "roles_adopted",
+        "network_is",
+        "node_is",
+        "node_gone",
+        "primary_is",
+        "in_sync",
+        "poolers_are",
+        "phase_is",
+        "condition_is",
+    ]
+
+
 def test_user_is_changed_in_place(state: ClusterState):
     after = apply(state, [UserIs(user=User(name="fly-user", role=Role.SCHEMA_ADMIN, password_version=2))])
     assert [user.password_version for user in after.spec.users] == [2]

@@ -10,6 +10,7 @@ from temporalio import activity
 
 from activities.operations import OperationActivities
 from model import effects
+from model.adoption import Access, AdoptionReading, Catalog, FoundClusters
 from model.base import Record
 from model.cluster import NodePhase, NodeRole
 from model.effects import EFFECTS, Bootstrap, Effect
@@ -274,15 +275,15 @@ def _extensions(arg: effects.ReadExtensionsInput) -> effects.Extensions:
     return effects.Extensions(extensions=(one(samples.INSTALLED, True), one("hstore", False)))
 
 
-def _catalog(arg: effects.Target) -> effects.Catalog:
+def _catalog(arg: effects.Target) -> Catalog:
     spec = samples.ready_cluster(cluster_id=arg.cluster_id).spec
-    return effects.Catalog(users=spec.users, databases=spec.databases, legacy_roles=False)
+    return Catalog(users=spec.users, databases=spec.databases, legacy_roles=False)
 
 
 _ANSWERS: dict[str, Callable[[Any], Record]] = {
-    "find_clusters": lambda arg: effects.FoundClusters(clusters=()),
-    "read_cluster": lambda arg: effects.AdoptionReading(state=samples.as_labelled(arg.cluster_id, arg.name)),
-    "ensure_access": lambda arg: effects.Access(renewed=arg.new_key),
+    "find_clusters": lambda arg: FoundClusters(clusters=()),
+    "read_cluster": lambda arg: AdoptionReading(state=samples.as_labelled(arg.cluster_id, arg.name)),
+    "ensure_access": lambda arg: Access(renewed=arg.new_key),
     "read_catalog": _catalog,
     "check_host": _room,
     "create_network": lambda arg: samples.NETWORK,

@@ -10,6 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from temporalio.common import WorkflowIDReusePolicy
 
     from model import effects
+    from model.adoption import EnsureAccessInput, ReadClusterInput
     from model.cluster import ClusterState, NodePhase
     from model.effects import NameClaim
     from model.errors import AlreadyExists
@@ -57,7 +58,7 @@ class AdoptCluster(NodeOperation):
     async def take_turn(self, request: OperationRequest) -> ClusterState:
         """Rebuild the state from the containers, and claim the name."""
         assert isinstance(request, AdoptClusterRequest)
-        arg = effects.ReadClusterInput(cluster_id=request.cluster_id, name=request.name)
+        arg = ReadClusterInput(cluster_id=request.cluster_id, name=request.name)
         self._reading = await call(effects.READ_CLUSTER, arg, summary="read the containers' labels", host=request.host)
         self.state = self._reading.state
         if not self._reading.known:
@@ -77,7 +78,7 @@ class AdoptCluster(NodeOperation):
     # --- steps --------------------------------------------------------------------------------------------------------
 
     async def _enter(self, step: str, *, new_key: bool) -> None:
-        arg = effects.EnsureAccessInput(state=self.state, new_key=new_key)
+        arg = EnsureAccessInput(state=self.state, new_key=new_key)
         await self.step(step, effects.ENSURE_ACCESS, arg)
 
     async def _serve(self) -> None:

@@ -1,0 +1,118 @@
+"""Effects on nodes: their life, and replication between them. Implemented in activities/nodes."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from model.base import Record
+from model.cluster import Network, Node, NodeRole
+from model.effects.effect import Effect, Kind, NodeRef, Nothing, Target
+from model.plans import Plan, Resources
+
+
+class Bootstrap(StrEnum):
+    """Where a node's data comes from."""
+
+    INIT = "init"
+    """initdb, unless that was done."""
+    CLONE = "clone"
+    """Base backup of the primary, unless that was done. Waits until the primary lets it in."""
+    KEEP = "keep"
+    """The volume as it is."""
+    REJOIN = "rejoin"
+    """After a failover: pg_rewind of what the volume has, a fresh base backup where that cannot be."""
+
+
+class NodeSpec(Record):
+    """Everything a node's container is made from. Its digest is the label ``mpg.spec``."""
+
+    cluster_id: str
+    cluster_name: str
+    name: str
+    role: NodeRole
+    plan: str
+    resources: Resources
+    image: str
+    network: Network
+    pg_major_version: int = 17
+    primary_address: str | None = None
+    """Whom a replica follows; None for a primary."""
+
+
+class EnsureNodeInput(Record):
+    """See that a node runs as ``spec`` says: made, or stopped cleanly and made again when it differs."""
+
+    spec: NodeSpec
+    bootstrap: Bootstrap
+    wait_ready: bool = True
+    """Return when Postgres answers; else when the container was started."""
+    plan: Plan | None = None
+    """The plan in full, for the container's label; the node itself is made from what ``spec`` has of it."""
+
+
+class RestartNodeInput(Record):
+    """Restart a node's Postgres cleanly, once: not if its container started after ``requested_at``."""
+
+    cluster_id: str
+    node: Node
+    requested_at: datetime
+
+
+READS_END_S = 30.0
+"""How long read-only queries on a node that is to stop may go on; as long as a switchover waits for a transaction."""
+
+
+class DrainNodeInput(Record):
+    """Wait until nobody reads from a replica that is to stop, at most ``timeout_s`` seconds."""
+
+    cluster_id: str
+    node: Node
+    timeout_s: float
+
+
+class RemoveNodeInput(Record):
+    """Remove a node's container, and its volume unless it is kept."""
+
+    cluster_id: str
+    name: str
+    keep_volume: bool = False
+
+
+ENSURE_NODE = Effect("ensure_node", EnsureNodeInput, Node, Kind.HOST_LONG, "nodes.lifecycle:NodeActivities")
+FENCE_NODE = Effect("fence_node", NodeRef, Nothing, Kind.HOST, "nodes.lifecycle:NodeActivities")
+DRAIN_NODE = Effect("drain_node", DrainNodeInput, Nothing, Kind.HOST, "nodes.lifecycle:NodeActivities")
+RESTART_NODE = Effect("restart_node", RestartNodeInput, Node, Kind.HOST, "nodes.lifecycle:NodeActivities")
+STOP_NODE = Effect("stop_node", NodeRef, Nothing, Kind.HOST, "nodes.lifecycle:NodeActivities")
+REMOVE_NODE = Effect("remove_node", RemoveNodeInput, Nothing, Kind.HOST, "nodes.lifecycle:NodeActivities")
+
+
+class SetSynchronousInput(Record):
+    """Make the primary wait for ``standby`` at each commit, or for nobody (None). Takes effect before it returns."""
+
+    target: Target
+    standby: str | None
+
+
+class AwaitCaughtUpInput(Record):
+    """Wait until ``replica`` streams from ``primary`` and has replayed past an LSN taken on the primary now."""
+
+    cluster_id: str
+    primary: Node
+    replica: Node
+    timeout_s: float = 600.0
+
+
+class ReplicaCaughtUp(Record):
+    """The replica's timeline, and its replay lag in bytes when it was seen past the mark."""
+
+    timeline: int
+    lag_bytes: int
+
+
+SET_SYNCHRONOUS = Effect(
+    "set_synchronous", SetSynchronousInput, Nothing, Kind.SQL, "nodes.replication:ReplicationActivities"
+)
+RELEASE_COMMITS = Effect("release_commits", Target, Nothing, Kind.SQL_WAIT, "nodes.replication:ReplicationActivities")
+"""``set_synchronous`` with no standby, for a cluster in trouble: its workflow goes on meanwhile."""
+AWAIT_CAUGHT_UP = Effect(
+    "await_caught_up", AwaitCaughtUpInput, ReplicaCaughtUp, Kind.SQL_WAIT, "nodes.replication:ReplicationActivities"
+)

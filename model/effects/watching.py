@@ -1,0 +1,34 @@
+"""The watch of a cluster, and what it reports. Implemented in activities/watching."""
+
+from enum import StrEnum
+
+from model.base import Record
+from model.cluster import ClusterStatus
+from model.effects.effect import Effect, Kind
+
+
+class WatchInput(Record):
+    """Watch a cluster until something needs a decision."""
+
+    cluster_id: str
+    status: ClusterStatus
+
+
+class AlarmKind(StrEnum):
+    """What was lost."""
+
+    NODE = "node"
+    """A node's process ended, or it does not answer."""
+    WAY_IN = "way_in"
+    """The endpoint or a pooler ended; Docker starts these again, but poolers must join a new endpoint's namespace."""
+
+
+class Alarm(Record):
+    """Something needs a decision. ``name`` is the node's or the pooler's, ``how`` is for people."""
+
+    kind: AlarmKind
+    name: str
+    how: str
+
+
+WATCH_CLUSTER = Effect("watch_cluster", WatchInput, Alarm, Kind.WATCH_HOST, "watching.cluster_watch:WatchActivities")
