@@ -1,13 +1,13 @@
 """A cluster's record inside its workflow: its state, how facts change it, and what lists of workflows show of it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from temporalio import workflow
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 
 with workflow.unsafe.imports_passed_through():
     from model import search_attributes
-    from model.cluster import ClusterPhase, ClusterState, Condition
+    from model.cluster import ClusterPhase, ClusterSpec, ClusterState, ClusterStatus, Condition
     from model.effects import Effect, I, O
     from model.facts import ConditionIs, Fact, PhaseIs, apply
     from workflows.call import call
@@ -16,22 +16,54 @@ with workflow.unsafe.imports_passed_through():
 NEEDS_OPERATOR = "NeedsOperator"
 """Type of the condition that says what an operator has to do."""
 
+Listener = Callable[[Sequence[Fact]], Sequence[Fact]]
+"""Hears facts before they are recorded, and returns them with those that follow from them."""
+
 
 class ClusterRecord:
-    """The part of the cluster's workflow that knows."""
+    """What the cluster's workflow knows. Nobody else changes the state."""
 
     def __init__(self, state: ClusterState) -> None:
         """Begin with *state*."""
         self._state = state
         self._shown: tuple[str, str] | None = None
+        self._listener: Listener = _as_they_are
 
-    def _learn(self, facts: Sequence[Fact]) -> None:
-        self._state = apply(self._state, facts)
-        self._show()
+    @property
+    def state(self) -> ClusterState:
+        """The cluster as recorded."""
+        return self._state
 
-    def _show(self) -> None:
+    @property
+    def spec(self) -> ClusterSpec:
+        """What was asked for."""
+        return self._state.spec
+
+    @property
+    def status(self) -> ClusterStatus:
+        """What is, as far as it was recorded."""
+        return self._state.status
+
+    def listen(self, listener: Listener) -> None:
+        """Have *listener* hear every fact from now on; there is one at most."""
+        self._listener = listener
+
+    def learn(self, *facts: Fact) -> None:
+        """Record *facts*."""
+        self._state = apply(self._state, self._listener(facts))
+        self.show()
+
+    def take_back(self, granted: ClusterState) -> None:
+        """Return to the state that an operation was *granted* the turn with; it told its caller that nothing was done.
+
+        Which poolers there are stays: they come and go beside operations.
+        """
+        status = self.status.model_copy(update={"poolers": granted.status.poolers})
+        self._state = ClusterState(spec=granted.spec, status=status)
+
+    def show(self) -> None:
         """Keep Temporal's lists true, with an event in history only when something changed."""
-        phase, plan = str(self._state.status.phase), self._state.spec.plan.name
+        phase, plan = str(self.status.phase), self.spec.plan.name
         if self._shown == (phase, plan):
             return
         self._shown = (phase, plan)
@@ -41,25 +73,39 @@ class ClusterRecord:
             search_attributes.NEEDS_OPERATOR.value_set(phase == ClusterPhase.NEEDS_OPERATOR),
         )
 
-    def _shown_by(self, operation: str) -> TypedSearchAttributes:
+    def shown_by(self, operation: str) -> TypedSearchAttributes:
         """Return the search attributes of an operation on this cluster."""
-        spec = self._state.spec
         return TypedSearchAttributes(
             [
-                SearchAttributePair(search_attributes.CLUSTER_ID, spec.id),
-                SearchAttributePair(search_attributes.CLUSTER, spec.name),
-                SearchAttributePair(search_attributes.ORG, spec.org),
+                SearchAttributePair(search_attributes.CLUSTER_ID, self.spec.id),
+                SearchAttributePair(search_attributes.CLUSTER, self.spec.name),
+                SearchAttributePair(search_attributes.ORG, self.spec.org),
                 SearchAttributePair(search_attributes.OPERATION, operation),
             ]
         )
 
-    def _give_to_operator(self, message: str) -> None:
+    def give_to_operator(self, message: str) -> None:
+        """Record that no safe automatic step is left, and what a person has to know."""
         workflow.logger.error("needs an operator", extra={"why": message})
-        condition = Condition(type=NEEDS_OPERATOR, status=True, since=workflow.now(), message=message)
-        self._learn([ConditionIs(condition=condition), PhaseIs(phase=ClusterPhase.NEEDS_OPERATOR)])
+        self.learn(self.condition(NEEDS_OPERATOR, message), PhaseIs(phase=ClusterPhase.NEEDS_OPERATOR))
 
-    def _no_operator_needed(self) -> ConditionIs:
-        return ConditionIs(condition=Condition(type=NEEDS_OPERATOR, status=False, since=workflow.now(), message=""))
+    def in_service(self, *facts: Fact) -> None:
+        """Record *facts*, and that the cluster is ready and needs nobody."""
+        self.learn(*facts, no_condition(NEEDS_OPERATOR), PhaseIs(phase=ClusterPhase.READY))
 
-    async def _effect(self, effect: Effect[I, O], arg: I, summary: str) -> O:
-        return await call(effect, arg, summary=summary, host=self._state.spec.host)
+    def condition(self, kind: str, message: str) -> ConditionIs:
+        """Return the fact that a condition of this *kind* holds since now."""
+        return ConditionIs(condition=Condition(type=kind, status=True, since=workflow.now(), message=message))
+
+    async def effect(self, effect: Effect[I, O], arg: I, summary: str) -> O:
+        """Run *effect* for the cluster itself, on its host where it touches containers. Raises as ``call``."""
+        return await call(effect, arg, summary=summary, host=self.spec.host)
+
+
+def no_condition(kind: str) -> ConditionIs:
+    """Return the fact that no condition of this *kind* holds."""
+    return ConditionIs(condition=Condition(type=kind, status=False, since=workflow.now(), message=""))
+
+
+def _as_they_are(facts: Sequence[Fact]) -> Sequence[Fact]:
+    return facts
