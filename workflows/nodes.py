@@ -78,31 +78,27 @@ def _target(state: ClusterState, node: Node) -> Target:
     return Target(cluster_id=state.spec.id, address=node.address)
 
 
-class NodeOperation(Operation):
-    """An operation that stops, rebuilds or switches nodes."""
+class Nodes:
+    """The sequences over a cluster's nodes, for the operation that has the turn."""
 
-    def __init__(self) -> None:
-        """Begin knowing which node is the primary."""
-        super().__init__()
+    def __init__(self, operation: Operation) -> None:
+        """Work as *operation*: with its state, its steps and its undos. Which node is the primary is known."""
+        self._operation = operation
         self._switching = False
 
     @property
-    def primary_node(self) -> Node:
-        """The node that takes writes. Raises :class:`NeedsOperator` when none is recorded."""
-        primary = self.state.status.primary
-        if primary is None:
-            raise NeedsOperator(f"Cluster {self.state.spec.name} has no primary on record.")
-        return primary
+    def _state(self) -> ClusterState:
+        return self._operation.state
 
-    async def lead(self, *, read_only: Node, poolers: tuple[Pooler, ...] | None = None) -> None:
-        """Lead new connections: read-only ones to *read_only*, the others as recorded (or over *poolers*)."""
-        chosen = self.state.status.current_poolers if poolers is None else poolers
-        await self.effect(
+    async def route(self, *, read_only: Node, poolers: tuple[Pooler, ...] | None = None) -> None:
+        """Route new connections: read-only ones to *read_only*, the others as recorded (or over *poolers*)."""
+        chosen = self._state.status.current_poolers if poolers is None else poolers
+        await self._operation.effect(
             effects.SET_ROUTES,
             effects.RouteInput(
-                cluster_id=self.state.spec.id,
+                cluster_id=self._state.spec.id,
                 pooler_ports=tuple(pooler.port for pooler in chosen),
-                direct=self.primary_node.address,
+                direct=self._operation.primary_node.address,
                 read_only=read_only.address,
             ),
             f"lead read-only connections to {read_only.name}",
@@ -110,9 +106,9 @@ class NodeOperation(Operation):
 
     async def drain_replica(self, replica: Node) -> None:
         """Let reads on *replica*, which is to stop, come to their end. Commits still wait for it meanwhile."""
-        await self.lead(read_only=self.primary_node)
-        arg = effects.DrainNodeInput(cluster_id=self.state.spec.id, node=replica, timeout_s=effects.READS_END_S)
-        await self.effect(effects.DRAIN_NODE, arg, f"let queries on {replica.name} end")
+        await self.route(read_only=self._operation.primary_node)
+        arg = effects.DrainNodeInput(cluster_id=self._state.spec.id, node=replica, timeout_s=effects.READS_END_S)
+        await self._operation.effect(effects.DRAIN_NODE, arg, f"let queries on {replica.name} end")
 
     async def release_replica(self, replica: Node, *, drain: bool = False) -> None:
         """Let the primary go on alone, so that *replica* can stop: recorded first, then done.
@@ -121,22 +117,22 @@ class NodeOperation(Operation):
         """
         if drain:
             await self.drain_replica(replica)
-        await self.commit(InSync(name=replica.name, value=False), AbsencesPlanned(names=(replica.name,)))
-        if self.state.spec.durability is Durability.SYNC:
-            await self.effect(
+        await self._operation.commit(InSync(name=replica.name, value=False), AbsencesPlanned(names=(replica.name,)))
+        if self._state.spec.durability is Durability.SYNC:
+            await self._operation.effect(
                 effects.SET_SYNCHRONOUS,
-                effects.SetSynchronousInput(target=self.primary, standby=None),
+                effects.SetSynchronousInput(target=self._operation.primary, standby=None),
                 f"let no commit wait for {replica.name}",
             )
         if not drain:
-            await self.lead(read_only=self.primary_node)
+            await self.route(read_only=self._operation.primary_node)
 
     async def rejoin_replica(self, replica: Node) -> None:
         """Bring *replica*, which runs, in sync and lead read-only connections to it."""
         # Whatever was seen of it while it started, it is in sync only once that is proven below.
-        await self.commit(NodeIs(node=replica.model_copy(update={"in_sync": False})))
-        await self.commit(*await bring_in_sync(self.effect, self.state), AbsencesPlanned())
-        await self.lead(read_only=replica)
+        await self._operation.commit(NodeIs(node=replica.model_copy(update={"in_sync": False})))
+        await self._operation.commit(*await bring_in_sync(self._operation.effect, self._state), AbsencesPlanned())
+        await self.route(read_only=replica)
 
     async def rebuild_replica(
         self,
@@ -153,25 +149,25 @@ class NodeOperation(Operation):
         *drain* is for one that serves reads, *new_plan* the plan in full where it is not the cluster's. Raises
         :class:`NeedsOperator` for a node that is, or may be, the primary: it holds what nobody else has.
         """
-        node = self.state.status.node(name)
+        node = self._state.status.node(name)
         if node is None or node.role is NodeRole.PRIMARY or self._switching:
             raise NeedsOperator(f"Node {name} is not rebuilt: it may be the primary.")
         await self.release_replica(node, drain=drain)
-        spec = node_spec(self.state, name, NodeRole.REPLICA, plan, resources, self.primary_node.address)
-        made = await self.effect(
+        spec = node_spec(self._state, name, NodeRole.REPLICA, plan, resources, self._operation.primary_node.address)
+        made = await self._operation.effect(
             effects.ENSURE_NODE,
             effects.EnsureNodeInput(spec=spec, bootstrap=bootstrap, plan=new_plan or self._own_plan(plan)),
-            f"start {name} on plan {plan} as a replica of {self.primary_node.name}",
+            f"start {name} on plan {plan} as a replica of {self._operation.primary_node.name}",
         )
         await self.rejoin_replica(made)
 
     def _own_plan(self, name: str) -> Plan | None:
-        return self.state.spec.plan if self.state.spec.plan.name == name else None
+        return self._state.spec.plan if self._state.spec.plan.name == name else None
 
     async def return_to_plan(self, node: Node, max_pause_s: float) -> None:
         """Rebuild *node* on the plan that it has here. If it is the primary by now, the other takes over first."""
-        replica = self.state.status.replica
-        serves_reads = self.primary_node.name != node.name
+        replica = self._state.status.replica
+        serves_reads = self._operation.primary_node.name != node.name
         if not serves_reads and replica is not None:
             await self.switch_to(replica.name, max_pause_s)
         await self.rebuild_replica(node.name, node.plan, resources_of(node), drain=serves_reads)
@@ -182,34 +178,34 @@ class NodeOperation(Operation):
         A switch that failed is undone by leading everybody to the old primary again. From its beginning the operation
         cannot be cancelled any more: it ends with a pair of nodes, one way or the other.
         """
-        old, new = self.primary_node, self.state.status.replica
+        old, new = self._operation.primary_node, self._state.status.replica
         if new is None:
-            raise ReplicaBehind(f"Cluster {self.state.spec.name} has no replica to switch to.")
+            raise ReplicaBehind(f"Cluster {self._state.spec.name} has no replica to switch to.")
         see, switch = f"see that {new.name} can take over", f"switch over to {new.name}"
         rejoin = f"bring {old.name} back as a replica"
-        self.plan(see, switch, rejoin)
-        await self.do(see, lambda: self._see_ready(new))
+        self._operation.plan(see, switch, rejoin)
+        await self._operation.do(see, lambda: self._see_ready(new))
 
         async def exchange() -> None:
-            await self.do(
+            await self._operation.do(
                 switch,
                 lambda: self.switch_to(new.name, max_pause_s),
                 undo=lambda: self.switch_to(old.name, max_pause_s),
             )
-            self.keep()
-            await self.do(rejoin, lambda: self.rebuild_replica(old.name, old.plan, resources_of(old)))
+            self._operation.keep()
+            await self._operation.do(rejoin, lambda: self.rebuild_replica(old.name, old.plan, resources_of(old)))
 
-        await self.see_through(exchange())
+        await self._operation.see_through(exchange())
 
     async def _see_ready(self, replica: Node) -> None:
         mark = effects.AwaitCaughtUpInput(
-            cluster_id=self.state.spec.id,
-            primary=self.primary_node,
+            cluster_id=self._state.spec.id,
+            primary=self._operation.primary_node,
             replica=replica,
             timeout_s=SWITCHOVER_PATIENCE_S,
         )
         try:
-            await self.effect(effects.AWAIT_CAUGHT_UP, mark, f"see that {replica.name} can take over")
+            await self._operation.effect(effects.AWAIT_CAUGHT_UP, mark, f"see that {replica.name} can take over")
         except MpgError as error:
             raise ReplicaBehind(f"Replica {replica.name} cannot take over: {error}") from error
 
@@ -219,14 +215,14 @@ class NodeOperation(Operation):
         Cannot be cancelled in the middle: the cancellation follows when it is over and the record is true. Raises
         :class:`LongTransaction` with nothing changed.
         """
-        await self.finish(self._switch(name, max_pause_s))
+        await self._operation.finish(self._switch(name, max_pause_s))
 
     async def _switch(self, name: str, max_pause_s: float) -> None:
-        await self.commit(AbsencesPlanned(names=tuple(node.name for node in self.state.status.nodes)))
-        spec, status = self.state.spec, self.state.status
+        await self._operation.commit(AbsencesPlanned(names=tuple(node.name for node in self._state.status.nodes)))
+        spec, status = self._state.spec, self._state.status
         # Until it returned, only the activity knows which node is the primary.
         self._switching = True
-        report = await self.effect(
+        report = await self._operation.effect(
             effects.SWITCH_PRIMARY,
             effects.SwitchoverInput(
                 cluster_id=spec.id,
@@ -240,7 +236,7 @@ class NodeOperation(Operation):
         )
         # Even where it was the primary before: a try that failed late may have recorded the other one.
         others = tuple(node.name for node in status.nodes if node.name != name)
-        await self.commit(PrimaryIs(name=name, timeline=report.timeline), AbsencesPlanned(names=others))
+        await self._operation.commit(PrimaryIs(name=name, timeline=report.timeline), AbsencesPlanned(names=others))
         self._switching = False
 
 

@@ -11,7 +11,7 @@ from temporalio.exceptions import ApplicationError, is_cancelled_exception
 with workflow.unsafe.imports_passed_through():
     from model import effects, search_attributes
     from model.checks import check
-    from model.cluster import ClusterState
+    from model.cluster import ClusterState, Node
     from model.effects import HOST_KINDS, Effect, I, O, Target
     from model.errors import NeedsOperator, Preempted
     from model.facts import Fact, apply
@@ -43,6 +43,19 @@ def _named(facts: Iterable[Fact]) -> str:
 
 async def _as_coroutine(awaitable: Awaitable[R]) -> R:
     return await awaitable
+
+
+TakeTurn = Callable[[], Awaitable[ClusterState]]
+"""How an operation comes by its turn; answers with the cluster's state then."""
+
+
+def given(state: ClusterState) -> TakeTurn:
+    """Return how an operation comes by its turn that the cluster itself started with it."""
+
+    async def have() -> ClusterState:
+        return state
+
+    return have
 
 
 @dataclass(frozen=True)
@@ -99,11 +112,16 @@ class Operation:
         """How far the operation is, with its steps."""
         return self._progress and self._progress.model_copy(update={"steps": self._checklist.steps})
 
-    async def operate(self, request: OperationRequest, steps: Callable[[], Awaitable[Done]]) -> OperationResult:
-        """Wait for the turn, run *steps*, undo them if they do not complete; return or raise how it ended."""
+    async def operate(
+        self, request: OperationRequest, steps: Callable[[], Awaitable[Done]], turn: TakeTurn | None = None
+    ) -> OperationResult:
+        """Take the turn, run *steps*, undo them if they do not complete; return or raise how it ended.
+
+        *turn* is how the turn is come by: by default the cluster is asked for it, and it comes in its time.
+        """
         self._progress = Progress(type=request.operation, cluster_id=request.cluster_id)
         try:
-            self.state = await self.take_turn(request)
+            self.state = await (turn() if turn else self._ask_for_turn(request))
             if self._yielding:
                 raise Preempted(_PREEMPTED)
             check(self.state, request)
@@ -121,8 +139,8 @@ class Operation:
             cluster_id=request.cluster_id, changed=done.changed, message=done.message, steps=self._checklist.steps
         )
 
-    async def take_turn(self, request: OperationRequest) -> ClusterState:
-        """Ask the cluster for the turn and return its state once it is granted. CreateCluster has its own way."""
+    async def _ask_for_turn(self, request: OperationRequest) -> ClusterState:
+        """Ask the cluster for the turn and return its state once it is granted."""
         info = workflow.info()
         turn = TurnRequest(
             operation_id=info.workflow_id,
@@ -225,12 +243,17 @@ class Operation:
         return self.state.spec.host
 
     @property
-    def primary(self) -> Target:
-        """The primary, as a target of SQL. Raises :class:`NeedsOperator` when none is recorded."""
+    def primary_node(self) -> Node:
+        """The node that takes writes. Raises :class:`NeedsOperator` when none is recorded."""
         primary = self.state.status.primary
         if primary is None:
             raise NeedsOperator(f"Cluster {self.state.spec.name} has no primary on record.")
-        return Target(cluster_id=self.state.spec.id, address=primary.address)
+        return primary
+
+    @property
+    def primary(self) -> Target:
+        """The same, as a target of SQL."""
+        return Target(cluster_id=self.state.spec.id, address=self.primary_node.address)
 
     async def commit(self, *facts: Fact) -> None:
         """Report facts to the cluster; they are on its record when this returns."""

@@ -15,13 +15,13 @@ with workflow.unsafe.imports_passed_through():
     from model.effects import NameClaim
     from model.errors import AlreadyExists
     from model.facts import apply
-    from model.operations import AdoptClusterRequest, OperationRequest, OperationResult
+    from model.operations import AdoptClusterRequest, OperationResult
     from model.tuning import connection_limit
     from workflows.call import call
     from workflows.cluster.claims import claim_name, release_name
     from workflows.cluster.start import start_record
-    from workflows.nodes import NodeOperation
-    from workflows.operation import Done
+    from workflows.nodes import Nodes
+    from workflows.operation import Done, Operation
 
 ENTER = "see that the platform can log in"
 ENTER_NEWLY = "give the platform's roles passwords of this key"
@@ -33,8 +33,13 @@ LIMIT = "set the users' connection limits"
 
 
 @workflow.defn
-class AdoptCluster(NodeOperation):
+class AdoptCluster(Operation):
     """Take over a cluster that no workflow knows."""
+
+    def __init__(self) -> None:
+        """Begin without a turn."""
+        super().__init__()
+        self._nodes = Nodes(self)
 
     @workflow.run
     async def run(self, request: AdoptClusterRequest) -> OperationResult:
@@ -51,13 +56,12 @@ class AdoptCluster(NodeOperation):
             await self.see_through(self._take_over())
             return Done(self._told())
 
-        return await self.operate(request, steps)
+        return await self.operate(request, steps, lambda: self._begin(request))
 
     # --- the turn: this operation begins the cluster's record again, and is its first holder --------------------------
 
-    async def take_turn(self, request: OperationRequest) -> ClusterState:
+    async def _begin(self, request: AdoptClusterRequest) -> ClusterState:
         """Rebuild the state from the containers, and claim the name."""
-        assert isinstance(request, AdoptClusterRequest)
         arg = ReadClusterInput(cluster_id=request.cluster_id, name=request.name)
         self._reading = await call(effects.READ_CLUSTER, arg, summary="read the containers' labels", host=request.host)
         self.state = self._reading.state
@@ -114,9 +118,9 @@ class AdoptCluster(NodeOperation):
         if replica is None:
             return
         if replica.phase is NodePhase.RUNNING:
-            await self.rejoin_replica(replica)
+            await self._nodes.rejoin_replica(replica)
         else:
-            await self.release_replica(replica)
+            await self._nodes.release_replica(replica)
 
     async def _limit_users(self) -> None:
         """Those of the plan: a change of plan may have been cut off before it came to them."""

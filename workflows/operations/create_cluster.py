@@ -12,13 +12,13 @@ with workflow.unsafe.imports_passed_through():
     from model.errors import AlreadyExists
     from model.facts import EndpointIs, NetworkIs, NodeIs, PhaseIs, PoolersAre
     from model.names import DEFAULT_DATABASE, NODES, POSTGIS
-    from model.operations import CreateClusterRequest, OperationRequest, OperationResult
+    from model.operations import CreateClusterRequest, OperationResult
     from model.tuning import connection_limit
     from workflows.call import call
     from workflows.cluster.claims import claim_name, release_name
     from workflows.cluster.start import start_record
-    from workflows.nodes import NodeOperation, bring_in_sync, node_spec
-    from workflows.operation import Done
+    from workflows.nodes import Nodes, bring_in_sync, node_spec
+    from workflows.operation import Done, Operation
 
 FIRST, SECOND = NODES
 CATCH_UP_S = 60.0
@@ -27,8 +27,13 @@ INSTALL_POSTGIS = f"install PostGIS in {DEFAULT_DATABASE}"
 
 
 @workflow.defn
-class CreateCluster(NodeOperation):
+class CreateCluster(Operation):
     """Make a cluster."""
+
+    def __init__(self) -> None:
+        """Begin without a turn."""
+        super().__init__()
+        self._nodes = Nodes(self)
 
     @workflow.run
     async def run(self, request: CreateClusterRequest) -> OperationResult:
@@ -52,13 +57,12 @@ class CreateCluster(NodeOperation):
             await self.conclude(PhaseIs(phase=ClusterPhase.READY))
             return Done(f"Cluster {request.name} was created.")
 
-        return await self.operate(request, steps)
+        return await self.operate(request, steps, lambda: self._begin(request))
 
     # --- the turn: this operation begins the cluster's record and is its first holder ---------------------------------
 
-    async def take_turn(self, request: OperationRequest) -> ClusterState:
+    async def _begin(self, request: CreateClusterRequest) -> ClusterState:
         """See that the host has room, claim the name, and start the cluster's own workflow."""
-        assert isinstance(request, CreateClusterRequest)
         self._room = await self._see_room(request)
         self.state = ClusterState(spec=_spec(request, self._room), status=ClusterStatus())
         await self.finish(self._claim_name())
@@ -112,7 +116,7 @@ class CreateCluster(NodeOperation):
 
     async def _serve(self) -> None:
         await self.together(self._make_primary(), self._make_way_in())
-        await self.do("open the endpoint", lambda: self.lead(read_only=self.primary_node))
+        await self.do("open the endpoint", lambda: self._nodes.route(read_only=self.primary_node))
 
     async def _make_primary(self) -> None:
         await self._make_node(FIRST, NodeRole.PRIMARY, Bootstrap.INIT)
@@ -186,7 +190,7 @@ class CreateCluster(NodeOperation):
         await self.commit(*await bring_in_sync(self.effect, self.state, CATCH_UP_S))
         replica = self.state.status.replica
         assert replica is not None
-        await self.lead(read_only=replica)
+        await self._nodes.route(read_only=replica)
 
     def _address(self, node: str) -> str:
         network = self.state.status.network

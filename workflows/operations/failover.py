@@ -4,24 +4,24 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from model import effects
-    from model.cluster import ClusterState
     from model.effects import NodeRef
     from model.errors import MpgError, NeedsOperator, ReplicaBehind
     from model.facts import AbsencesPlanned, InSync
     from model.healing import may_promote
-    from model.operations import FailoverRequest, OperationRequest, OperationResult
+    from model.operations import FailoverRequest, OperationResult
     from workflows.nodes import SETTLED_CATCH_UP_S, bring_in_sync
-    from workflows.operation import Done
+    from workflows.operation import Done, Operation, given
     from workflows.operations.takeover import Takeover
 
 
 @workflow.defn
-class Failover(Takeover):
+class Failover(Operation):
     """Started by the cluster itself, with the turn."""
 
     def __init__(self) -> None:
         """Begin with a replica that was not asked yet."""
         super().__init__()
+        self._takeover = Takeover(self)
         self._silent = False
 
     @workflow.run
@@ -33,15 +33,10 @@ class Failover(Takeover):
                 old = self.state.status.node(request.lost)
                 assert old is not None
                 served = f"Node {self.primary_node.name} is the primary of cluster {self.state.spec.name} now"
-                return Done(f"{served}; {await self.rebuild(old)}")
+                return Done(f"{served}; {await self._takeover.rebuild(old)}")
             return await self._restart_in_place(request.lost)
 
-        return await self.operate(request, steps)
-
-    async def take_turn(self, request: OperationRequest) -> ClusterState:
-        """The cluster started this with the turn."""
-        assert isinstance(request, FailoverRequest)
-        return request.state
+        return await self.operate(request, steps, given(request.state))
 
     async def _promoted(self, lost: str) -> bool:
         """Promote the replica; return False, with nothing changed, when it does not answer either."""
@@ -49,7 +44,9 @@ class Failover(Takeover):
         assert replica is not None
         self.plan(f"fence {lost} and promote {replica.name}", f"bring {lost} back as a replica")
         try:
-            await self.do(f"fence {lost} and promote {replica.name}", lambda: self.finish(self.promote(replica.name)))
+            await self.do(
+                f"fence {lost} and promote {replica.name}", lambda: self.finish(self._takeover.promote(replica.name))
+            )
         except ReplicaBehind:
             workflow.logger.warning("the replica does not answer either", extra={"replica": replica.name})
             self._silent = True

@@ -10,13 +10,18 @@ with workflow.unsafe.imports_passed_through():
     from model.facts import ConditionIs, PhaseIs
     from model.operations import ForcedFailoverRequest, OperationResult
     from workflows.cluster.record import NEEDS_OPERATOR
-    from workflows.operation import Done
+    from workflows.operation import Done, Operation
     from workflows.operations.takeover import Takeover
 
 
 @workflow.defn
-class ForcedFailover(Takeover):
+class ForcedFailover(Operation):
     """Asked for by a person, who accepts the loss. The cluster watches neither node until one was promoted."""
+
+    def __init__(self) -> None:
+        """Begin without a turn."""
+        super().__init__()
+        self._takeover = Takeover(self)
 
     @workflow.run
     async def run(self, request: ForcedFailoverRequest) -> OperationResult:
@@ -39,8 +44,8 @@ class ForcedFailover(Takeover):
         lost, kept = await self._prepare(old, new)
 
         async def take_over() -> Done:
-            await self.do(promote, lambda: self.promote(new.name, *self._served()))
-            became = await self.rebuild(old)
+            await self.do(promote, lambda: self._takeover.promote(new.name, *self._served()))
+            became = await self._takeover.rebuild(old)
             said = f"Node {new.name} is the primary of cluster {self.state.spec.name} now. {_loss(old, lost, kept)}"
             return Done(f"{said} N{became[1:]}")
 

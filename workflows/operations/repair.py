@@ -4,18 +4,23 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from model import effects
-    from model.cluster import ClusterState, Node
+    from model.cluster import Node
     from model.effects import Bootstrap, NodeRef
     from model.errors import MpgError
     from model.facts import AbsencesPlanned
-    from model.operations import OperationRequest, OperationResult, RepairRequest
-    from workflows.nodes import NodeOperation, resources_of
-    from workflows.operation import Done
+    from model.operations import OperationResult, RepairRequest
+    from workflows.nodes import Nodes, resources_of
+    from workflows.operation import Done, Operation, given
 
 
 @workflow.defn
-class Repair(NodeOperation):
+class Repair(Operation):
     """Started by the cluster itself, with the turn."""
+
+    def __init__(self) -> None:
+        """Begin without a turn."""
+        super().__init__()
+        self._nodes = Nodes(self)
 
     @workflow.run
     async def run(self, request: RepairRequest) -> OperationResult:
@@ -27,12 +32,7 @@ class Repair(NodeOperation):
                 return await self._mend_way_in(request.lost)
             return await self._bring_back(node)
 
-        return await self.operate(request, steps)
-
-    async def take_turn(self, request: OperationRequest) -> ClusterState:
-        """The cluster started this with the turn."""
-        assert isinstance(request, RepairRequest)
-        return request.state
+        return await self.operate(request, steps, given(request.state))
 
     async def _mend_way_in(self, lost: str) -> Done:
         replica = self.state.status.replica
@@ -49,7 +49,7 @@ class Repair(NodeOperation):
     async def _bring_back(self, replica: Node) -> Done:
         """Let writes go on alone, then start the replica on its data; with a fresh copy if that does not follow."""
         name = replica.name
-        await self.do("let writes go on", lambda: self.release_replica(replica))
+        await self.do("let writes go on", lambda: self._nodes.release_replica(replica))
         key = NodeRef(cluster_id=self.state.spec.id, name=name)
         await self.step(f"see that {name} has ended", effects.FENCE_NODE, key)
         try:
@@ -57,7 +57,7 @@ class Repair(NodeOperation):
         except MpgError as error:
             workflow.logger.warning("the replica does not follow", extra={"error": str(error)})
             # It is removed only while the primary answers and can write to its disk: else it is the last copy.
-            await self.do(f"see that {self.primary_node.name} is well", lambda: self.release_replica(replica))
+            await self.do(f"see that {self.primary_node.name} is well", lambda: self._nodes.release_replica(replica))
             await self._remove(name, error)
             await self.do(f"copy the primary to {name}", lambda: self._rebuild(replica, Bootstrap.CLONE))
         return Done(f"Replica {name} of cluster {self.state.spec.name} is back.")
@@ -72,4 +72,4 @@ class Repair(NodeOperation):
             raise why from error
 
     async def _rebuild(self, replica: Node, bootstrap: Bootstrap) -> None:
-        await self.rebuild_replica(replica.name, replica.plan, resources_of(replica), bootstrap)
+        await self._nodes.rebuild_replica(replica.name, replica.plan, resources_of(replica), bootstrap)

@@ -7,13 +7,18 @@ with workflow.unsafe.imports_passed_through():
     from model.cluster import Node, NodePhase
     from model.facts import AbsencesPlanned, NodeIs
     from model.operations import OperationResult, RestartRequest
-    from workflows.nodes import NodeOperation
-    from workflows.operation import Done
+    from workflows.nodes import Nodes
+    from workflows.operation import Done, Operation
 
 
 @workflow.defn
-class Restart(NodeOperation):
+class Restart(Operation):
     """Restart one node, or both."""
+
+    def __init__(self) -> None:
+        """Begin without a turn."""
+        super().__init__()
+        self._nodes = Nodes(self)
 
     @workflow.run
     async def run(self, request: RestartRequest) -> OperationResult:
@@ -31,14 +36,14 @@ class Restart(NodeOperation):
         return await self.operate(request, steps)
 
     async def _restart_replica(self, replica: Node) -> None:
-        await self.release_replica(replica, drain=True)
-        await self.rejoin_replica(await self._restart(replica))
+        await self._nodes.release_replica(replica, drain=True)
+        await self._nodes.rejoin_replica(await self._restart(replica))
 
     async def _restart_primary(self, primary: Node, max_pause_s: float) -> None:
         replica = self.state.status.replica
         if replica is not None and replica.phase is NodePhase.RUNNING:
             # The container of an old primary is made again when it comes back: that is its restart.
-            await self.exchange_roles(max_pause_s)
+            await self._nodes.exchange_roles(max_pause_s)
         else:
             await self.do(f"restart primary {primary.name}", lambda: self._restart_in_place(primary))
 

@@ -8,13 +8,18 @@ with workflow.unsafe.imports_passed_through():
     from model.facts import PoolersAre, PoolModeIs
     from model.operations import OperationResult, SetPoolModeRequest
     from model.poolers import next_generation, plan_generation
-    from workflows.nodes import NodeOperation
-    from workflows.operation import Done
+    from workflows.nodes import Nodes
+    from workflows.operation import Done, Operation
 
 
 @workflow.defn
-class SetPoolMode(NodeOperation):
+class SetPoolMode(Operation):
     """Give new pooled connections another pool mode."""
+
+    def __init__(self) -> None:
+        """Begin without a turn."""
+        super().__init__()
+        self._nodes = Nodes(self)
 
     @workflow.run
     async def run(self, request: SetPoolModeRequest) -> OperationResult:
@@ -63,7 +68,7 @@ class SetPoolMode(NodeOperation):
         return made.poolers
 
     async def _lead(self, poolers: tuple[Pooler, ...]) -> None:
-        await self.lead(read_only=self.state.status.replica or self.primary_node, poolers=poolers)
+        await self._nodes.route(read_only=self.state.status.replica or self.primary_node, poolers=poolers)
 
 
 def _draining(pooler: Pooler) -> Pooler:
