@@ -1,6 +1,6 @@
 """``python -m bench.publish FILE…``: put results of ``python -m bench --json FILE`` into README and docs.
 
-README gets what there is a target for and the picture, docs/measured.md everything.
+README gets a dozen lines and the picture, docs/measured.md everything.
 
 Several files may hold sections that ran at different times; a section in a later file replaces that of an earlier one.
 Lines that no file has stay as they are published, and the table says so.
@@ -17,6 +17,31 @@ from bench.report import Cells, Report, Row, table_lines
 from bench.workspace import REPOSITORY
 
 _OLDER = " †"
+HEADLINES = (
+    ("switchover", "Switchover, 8 clients, simple: longest wait"),
+    ("switchover", "Switchover, 8 clients, simple: failed transactions"),
+    ("switchover", "ChangePlan, 8 clients, simple: longest wait"),
+    ("switchover", "ChangePlan, 8 clients, simple: failed transactions"),
+    ("switchover", "SetPoolMode, 8 clients, simple: longest wait"),
+    ("failover", "primary killed, 8 writers: longest wait"),
+    ("failover", "primary killed, 8 writers: acknowledged rows lost"),
+    ("create", "to a first query, pooled"),
+    ("users", "CreateUser"),
+    ("scale", "1000 clusters: … and Temporal's"),
+)
+"""Lines of the whole table that README shows."""
+_SHOWN = {
+    "section": 0,
+    "what": 1,
+    "unit": 2,
+    "n": 3,
+    "median": 4,
+    "worst": 6,
+    "script": 7,
+    "script's worst": 8,
+    "target": 10,
+}
+"""Columns of them, with their place in a line."""
 README, MEASURED, PICTURE = (REPOSITORY / name for name in ("README.md", "docs/measured.md", "docs/stall.svg"))
 
 
@@ -61,18 +86,27 @@ def _bare(name: str) -> str:
     return name.partition(" (")[0]
 
 
-def stall_block() -> str:
-    """Return what README says about the picture, with a source for each figure that was not measured."""
-    lines = [
-        "![How long clients wait](docs/stall.svg)",
-        "",
-        "Solid is the median or what is typical, pale the worst or the bound that is stated. The blue and grey bars",
-        "were measured on one machine, by `make bench`; the others are what these systems' own pages state, for nodes",
-        "on several machines, which have networks, storage and name servers between them: orders of magnitude, no",
-        "race.",
-        "",
-    ]
-    lines += [f"- {each.system.partition(',')[0]}: {each.says} ([source]({each.source}))." for each in DOCUMENTED]
+def headlines(lines: Sequence[Cells]) -> str:
+    """Return the table of README: :data:`HEADLINES`, as far as *lines* of the whole table have them."""
+    found = {(cells[0].removesuffix(_OLDER), _bare(cells[1])): cells for cells in lines}
+    chosen = [found[key] for key in HEADLINES if key in found]
+    rows = [tuple(_SHOWN), ("---",) * len(_SHOWN), *(tuple(cells[at] for at in _SHOWN.values()) for cells in chosen)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def picture_block() -> str:
+    """Return what README says about the picture."""
+    return (
+        "![How long clients wait](docs/stall.svg)\n\n"
+        "Solid is the median or what is typical, pale the worst or the bound that is stated. Blue and grey were measured on\n"
+        "one machine; the others are what these systems' own pages state ([sources](docs/measured.md#the-picture)), for\n"
+        "nodes on several machines, with networks and storage between them: orders of magnitude, no race.\n"
+    )
+
+
+def sources_block() -> str:
+    """Return a source for each figure of the picture that was not measured."""
+    lines = [f"- {each.system.partition(',')[0]}: {each.says} ([source]({each.source}))." for each in DOCUMENTED]
     return "\n".join(lines) + "\n"
 
 
@@ -86,10 +120,11 @@ def main() -> int:
         return 1
     kept = kept_lines(MEASURED.read_text(), report)
     shown = saying_what_is_kept(report, kept)
-    with_target = [cells for cells in kept if cells[-1]]
-    text = with_block(README.read_text(), "bench", shown.about_targets.markdown(with_target))
-    README.write_text(with_block(text, "stall", stall_block()))
-    MEASURED.write_text(with_block(MEASURED.read_text(), "bench", shown.markdown(kept)))
+    table = shown.markdown(kept)
+    text = with_block(MEASURED.read_text(), "bench", table)
+    MEASURED.write_text(with_block(text, "sources", sources_block()))
+    text = with_block(README.read_text(), "bench", headlines(table_lines(table)))
+    README.write_text(with_block(text, "stall", picture_block()))
     if lacking := plot.missing(report.rows):
         print(f"The picture stays as it is. No file has {'; '.join(lacking)}.", file=sys.stderr)
     else:

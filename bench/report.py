@@ -96,11 +96,6 @@ class Report(Record):
         """Return the report that :meth:`as_json` wrote. Raises ``pydantic.ValidationError``."""
         return cls.model_validate_json(text)  # the figures beside a row's values follow from them
 
-    @property
-    def about_targets(self) -> Self:
-        """The same with only the rows that have a target."""
-        return self.model_copy(update={"rows": tuple(row for row in self.rows if row.targets)})
-
     def markdown(self, kept: Sequence[Cells] = ()) -> str:
         """Return the report as Markdown, one table. Lines *kept* from another one come last in their section."""
         lines = [*(_cells(row) for row in self.rows), *kept]
