@@ -98,9 +98,10 @@ def picture_block() -> str:
     """Return what README says about the picture."""
     return (
         "![How long clients wait](docs/stall.svg)\n\n"
-        "Solid is the median or what is typical, pale the worst or the bound that is stated. Blue and grey were measured on\n"
-        "one machine; the others are what these systems' own pages state ([sources](docs/measured.md#the-picture)), for\n"
-        "nodes on several machines, with networks and storage between them: orders of magnitude, no race.\n"
+        "Solid is the median or what is typical, pale the worst or the bound that is stated. Blue and grey were\n"
+        "measured on one machine; the others are what these systems' own pages state\n"
+        "([sources](docs/measured.md#the-picture)), for nodes on several machines, with networks and storage between\n"
+        "them: orders of magnitude, no race.\n"
     )
 
 
