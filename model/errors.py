@@ -116,11 +116,5 @@ def from_type(name: str | None, message: str) -> MpgError:
     return _TYPES.get(name or "", MpgError)(message)
 
 
-def is_retryable(name: str) -> bool:
-    """Tell whether errors of type *name* may be tried again. Types that are not ours may."""
-    cls = _TYPES.get(name)
-    return cls is None or cls.retryable
-
-
 NON_RETRYABLE = tuple(sorted(name for name, cls in _TYPES.items() if not cls.retryable))
 """Names for a Temporal retry policy's ``non_retryable_error_types``."""

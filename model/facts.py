@@ -99,12 +99,6 @@ class NodeIs(_Fact):
     node: Node
 
 
-class NodeGone(_Fact):
-    """There is no such node any more."""
-
-    name: str
-
-
 class PrimaryIs(_Fact):
     """*name* takes writes, on *timeline*; every other node is a replica and not known to be in sync."""
 
@@ -154,7 +148,6 @@ Fact = Annotated[
     | NetworkIs
     | EndpointIs
     | NodeIs
-    | NodeGone
     | PrimaryIs
     | InSync
     | PoolersAre
@@ -205,8 +198,6 @@ def _apply_to_status(status: ClusterStatus, fact: Fact) -> ClusterStatus:
             return status.model_copy(update={"endpoint": endpoint})
         case NodeIs(node=node):
             return status.model_copy(update={"nodes": _put(status.nodes, node)})
-        case NodeGone(name=name):
-            return status.model_copy(update={"nodes": _drop(status.nodes, name)})
         case PrimaryIs(name=name, timeline=timeline):
             return status.model_copy(update={"nodes": _with_primary(status.nodes, name, timeline)})
         case InSync(name=name, value=value):

@@ -53,17 +53,15 @@ def key_id(master_key: bytes) -> str:
     return _derive(master_key, "key id", "", "", 0, 8).hex()
 
 
-def find_password_version(
-    master_key: bytes, cluster_id: str, user: str, verifier: str | None, *, most: int = MOST_VERSIONS
-) -> int | None:
-    """Return the version of the derived password that *verifier* stands for; None when it is none of the first *most*.
+def find_password_version(master_key: bytes, cluster_id: str, user: str, verifier: str | None) -> int | None:
+    """Return the version of the derived password that *verifier* stands for; None when it is none of them.
 
     Nobody logs in for this: the salt is derived as well, so versions are told apart by it, and only one whose salt is
     the verifier's is computed in full.
     """
     if verifier is None:
         return None
-    for version in range(1, most + 1):
+    for version in range(1, MOST_VERSIONS + 1):
         salt = base64.b64encode(_salt(master_key, cluster_id, user, version)).decode()
         if f":{salt}$" in verifier:
             same = hmac.compare_digest(scram_verifier(master_key, cluster_id, user, version), verifier)

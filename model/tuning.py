@@ -5,7 +5,6 @@ measured for this project (docs/architecture.md).
 """
 
 from collections.abc import Mapping
-from enum import StrEnum
 
 from model.cluster import Durability
 from model.plans import Plan, Resources
@@ -83,36 +82,6 @@ _OBSERVABILITY: Mapping[str, str] = {
     "logging_collector": "off",
     "password_encryption": "scram-sha-256",
 }
-
-
-class RestartOrder(StrEnum):
-    """Which node a change of settings has to reach first."""
-
-    EITHER = "either"
-    REPLICA_FIRST = "replica_first"
-    PRIMARY_FIRST = "primary_first"
-    IMPOSSIBLE = "impossible"
-    """Some of :data:`EQUAL_ON_ALL_NODES` rise and others fall: it takes two changes."""
-
-
-def restart_order(running: Mapping[str, str], wanted: Mapping[str, str]) -> RestartOrder:
-    """Return in which order to restart a pair of nodes that go from settings *running* to *wanted*.
-
-    A standby that has less of :data:`EQUAL_ON_ALL_NODES` than its primary refuses to start, and stops replaying when
-    the primary's is raised first (PostgreSQL 17 manual, 26.4.3). What rises reaches the replica first, what falls
-    the primary.
-    """
-    changes = [int(wanted[name]) - int(running[name]) for name in EQUAL_ON_ALL_NODES]
-    rises, falls = any(change > 0 for change in changes), any(change < 0 for change in changes)
-    match rises, falls:
-        case True, True:
-            return RestartOrder.IMPOSSIBLE
-        case True, False:
-            return RestartOrder.REPLICA_FIRST
-        case False, True:
-            return RestartOrder.PRIMARY_FIRST
-        case _:
-            return RestartOrder.EITHER
 
 
 def synchronous_standby_names(durability: Durability, standby: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Logs: one line an event, JSON or console, with cluster, operation and activity bound, and never a secret.
+"""Logs: one line an event, JSON or console, and never a secret.
 
 Every logger ends here, ours and those of the libraries. Redaction is the last thing before a line is written, after
 exceptions were made text, so that it sees what a reader would see.
@@ -8,7 +8,6 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Any, TextIO, cast
 
 import structlog
@@ -61,14 +60,6 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,  # loggers are made at import, before this runs
     )
-
-
-def log_context(
-    *, cluster: str | None = None, operation: str | None = None, activity: str | None = None
-) -> AbstractContextManager[None]:
-    """Bind what is given to every event logged inside, across awaits; libraries' events carry it too."""
-    given = {"cluster": cluster, "operation": operation, "activity": activity}
-    return structlog.contextvars.bound_contextvars(**{key: value for key, value in given.items() if value})
 
 
 def redact(value: object) -> object:
@@ -124,7 +115,6 @@ def _redact_event(_logger: object, _method: str, event: MutableMapping[str, Any]
 
 def _shared() -> list[Processor]:
     return [
-        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

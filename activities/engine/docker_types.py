@@ -81,7 +81,6 @@ class ContainerInfo(Record):
     """Network name to the container's address in it."""
     gateways: Mapping[str, str]
     """Network name to the gateway of it."""
-    network_mode: str = ""
     oom_killed: bool = False
     pid: int = 0
     """Process id of its first process on the engine's machine; 0 when it does not run."""
@@ -101,7 +100,6 @@ class ContainerInfo(Record):
             image=answer["Config"]["Image"],
             addresses={name: network["IPAddress"] for name, network in networks.items()},
             gateways={name: network["Gateway"] for name, network in networks.items()},
-            network_mode=answer["HostConfig"]["NetworkMode"],
             oom_killed=state["OOMKilled"],
             pid=state["Pid"],
         )

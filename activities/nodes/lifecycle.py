@@ -1,4 +1,4 @@
-"""Effects on nodes: a Postgres in a container is made, restarted, stopped, made again, removed."""
+"""Effects on nodes: a Postgres in a container is made, restarted, made again, fenced, removed."""
 
 from temporalio import activity
 
@@ -72,9 +72,7 @@ class NodeActivities:
                 await self._attach(found, arg.spec)
             if found is None or not found.running:
                 await self._start(arg, container)
-            if not arg.wait_ready:
-                return _record(arg.spec, NodePhase.STARTING, None)
-            return _record(arg.spec, NodePhase.RUNNING, await self._await_ready(arg, container))
+            return _record(arg.spec, await self._await_ready(arg, container))
 
     @activity.defn(name=effects.DRAIN_NODE.name)
     async def drain_node(self, arg: DrainNodeInput) -> Nothing:
@@ -101,13 +99,6 @@ class NodeActivities:
         """Kill a node that does not answer, and prove its end. It has no restart policy. Raises :class:`NotYet`."""
         async with heartbeating():
             await fence(self._docker, node_container(arg.cluster_id, arg.name))
-        return Nothing()
-
-    @activity.defn(name=effects.STOP_NODE.name)
-    async def stop_node(self, arg: NodeRef) -> Nothing:
-        """Stop a node cleanly; its container stays. Raises :class:`NotYet` when it does not end in time."""
-        async with heartbeating():
-            await self._docker.stop(node_container(arg.cluster_id, arg.name), timeout_s=STOP_TIMEOUT_S)
         return Nothing()
 
     @activity.defn(name=effects.REMOVE_NODE.name)
@@ -211,16 +202,16 @@ def _differs_by_role_only(found: ContainerInfo, spec: NodeSpec) -> bool:
     return has_digest(found.labels, node_digest(made.node, RENDERING)) and alike == spec
 
 
-def _record(spec: NodeSpec, phase: NodePhase, state: NodeState | None) -> Node:
+def _record(spec: NodeSpec, state: NodeState) -> Node:
     return Node(
         name=spec.name,
         role=spec.role,
-        phase=phase,
+        phase=NodePhase.RUNNING,
         container=node_container(spec.cluster_id, spec.name),
         address=node_address(spec.network, spec.name),
         plan=spec.plan,
         cpus=spec.resources.cpus,
         memory_mb=spec.resources.memory_mb,
-        timeline=state and state.timeline,
-        lag_bytes=state and state.lag_bytes,
+        timeline=state.timeline,
+        lag_bytes=state.lag_bytes,
     )

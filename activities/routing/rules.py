@@ -114,11 +114,6 @@ class RulesSession:
             f"nft -f {RULES_FILE}.new && mv {RULES_FILE}.new {RULES_FILE}"
         )
 
-    async def flush_connections(self, address: str) -> None:
-        """Forget the flows to *address*, a node: their clients get a reset with their next packet, not silence."""
-        # conntrack ends with 1 when it found nothing.
-        await self._run(f"conntrack -D --reply-src {address} >/dev/null 2>&1 || [ $? = 1 ]")
-
     async def ports_at(self, address: str, came_in_at: int) -> list[int]:
         """Return the client ports that the node at *address* sees of open connections that *came_in_at* this port."""
         flows = f"-p tcp --state ESTABLISHED --orig-port-dst {came_in_at} --reply-src {address}"

@@ -43,8 +43,6 @@ class EnsureNodeInput(Record):
 
     spec: NodeSpec
     bootstrap: Bootstrap
-    wait_ready: bool = True
-    """Return when Postgres answers; else when the container was started."""
     plan: Plan | None = None
     """The plan in full, for the container's label; the node itself is made from what ``spec`` has of it."""
 
@@ -81,7 +79,6 @@ ENSURE_NODE = Effect("ensure_node", EnsureNodeInput, Node, Kind.HOST_LONG, "node
 FENCE_NODE = Effect("fence_node", NodeRef, Nothing, Kind.HOST, "nodes.lifecycle:NodeActivities")
 DRAIN_NODE = Effect("drain_node", DrainNodeInput, Nothing, Kind.HOST, "nodes.lifecycle:NodeActivities")
 RESTART_NODE = Effect("restart_node", RestartNodeInput, Node, Kind.HOST, "nodes.lifecycle:NodeActivities")
-STOP_NODE = Effect("stop_node", NodeRef, Nothing, Kind.HOST, "nodes.lifecycle:NodeActivities")
 REMOVE_NODE = Effect("remove_node", RemoveNodeInput, Nothing, Kind.HOST, "nodes.lifecycle:NodeActivities")
 
 

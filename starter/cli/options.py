@@ -4,8 +4,6 @@ from typing import Annotated
 
 import typer
 
-from model.names import DEFAULT_DATABASE, DEFAULT_USER
-
 Cluster = Annotated[str, typer.Argument(metavar="CLUSTER", help="A cluster's id or name.", show_default=False)]
 Org = Annotated[str, typer.Option("--org", "-o", metavar="ORG", help="The organization that the cluster is in.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
@@ -13,9 +11,6 @@ Detach = Annotated[bool, typer.Option("--detach", help="Print the operation's id
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Username = Annotated[str, typer.Option("--username", "--user", "-u", metavar="NAME", help="The user.")]
 Database = Annotated[str, typer.Option("--database", "-d", metavar="NAME", help="The database.")]
-
-LOGIN_USER = DEFAULT_USER
-LOGIN_DATABASE = DEFAULT_DATABASE
 
 
 def example(*lines: str) -> str:

@@ -33,7 +33,7 @@ from model.effects import (
     RouteInput,
     Target,
 )
-from model.names import POOLER_USER
+from model.names import POOLER_USER, node_container
 from model.plans import DEFAULT_PLANS, Plan, Resources
 from model.secrets import derive_password, scram_verifier
 from model.settings import Settings
@@ -64,6 +64,10 @@ class Rig:
         self.poolers = PoolerActivities(docker, master_key, settings.pooler_drain_seconds)
         self.cleanup = CleanupActivities(docker, OperationFences(settings.fences_dir))
         self.observer = ObserveActivities(docker, self.sql, master_key, OperationFences(settings.fences_dir))
+
+    async def stop_node(self, cluster_id: str, name: str) -> None:
+        """Stop a node cleanly; its container stays."""
+        await self.docker.stop(node_container(cluster_id, name))
 
 
 class TestCluster(Record):

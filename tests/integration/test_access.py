@@ -17,7 +17,7 @@ from activities.recovery.platform_access import LOOK_FOR_S, AccessActivities
 from activities.routing.pooler_console import Console
 from model.adoption import EnsureAccessInput, KeyFit
 from model.cluster import ClusterState, NodePhase, NodeRole, PoolerPhase
-from model.effects import AwaitCaughtUpInput, NodeRef, RouteInput, SettleInput
+from model.effects import AwaitCaughtUpInput, RouteInput, SettleInput
 from model.errors import NotFound, Refused
 from model.plans import DEFAULT_PLANS
 from model.rebuilding import rebuild
@@ -117,7 +117,7 @@ async def test_another_key_is_refused_and_a_stopped_primary_is_stopped_again(rig
     state = await read(rig, cluster)
     assert await access.look(state) is KeyFit.DOES_NOT_FIT
     for node in ("a", "b"):
-        await rig.nodes.stop_node(NodeRef(cluster_id=cluster.id, name=node))
+        await rig.stop_node(cluster.id, node)
     stopped = await read(rig, cluster)
     assert stopped.status.primary is not None
     assert (stopped.status.primary.name, stopped.status.primary.phase) == ("a", NodePhase.STOPPED)
@@ -162,7 +162,7 @@ async def test_new_key_lets_the_platform_in_everywhere_and_users_keep_their_pass
     await logs_in(cluster)
     other = Rig(rig.docker, rig.settings, key)
     assert cluster.b is not None
-    await other.nodes.stop_node(NodeRef(cluster_id=cluster.id, name="b"))
+    await other.stop_node(cluster.id, "b")
     await other.observer.settle_cluster(SettleInput(state=await read(rig, cluster)))
     replica = (await read(rig, cluster)).status.replica
     assert replica is not None

@@ -92,18 +92,6 @@ async def test_rules_that_nft_refuses_change_nothing(rig: Rig, cluster: TestClus
     assert await _in_recovery(cluster.conninfo(cluster.endpoint.direct)) is False
 
 
-async def test_flushed_connection_is_reset_rather_than_silent(rig: Rig, cluster: TestCluster) -> None:
-    session = await RulesSession.open(rig.docker, cluster.endpoint.container)
-    async with await psycopg.AsyncConnection.connect(cluster.conninfo(cluster.endpoint.direct)) as connection:
-        await session.load(render_rules(Rules(gateway=cluster.network.gateway)))
-        await session.flush_connections(cluster.a.address)
-        async with asyncio.timeout(3):
-            with pytest.raises(psycopg.OperationalError):
-                await connection.execute("SELECT 1")
-    await session.close()
-    await rig.endpoints.set_routes(_routes(cluster))
-
-
 async def test_consoles_are_out_of_reach_for_others_than_the_worker(rig: Rig, cluster: TestCluster) -> None:
     port = cluster.poolers[0].port
     console = await Console.open(cluster.endpoint.address, port, master_key=rig.master_key, cluster_id=cluster.id)

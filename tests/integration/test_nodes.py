@@ -33,7 +33,6 @@ from model.effects import (
     Bootstrap,
     CheckHostInput,
     EnsureNodeInput,
-    NodeRef,
     RemoveClusterInput,
     RemoveNodeInput,
     RestartNodeInput,
@@ -128,7 +127,7 @@ async def test_standby_is_not_started_as_a_primary(rig: Rig, cluster: TestCluste
     spec = node_spec(cluster.id, cluster.network, cluster.image, "b")
     with pytest.raises(NeedsOperator, match="asked to start as the primary"):
         await rig.nodes.ensure_node(EnsureNodeInput(spec=spec, bootstrap=Bootstrap.KEEP))
-    await rig.nodes.stop_node(NodeRef(cluster_id=cluster.id, name="b"))
+    await rig.stop_node(cluster.id, "b")
     with pytest.raises(NeedsOperator, match="asked to start as the primary"):
         await rig.nodes.ensure_node(EnsureNodeInput(spec=spec, bootstrap=Bootstrap.KEEP))
     replica = node_spec(cluster.id, cluster.network, cluster.image, "b", follows=cluster.a.address)
@@ -176,7 +175,7 @@ async def test_restart_happens_once(rig: Rig, cluster_id: str) -> None:
 async def test_restart_that_was_cut_off_after_the_stop_starts_the_node(rig: Rig, cluster_id: str) -> None:
     arg, target = await _initialised(rig, cluster_id)
     node = await rig.nodes.ensure_node(arg)
-    await rig.nodes.stop_node(NodeRef(cluster_id=cluster_id, name="a"))
+    await rig.stop_node(cluster_id, "a")
     await rig.nodes.restart_node(
         RestartNodeInput(cluster_id=cluster_id, node=node, requested_at=datetime(2020, 1, 1, tzinfo=UTC))
     )
@@ -231,7 +230,7 @@ async def test_keep_of_an_empty_volume_is_refused(rig: Rig, cluster_id: str) -> 
 
 async def test_node_that_cannot_start_says_why_at_once(rig: Rig, cluster_id: str) -> None:
     arg, _ = await _initialised(rig, cluster_id)
-    await rig.nodes.stop_node(NodeRef(cluster_id=cluster_id, name="a"))
+    await rig.stop_node(cluster_id, "a")
     small = arg.spec.model_copy(update={"resources": Resources(cpus=1, memory_mb=16)})
     with pytest.raises(MpgError):
         async with asyncio.timeout(20):
@@ -333,7 +332,7 @@ async def test_host_check_names_what_is_wrong(rig: Rig) -> None:
 
 async def test_stopped_node_is_seen_as_ended(rig: Rig, cluster_id: str) -> None:
     await _initialised(rig, cluster_id)
-    await rig.nodes.stop_node(NodeRef(cluster_id=cluster_id, name="a"))
+    await rig.stop_node(cluster_id, "a")
     found = await rig.docker.inspect(node_container(cluster_id, "a"))
     assert found is not None
     assert (found.running, found.exit_code) == (False, 0)

@@ -17,7 +17,7 @@ from model.cluster import (
     PoolerPhase,
     PoolMode,
 )
-from model.effects import NodeRef, ObserveInput, RouteInput, SettleInput, Target
+from model.effects import ObserveInput, RouteInput, SettleInput, Target
 from model.errors import NeedsOperator
 from model.facts import NodeIs, apply
 
@@ -53,7 +53,7 @@ async def _settle(rig: Rig, state: ClusterState) -> ClusterState:
 async def _promote_b(rig: Rig, cluster: TestCluster) -> None:
     """Stop the primary and promote the replica, and record nothing."""
     assert cluster.b is not None
-    await rig.nodes.stop_node(NodeRef(cluster_id=cluster.id, name="a"))
+    await rig.stop_node(cluster.id, "a")
     async with rig.sql.use(Target(cluster_id=cluster.id, address=cluster.b.address)) as connection:
         await connection.execute("SELECT pg_promote()")
 
@@ -83,7 +83,7 @@ async def test_stopped_primary_held_poolers_and_missing_rules_are_put_right(rig:
         await console.pause()
         await console.close()
     await rig.endpoints.set_routes(RouteInput(cluster_id=cluster.id, pooler_ports=(), direct=None, read_only=None))
-    await rig.nodes.stop_node(NodeRef(cluster_id=cluster.id, name="a"))
+    await rig.stop_node(cluster.id, "a")
     settled = await _settle(rig, state)
     assert settled.status.primary is not None
     assert (settled.status.primary.name, settled.status.primary.phase) == ("a", NodePhase.RUNNING)
@@ -113,7 +113,7 @@ async def test_observing_a_stopped_replica_takes_its_sync_away(rig: Rig, cluster
     assert cluster.b is not None
     in_sync = cluster.b.model_copy(update={"in_sync": True})
     state = state.model_copy(update={"status": state.status.model_copy(update={"nodes": (cluster.a, in_sync)})})
-    await rig.nodes.stop_node(NodeRef(cluster_id=cluster.id, name="b"))
+    await rig.stop_node(cluster.id, "b")
     seen = apply(state, (await rig.observer.observe_cluster(ObserveInput(state=state))).facts)
     replica = seen.status.replica
     assert replica is not None

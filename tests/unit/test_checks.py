@@ -7,7 +7,7 @@ import pytest
 from model.checks import check
 from model.cluster import ClusterPhase, ClusterSpec, ClusterState, ClusterStatus, Role
 from model.errors import AlreadyExists, MpgError, NotFound, Refused
-from model.facts import Fact, InSync, NodeGone, PhaseIs, apply
+from model.facts import Fact, InSync, PhaseIs, apply
 from model.operations import (
     ChangePlanRequest,
     CreateDatabaseRequest,
@@ -26,7 +26,7 @@ from model.operations import (
     SwitchoverRequest,
 )
 from model.plans import DEFAULT_PLANS
-from tests.workflows.samples import ready_cluster
+from tests.workflows.samples import ready_cluster, without_replica
 
 ID = "0123456789abcdef"
 CREATE_AMY = CreateUserRequest(cluster_id=ID, username="amy", role=Role.READER)
@@ -115,7 +115,6 @@ def test_legacy_cluster_takes_no_users_until_it_opted_in():
             False,
             "those that it lacks would be lost for ever. .* --accept-loss",
         ),
-        ([NodeGone(name="b"), PhaseIs(phase=ClusterPhase.NEEDS_OPERATOR)], True, "has no replica"),
     ],
 )
 def test_forced_failover_is_refused_where_nothing_need_be_lost_and_unless_it_is_accepted(
@@ -124,6 +123,12 @@ def test_forced_failover_is_refused_where_nothing_need_be_lost_and_unless_it_is_
     state = apply(ready_cluster(), facts)
     with pytest.raises(Refused, match=said):
         check(state, ForcedFailoverRequest(cluster_id=state.spec.id, accept_loss=accept))
+
+
+def test_forced_failover_is_refused_where_there_is_no_replica():
+    state = apply(without_replica(ready_cluster()), [PhaseIs(phase=ClusterPhase.NEEDS_OPERATOR)])
+    with pytest.raises(Refused, match="has no replica"):
+        check(state, ForcedFailoverRequest(cluster_id=state.spec.id, accept_loss=True))
 
 
 def test_forced_failover_is_allowed_where_a_lost_primary_is_all_that_has_every_commit():

@@ -4,9 +4,9 @@ import pytest
 
 from model.cluster import Durability
 from model.effects import Alarm, AlarmKind
-from model.facts import InSync, NodeGone, apply
+from model.facts import InSync, apply
 from model.healing import LONGEST_PAUSE_S, Remedy, pause_s, remedy
-from tests.workflows.samples import ready_cluster
+from tests.workflows.samples import ready_cluster, without_replica
 
 
 def lost(name: str) -> Alarm:
@@ -29,7 +29,7 @@ def test_what_a_lost_node_calls_for(
 ) -> None:
     state = apply(ready_cluster(durability=durability), [InSync(name="b", value=in_sync)])
     if not replica:
-        state = apply(state, [NodeGone(name="b")])
+        state = without_replica(state)
     assert remedy(state, lost(name)) is wanted
 
 

@@ -10,7 +10,7 @@ import structlog
 
 from model.secrets import derive_password, scram_verifier
 from model.settings import Settings
-from starter.logs import MASK, configure_logging, log_context, redact, redact_text
+from starter.logs import MASK, configure_logging, redact, redact_text
 
 KEY = b"k" * 32
 PASSWORDS = [derive_password(KEY, f"cluster{n:09d}", "app") for n in range(200)]
@@ -128,20 +128,6 @@ def test_every_line_is_json_with_level_time_and_logger() -> None:
     assert (ours["event"], ours["level"], ours["count"], ours["logger"]) == ("begun", "info", 2, "ours")
     assert (theirs["event"], theirs["level"], theirs["logger"]) == ("slow 3", "warning", "temporalio")
     assert ours["timestamp"].endswith("Z")
-
-
-def test_context_is_bound_to_ours_and_libraries_events_and_ends() -> None:
-    stream = as_json()
-    with log_context(cluster="c1", operation="change-plan/orders/1", activity="ensure_node"):
-        structlog.get_logger("ours").info("in")
-        logging.getLogger("temporalio").info("in too")
-    structlog.get_logger("ours").info("out")
-    first, second, last = (json.loads(line) for line in stream.getvalue().splitlines())
-    for event in (first, second):
-        assert (event["cluster"], event["operation"], event["activity"]) == (
-            "c1", "change-plan/orders/1", "ensure_node",
-        )  # fmt: skip
-    assert "cluster" not in last
 
 
 def test_level_is_the_settings() -> None:

@@ -7,7 +7,14 @@ import re
 
 import pytest
 
-from model.secrets import SCRAM_ITERATIONS, derive_password, find_password_version, key_id, scram_verifier
+from model.secrets import (
+    MOST_VERSIONS,
+    SCRAM_ITERATIONS,
+    derive_password,
+    find_password_version,
+    key_id,
+    scram_verifier,
+)
 
 KEY, CLUSTER = b"k" * 32, "0123456789abcdef"
 
@@ -67,7 +74,8 @@ def test_version_is_not_found_where_the_password_is_somebody_elses() -> None:
     form, keys = verifier.split("$", 1)
     assert find_password_version(b"x" * 32, CLUSTER, "ann", verifier) is None
     assert find_password_version(KEY, CLUSTER, "bob", verifier) is None
-    assert find_password_version(KEY, CLUSTER, "ann", verifier, most=2) is None
+    too_late = scram_verifier(KEY, CLUSTER, "ann", MOST_VERSIONS + 1)
+    assert find_password_version(KEY, CLUSTER, "ann", too_late) is None
     assert find_password_version(KEY, CLUSTER, "ann", f"{form}${keys[:-4]}AAA=") is None
     assert find_password_version(KEY, CLUSTER, "ann", "md5" + "0" * 32) is None
     assert find_password_version(KEY, CLUSTER, "ann", None) is None

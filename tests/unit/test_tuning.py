@@ -1,6 +1,4 @@
-"""Settings from resources, and the order of restarts that they ask for."""
-
-import itertools
+"""Settings from resources."""
 
 import pytest
 
@@ -8,10 +6,8 @@ from model.cluster import Durability
 from model.plans import DEFAULT_PLANS, Resources
 from model.tuning import (
     EQUAL_ON_ALL_NODES,
-    RestartOrder,
     connection_limit,
     postgres_settings,
-    restart_order,
     synchronous_standby_names,
 )
 
@@ -32,24 +28,9 @@ def test_settings_follow_the_resources(plan: str, expected: dict[str, str]):
     assert expected.items() <= postgres_settings(resources(plan)).items()
 
 
-@pytest.mark.parametrize(("old", "new"), list(itertools.permutations(DEFAULT_PLANS, 2)))
-def test_no_change_of_plan_depends_on_the_order_of_restarts(old: str, new: str):
-    order = restart_order(postgres_settings(resources(old)), postgres_settings(resources(new)))
-    assert order is RestartOrder.EITHER
-
-
-@pytest.mark.parametrize(
-    ("change", "order"),
-    [
-        ({}, RestartOrder.EITHER),
-        ({"max_connections": "600"}, RestartOrder.REPLICA_FIRST),
-        ({"max_connections": "100"}, RestartOrder.PRIMARY_FIRST),
-        ({"max_wal_senders": "20", "max_worker_processes": "32"}, RestartOrder.REPLICA_FIRST),
-        ({"max_connections": "600", "max_wal_senders": "5"}, RestartOrder.IMPOSSIBLE),
-    ],
-)
-def test_order_of_restarts(change: dict[str, str], order: RestartOrder):
-    assert restart_order(EQUAL_ON_ALL_NODES, {**EQUAL_ON_ALL_NODES, **change}) is order
+@pytest.mark.parametrize("plan", DEFAULT_PLANS)
+def test_what_a_standby_must_have_as_high_as_its_primary_is_equal_on_every_plan(plan: str):
+    assert EQUAL_ON_ALL_NODES.items() <= postgres_settings(resources(plan)).items()
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,12 @@ def ready_cluster(
     return ClusterState(spec=spec, status=status)
 
 
+def without_replica(state: ClusterState) -> ClusterState:
+    """The same cluster with its primary alone."""
+    nodes = tuple(node for node in state.status.nodes if node.role is NodeRole.PRIMARY)
+    return state.model_copy(update={"status": state.status.model_copy(update={"nodes": nodes})})
+
+
 def cluster_for(scenario: str) -> ClusterState:
     """A cluster as *scenario* wants it."""
     if scenario == "forced-failover":

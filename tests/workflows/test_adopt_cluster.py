@@ -21,7 +21,7 @@ from tests.workflows.bench import Bench, failure, until
 from tests.workflows.samples import as_labelled, new_id, ready_cluster, request_of
 from tests.workflows.stubs import Stubs, fails, fails_times, hangs
 
-REMOVES = ("remove_", "drop_", "create_", "ensure_node", "stop_node", "fence_node", "switch_primary", "fail_over")
+REMOVES = ("remove_", "drop_", "create_", "ensure_node", "fence_node", "switch_primary", "fail_over")
 
 
 def unknown_password(name: str) -> User:

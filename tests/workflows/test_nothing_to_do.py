@@ -3,7 +3,7 @@
 import pytest
 
 from model.cluster import NodePhase, PoolMode, Role
-from model.facts import NodeGone, NodeIs, apply
+from model.facts import NodeIs, apply
 from model.operations import (
     ChangePlanRequest,
     DisableExtensionRequest,
@@ -16,7 +16,7 @@ from model.operations import (
     SwitchoverRequest,
 )
 from tests.workflows.bench import Bench, failure
-from tests.workflows.samples import INSTALLED, ready_cluster
+from tests.workflows.samples import INSTALLED, ready_cluster, without_replica
 from tests.workflows.stubs import Stubs
 
 ID = "0123456789abcdef"
@@ -61,7 +61,7 @@ async def test_extension_that_is_not_installed_cannot_be_disabled(bench: Bench, 
 
 @pytest.mark.parametrize("request_", [SwitchoverRequest(cluster_id=ID), ChangePlanRequest(cluster_id=ID, plan="scale")])
 async def test_without_a_replica_nothing_is_switched(bench: Bench, stubs: Stubs, request_: OperationRequest):
-    state = apply(ready_cluster(), [NodeGone(name="b")])
+    state = without_replica(ready_cluster())
     await bench.cluster(state)
     error, _ = await failure(await bench.start(request_.model_copy(update={"cluster_id": state.spec.id})))
     assert error.type == "Refused"

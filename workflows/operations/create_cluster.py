@@ -8,7 +8,7 @@ with workflow.unsafe.imports_passed_through():
     from model.addresses import node_address
     from model.adoption import Origin
     from model.cluster import ClusterPhase, ClusterSpec, ClusterState, ClusterStatus, NodeRole
-    from model.effects import Bootstrap, ClusterKey, HostCheck, NameClaim, RemoveClusterInput, Target
+    from model.effects import Bootstrap, ClusterKey, HostCheck, NameClaim, RemoveClusterInput
     from model.errors import AlreadyExists
     from model.facts import EndpointIs, NetworkIs, NodeIs, PhaseIs, PoolersAre
     from model.names import DEFAULT_DATABASE, NODES, POSTGIS
@@ -128,7 +128,7 @@ class CreateCluster(Operation):
         await self._make_node(SECOND, NodeRole.REPLICA, Bootstrap.CLONE)
 
     async def _make_node(self, name: str, role: NodeRole, bootstrap: Bootstrap) -> None:
-        primary_address = None if role is NodeRole.PRIMARY else self._address(FIRST)
+        primary_address = None if role is NodeRole.PRIMARY else self._primary_address()
         spec = node_spec(self.state, name, role, self.state.spec.plan.name, self._room.resources, primary_address)
         arg = effects.EnsureNodeInput(spec=spec, bootstrap=bootstrap, plan=self.state.spec.plan)
         node = await self.step(f"start node {name}", effects.ENSURE_NODE, arg)
@@ -140,7 +140,7 @@ class CreateCluster(Operation):
             "set up roles",
             effects.SET_UP_ROLES,
             effects.SetUpRolesInput(
-                target=Target(cluster_id=spec.id, address=self._address(FIRST)),
+                target=self.primary,
                 users=spec.users,
                 databases=spec.databases,
                 connection_limit=connection_limit(spec.plan),
@@ -149,7 +149,7 @@ class CreateCluster(Operation):
 
     async def _install_postgis(self) -> None:
         arg = effects.EnableExtensionInput(
-            target=Target(cluster_id=self.state.spec.id, address=self._address(FIRST)),
+            target=self.primary,
             database=DEFAULT_DATABASE,
             extension=POSTGIS,
         )
@@ -181,7 +181,7 @@ class CreateCluster(Operation):
                 generation=1,
                 pool_mode=spec.pool_mode,
                 plan=spec.plan,
-                primary_address=self._address(FIRST),
+                primary_address=self._primary_address(),
             ),
         )
         await self.commit(PoolersAre(poolers=made.poolers))
@@ -192,10 +192,10 @@ class CreateCluster(Operation):
         assert replica is not None
         await self._nodes.route(read_only=replica)
 
-    def _address(self, node: str) -> str:
+    def _primary_address(self) -> str:
         network = self.state.status.network
         assert network is not None
-        return node_address(network, node)
+        return node_address(network, FIRST)
 
 
 def _spec(request: CreateClusterRequest, room: HostCheck) -> ClusterSpec:
