@@ -24,47 +24,14 @@ from model.effects import (
     Poolers,
     RemovePoolersInput,
 )
-from model.errors import HostFull, NotYet
-from model.names import (
-    FIRST_POOLER_PORT,
-    LAST_POOLER_PORT,
-    pooler_container,
-    pooler_name,
-    sockets_volume,
-)
+from model.errors import NotYet
+from model.names import sockets_volume
 from model.plans import Plan
+from model.poolers import plan_generation
 
 ANSWER_TIMEOUT_S = 20.0
 DRAINING_TIMEOUT_S = 2.0
 DRAIN_POLL_S = 1.0
-
-
-def plan_generation(arg: CreatePoolersInput) -> tuple[Pooler, ...]:
-    """Return the poolers of a new generation: ports and peer ids that no living one has.
-
-    Raises :class:`HostFull` when the ports inside the endpoint give out.
-    """
-    ports = _free(FIRST_POOLER_PORT, LAST_POOLER_PORT, {pooler.port for pooler in arg.living}, arg.count)
-    peer_ids = _free(1, 1 << 14, {pooler.peer_id for pooler in arg.living}, arg.count)
-    return tuple(
-        Pooler(
-            name=(name := pooler_name(arg.generation, index)),
-            container=pooler_container(arg.cluster_id, name),
-            generation=arg.generation,
-            port=port,
-            peer_id=peer_id,
-            phase=PoolerPhase.RUNNING,
-            pool_mode=arg.pool_mode,
-        )
-        for index, (port, peer_id) in enumerate(zip(ports, peer_ids, strict=True), start=1)
-    )
-
-
-def _free(first: int, last: int, taken: set[int], count: int) -> list[int]:
-    free = [number for number in range(first, last + 1) if number not in taken][:count]
-    if len(free) < count:
-        raise HostFull("The endpoint has no port left for more poolers.", remedy="Wait until former ones are drained.")
-    return free
 
 
 class PoolerActivities:
@@ -87,7 +54,7 @@ class PoolerActivities:
             NotYet: a console does not answer.
         """
         others = tuple(pooler for pooler in arg.living if pooler.generation != arg.generation)
-        made = plan_generation(arg.model_copy(update={"living": others}))
+        made = plan_generation(arg.cluster_id, arg.generation, arg.pool_mode, others)
         async with heartbeating():
             await self._docker.create_volume(
                 sockets_volume(arg.cluster_id), make_labels(arg.cluster_id, Kind.SOCKETS, "sockets")

@@ -32,7 +32,6 @@ class CreatePoolersInput(Record):
     primary_address: str
     living: tuple[Pooler, ...] = ()
     """Poolers that are there already; ports and peer ids differ from theirs and each is a peer."""
-    count: int = 2
 
 
 class Poolers(Record):

@@ -39,7 +39,7 @@ from model.facts import (
 )
 from model.operations import Commit
 from model.plans import DEFAULT_PLANS
-from model.poolers import next_generation, plan_generation
+from model.poolers import plan_generation
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -140,17 +140,3 @@ def test_new_primary_makes_the_other_a_replica_that_is_not_known_in_sync(state: 
 
 def test_condition_that_is_over_is_removed(state: ClusterState):
     assert apply(state, [condition(True), condition(False)]).status.conditions == ()
-
-
-def test_generation_of_poolers_gets_what_no_living_one_has():
-    first = plan_generation("0123456789abcdef", 1, PoolMode.SESSION, ())
-    second = plan_generation("0123456789abcdef", 2, PoolMode.TRANSACTION, first)
-    third = plan_generation("0123456789abcdef", 3, PoolMode.SESSION, second)
-    assert [pooler.port for pooler in (*first, *second, *third)] == [6441, 6442, 6443, 6444, 6441, 6442]
-    assert [pooler.peer_id for pooler in (*first, *second)] == [1, 2, 3, 4]
-    assert [next_generation(()), next_generation((*first, *second))] == [1, 3]
-
-
-def test_generation_planned_again_is_the_same():
-    first = plan_generation("0123456789abcdef", 1, PoolMode.SESSION, ())
-    assert plan_generation("0123456789abcdef", 1, PoolMode.SESSION, first) == first
