@@ -8,8 +8,7 @@ started; the entrypoints run as root just long enough to give them to ``postgres
 node       ``node init|clone|rejoin|start``; configuration in ``/var/lib/postgresql/conf``: ``postgresql.conf``,
            ``pg_hba.conf``; for ``init`` also ``bootstrap-password`` (removed once used); for ``clone`` and ``rejoin``
            ``pgpass``. A ``rejoin`` only starts unless there is a file ``rejoin`` there; it is removed in the end.
-           Variables: ``PRIMARY_HOST``, ``PRIMARY_PORT`` (5432), ``PRIMARY_USER`` (replicator),
-           ``PRIMARY_DATABASE`` (postgres), ``PRIMARY_TIMEOUT_SECONDS`` (10), ``WAL_SEGMENT_MB`` (4). Data is in
+           Variables: ``PRIMARY_HOST``, ``PRIMARY_USER`` (replicator), ``NODE_NAME`` (the host name). Data is in
            ``/var/lib/postgresql/data``, finished once ``data.complete`` is beside it.
 pooler     ``pooler``; ``/etc/pgbouncer/pgbouncer.ini``; sockets in ``/run/mpg``, meant to be shared with the host.
 endpoint   ``endpoint``; ``/etc/mpg/rules.nft``, loaded if it is there. Needs NET_ADMIN.

@@ -1,7 +1,5 @@
 """Who uses a database through the poolers, which Postgres can't tell: it sees their server connections only."""
 
-from typing import cast
-
 import psycopg
 from psycopg.sql import SQL, Identifier
 
@@ -38,10 +36,9 @@ class PooledSessions:
         """
         clients = 0
         for pooler in poolers:
-            opened = await _ReleasingConsole.open(
+            console = await _ReleasingConsole.open(
                 endpoint.address, pooler.port, master_key=self._master_key, cluster_id=cluster_id
             )
-            console = cast(_ReleasingConsole, opened)
             try:
                 here = sum(client.database == database for client in await console.show_clients())
                 if not here:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from typing import Any, LiteralString
+from typing import Any, LiteralString, Self
 
 import psycopg
 from psycopg import AsyncClientCursor, AsyncConnection
@@ -42,7 +42,7 @@ class Console:
         self._connection = connection
 
     @classmethod
-    async def open(cls, address: str, port: int, *, master_key: bytes, cluster_id: str) -> "Console":
+    async def open(cls, address: str, port: int, *, master_key: bytes, cluster_id: str) -> Self:
         """Connect to the PgBouncer on *port* of the endpoint's *address*. Raises ``psycopg.OperationalError``."""
         connection = await AsyncConnection[DictRow].connect(
             host=address,
@@ -62,7 +62,7 @@ class Console:
     @classmethod
     async def wait_until_answers(
         cls, address: str, port: int, *, master_key: bytes, cluster_id: str, timeout_s: float = 10
-    ) -> "Console":
+    ) -> Self:
         """Return the console as soon as it lets us in, asking every 20 ms.
 
         Raises:
@@ -112,19 +112,6 @@ class Console:
         """Return for how long the client has waited, in seconds, that has waited longest for a server connection."""
         waits = [float(row["maxwait"]) + float(row["maxwait_us"]) / 1e6 for row in await self._rows("SHOW POOLS")]
         return max(waits, default=0.0)
-
-    async def show_config(self) -> dict[str, str]:
-        """Return the settings in force."""
-        return {row["key"]: row["value"] for row in await self._rows("SHOW CONFIG")}
-
-    async def show_hosts(self) -> set[str]:
-        """Return the hosts that databases lead to."""
-        rows = await self._rows("SHOW DATABASES")
-        return {row["host"] for row in rows if row["name"] != CONSOLE_DATABASE and row["host"]}
-
-    async def show_version(self) -> str:
-        """Return PgBouncer's name and version."""
-        return (await self._rows("SHOW VERSION"))[0]["version"]
 
     def abandon(self) -> None:
         """Drop the connection as it is. A pause that was asked for goes on, which giving it up would end."""

@@ -68,9 +68,7 @@ class CountingWriter:
 
     async def report(self) -> WriterReport:
         """Look every acknowledged row up and return what was seen."""
-        async with await self._connect() as connection:
-            cursor = await connection.execute(_SELECT, [self._run])
-            there = {row[0] for row in await cursor.fetchall()}
+        there = await self._found()
         return WriterReport(
             acknowledged=len(self._acknowledged),
             errors=self._errors,
@@ -78,12 +76,10 @@ class CountingWriter:
             lost=len(set(self._acknowledged) - there),
         )
 
-    async def gaps(self) -> int:
-        """Return how many stretches of rows that were acknowledged, one after the other, are not there."""
+    async def _found(self) -> set[int]:
         async with await self._connect() as connection:
-            there = {row[0] for row in await (await connection.execute(_SELECT, [self._run])).fetchall()}
-        missing = [number not in there for number in self._acknowledged]
-        return sum(gone and not before for before, gone in zip([False, *missing], missing, strict=False))
+            cursor = await connection.execute(_SELECT, [self._run])
+            return {row[0] for row in await cursor.fetchall()}
 
     async def _write(self) -> None:
         number = 0

@@ -17,7 +17,6 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.postgres.sql import SqlSessions
-from activities.routing.pooler_console import Console
 from model.cluster import ClusterPhase, ClusterState, ClusterView, Durability, Node, PoolerPhase, Role
 from model.effects import Target
 from model.errors import MpgError
@@ -34,6 +33,7 @@ from model.secrets import scram_verifier
 from model.tuning import connection_limit
 from starter.client import MpgClient
 from starter.client.connection import EndpointKind, connection, read_master_key
+from tests.console_reader import ConsoleReader
 from tests.faults.leaks import leaks
 
 CONNECT_TIMEOUT_S = 5
@@ -132,7 +132,7 @@ def _not_at_rest(view: ClusterView) -> list[str]:
 
 
 async def _ask(eyes: Eyes, state: ClusterState, node: Node, query: LiteralString) -> list[tuple[Any, ...]]:
-    target = Target(cluster_id=state.spec.id, address=node.address)
+    target = Target.of(state.spec.id, node)
     async with await eyes.sql.open(target, timeout_s=CONNECT_TIMEOUT_S) as session:
         return await (await session.execute(query)).fetchall()
 
@@ -140,7 +140,7 @@ async def _ask(eyes: Eyes, state: ClusterState, node: Node, query: LiteralString
 async def _one_writable(eyes: Eyes, state: ClusterState) -> AsyncIterator[str]:
     """One node takes a write, and it is the one that the record names."""
     for node in state.status.nodes:
-        target = Target(cluster_id=state.spec.id, address=node.address)
+        target = Target.of(state.spec.id, node)
         async with await eyes.sql.open(target, timeout_s=CONNECT_TIMEOUT_S) as session:
             try:
                 async with session.transaction(force_rollback=True):
@@ -186,7 +186,7 @@ async def _poolers_serve(eyes: Eyes, state: ClusterState) -> AsyncIterator[str]:
         return
     key = read_master_key(eyes.mpg.settings.master_key_file)
     for pooler in current:
-        console = await Console.open(endpoint.address, pooler.port, master_key=key, cluster_id=state.spec.id)
+        console = await ConsoleReader.open(endpoint.address, pooler.port, master_key=key, cluster_id=state.spec.id)
         try:
             mode = (await console.show_config())["pool_mode"]
             if not mode == state.spec.pool_mode == pooler.pool_mode:
@@ -199,7 +199,7 @@ async def _poolers_serve(eyes: Eyes, state: ClusterState) -> AsyncIterator[str]:
             await console.close()
     draining = [pooler for pooler in state.status.poolers if pooler.phase is PoolerPhase.DRAINING]
     for pooler in draining:
-        console = await Console.open(endpoint.address, pooler.port, master_key=key, cluster_id=state.spec.id)
+        console = await ConsoleReader.open(endpoint.address, pooler.port, master_key=key, cluster_id=state.spec.id)
         try:
             if await console.is_paused():
                 yield f"{pooler.name}, which drains, is paused"

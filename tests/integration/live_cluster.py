@@ -65,7 +65,7 @@ class LiveCluster:
 
     async def ask(self, node: Node, query: LiteralString) -> list[tuple[Any, ...]]:
         """Return what *node* itself answers."""
-        target = Target(cluster_id=(await self.state()).spec.id, address=node.address)
+        target = Target.of((await self.state()).spec.id, node)
         async with await self._sql.open(target, timeout_s=2) as connection:
             return await (await connection.execute(query)).fetchall()
 
@@ -180,10 +180,20 @@ class ReadingClient:
             await asyncio.sleep(0.01)
 
 
+class GapWriter(CountingWriter):
+    """A writer that also tells how what it lost lies together."""
+
+    async def gaps(self) -> int:
+        """Return how many stretches of rows that were acknowledged, one after the other, are not there."""
+        there = await self._found()
+        missing = [number not in there for number in self._acknowledged]
+        return sum(gone and not before for before, gone in zip([False, *missing], missing, strict=False))
+
+
 class Load:
     """Clients at work on a cluster."""
 
-    def __init__(self, writers: Sequence[CountingWriter], readers: Sequence[ReadingClient]) -> None:
+    def __init__(self, writers: Sequence[GapWriter], readers: Sequence[ReadingClient]) -> None:
         """Watch what *writers* and *readers* get done."""
         self._writers = writers
         self._readers = readers
@@ -228,7 +238,7 @@ async def load(cluster: LiveCluster, *, writers: int, readers: int = 0) -> Async
         await session.execute(CREATE_TABLE)
     pooled, read_only = await cluster.uri(), await cluster.uri(EndpointKind.READ_ONLY)
     run = secrets.token_hex(4)
-    writing = [CountingWriter(pooled, f"{run}-{number}") for number in range(writers)]
+    writing = [GapWriter(pooled, f"{run}-{number}") for number in range(writers)]
     reading = [ReadingClient(read_only) for _ in range(readers)]
     async with AsyncExitStack() as stack:
         for writer in writing:

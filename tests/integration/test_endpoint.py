@@ -95,7 +95,7 @@ async def test_rules_that_nft_refuses_change_nothing(rig: Rig, cluster: TestClus
 async def test_consoles_are_out_of_reach_for_others_than_the_worker(rig: Rig, cluster: TestCluster) -> None:
     port = cluster.poolers[0].port
     console = await Console.open(cluster.endpoint.address, port, master_key=rig.master_key, cluster_id=cluster.id)
-    assert "PgBouncer" in await console.show_version()
+    assert not await console.is_paused()
     await console.close()
     shell = await rig.docker.open_exec(cluster.a.container, ("bash",))
     asked = f"(exec 3<>/dev/tcp/{cluster.endpoint.address}/{port}) 2>&1 && echo reached; echo END.\n"

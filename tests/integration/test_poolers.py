@@ -10,10 +10,10 @@ import psycopg
 import pytest
 from rig import PLAN, Rig, TestCluster, make_poolers, until
 
-from activities.routing.pooler_console import Console
 from activities.routing.pooler_pause import open_pause, open_transactions_end
 from model.cluster import Pooler, PoolerPhase, PoolMode
 from model.effects import ConfigurePoolersInput, DrainPoolersInput, RemovePoolersInput, RouteInput
+from tests.console_reader import ConsoleReader
 
 pytestmark = pytest.mark.integration
 
@@ -22,8 +22,9 @@ def _docker(*arguments: str) -> None:
     subprocess.run(["docker", *arguments], check=True, capture_output=True)
 
 
-async def _console(rig: Rig, cluster: TestCluster, pooler: Pooler) -> Console:
-    return await Console.open(cluster.endpoint.address, pooler.port, master_key=rig.master_key, cluster_id=cluster.id)
+async def _console(rig: Rig, cluster: TestCluster, pooler: Pooler) -> ConsoleReader:
+    address, key = cluster.endpoint.address, rig.master_key
+    return await ConsoleReader.open(address, pooler.port, master_key=key, cluster_id=cluster.id)
 
 
 async def _sleeps(rig: Rig, cluster: TestCluster) -> None:
