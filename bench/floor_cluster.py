@@ -29,6 +29,7 @@ from model.names import (
     DEFAULT_USER,
     NODES,
     POOLER_USER,
+    POSTGRES_ID,
     REPLICATOR,
     SUPERUSER,
     VOLUME_PATH,
@@ -137,7 +138,7 @@ class FloorCluster:
     async def _make(self, container: ContainerSpec, files: Mapping[str, File], *, root: bool = False) -> None:
         config = create_arguments(container, container.labels)
         if not root:
-            config["User"] = "5432:5432"
+            config["User"] = f"{POSTGRES_ID}:{POSTGRES_ID}"
 
         def make(docker: Any) -> None:
             docker.create_container_from_config(config, container.name)

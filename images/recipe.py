@@ -15,9 +15,6 @@ SUITES: dict[int, str] = {17: "trixie", 15: "bookworm"}
 VERSION_LABEL = "mpg.image.version"
 """Label on the image that holds :meth:`Recipe.version`."""
 
-POSTGRES_ID = 5432
-"""Numeric user and group of ``postgres`` in the image; part of the contract with data volumes."""
-
 _DOCKERFILE = "Dockerfile"
 _PACKAGES = "packages.txt"
 _CONTEXT = (_DOCKERFILE, _PACKAGES, "entrypoints")

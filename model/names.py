@@ -42,6 +42,8 @@ LABEL_SPEC = "mpg.spec"
 VOLUME_PATH = "/var/lib/postgresql"
 """Where a node's container sees its volume."""
 PGDATA = f"{VOLUME_PATH}/data"
+POSTGRES_ID = 5432
+"""Numeric user and group of ``postgres`` in the image (images/Dockerfile): those of all that is on a volume."""
 
 _CLUSTER_NAME = re.compile(r"[a-z](?:[a-z0-9-]*[a-z0-9])?")
 _CLUSTER_ID = re.compile(r"[a-z0-9]{16}")

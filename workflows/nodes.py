@@ -45,7 +45,7 @@ async def bring_in_sync(call: CallEffect, state: ClusterState, patience_s: float
         return (caught_up,)
     await call(
         effects.SET_SYNCHRONOUS,
-        effects.SetSynchronousInput(target=_target(state, primary), standby=replica.name),
+        effects.SetSynchronousInput(target=Target.of(state.spec.id, primary), standby=replica.name),
         f"let commits wait for {replica.name}",
     )
     # What was acknowledged between the first mark and the setting may be on the primary alone: a second mark covers it.
@@ -72,10 +72,6 @@ def node_spec(
         pg_major_version=state.spec.pg_major_version,
         primary_address=primary_address,
     )
-
-
-def _target(state: ClusterState, node: Node) -> Target:
-    return Target(cluster_id=state.spec.id, address=node.address)
 
 
 class Nodes:

@@ -253,7 +253,7 @@ class Operation:
     @property
     def primary(self) -> Target:
         """The same, as a target of SQL."""
-        return Target(cluster_id=self.state.spec.id, address=self.primary_node.address)
+        return Target.of(self.state.spec.id, self.primary_node)
 
     async def commit(self, *facts: Fact) -> None:
         """Report facts to the cluster; they are on its record when this returns."""

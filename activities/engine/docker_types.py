@@ -7,6 +7,7 @@ from typing import Any
 
 from model.base import Record
 from model.errors import MpgError
+from model.names import POSTGRES_ID
 
 
 class EngineError(MpgError):
@@ -152,6 +153,12 @@ class File(Record):
     mode: int = 0o644
     uid: int = 0
     gid: int = 0
+
+    @classmethod
+    def private(cls, content: str | bytes) -> "File":
+        """Return a file of the image's ``postgres``, which nobody else can read."""
+        data = content.encode() if isinstance(content, str) else content
+        return cls(content=data, mode=0o600, uid=POSTGRES_ID, gid=POSTGRES_ID)
 
 
 def _time(text: str) -> datetime | None:

@@ -11,8 +11,6 @@ from model.names import NODES, PGDATA, POOLER_USER, POSTGRES_PORT, REPLICATOR, S
 from model.secrets import derive_password
 from model.tuning import postgres_settings
 
-POSTGRES_ID = 5432
-"""User and group of ``postgres`` in the image (images/__init__.py)."""
 CONF_DIR = f"{VOLUME_PATH}/conf"
 COMPLETE_FILE = f"{VOLUME_PATH}/data.complete"
 STANDBY_SIGNAL = f"{PGDATA}/standby.signal"
@@ -35,7 +33,7 @@ def node_files(spec: NodeSpec, master_key: bytes, bootstrap: Bootstrap) -> dict[
         texts[f"{CONF_DIR}/bootstrap-password"] = derive_password(master_key, spec.cluster_id, SUPERUSER) + "\n"
     if bootstrap is Bootstrap.REJOIN:
         texts[REJOIN_FILE] = ""
-    return {path: _private(text) for path, text in texts.items()}
+    return {path: File.private(text) for path, text in texts.items()}
 
 
 def standby_files() -> dict[str, File]:
@@ -44,7 +42,7 @@ def standby_files() -> dict[str, File]:
     ``postgresql.auto.conf`` is emptied: a standby never has synchronous_standby_names set, or promoting it would make
     its first commits wait for a standby that is not there.
     """
-    return {STANDBY_SIGNAL: _private(""), AUTO_CONF: _private("")}
+    return {STANDBY_SIGNAL: File.private(""), AUTO_CONF: File.private("")}
 
 
 def postgresql_conf(spec: NodeSpec) -> str:
@@ -113,7 +111,3 @@ def pgpass(password: str) -> str:
 
 def _quoted(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
-
-
-def _private(text: str) -> File:
-    return File(content=text.encode(), mode=0o600, uid=POSTGRES_ID, gid=POSTGRES_ID)

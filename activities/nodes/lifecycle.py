@@ -80,7 +80,7 @@ class NodeActivities:
         async with heartbeating():
             found = await self._docker.inspect(node_container(arg.cluster_id, arg.node.name))
             if found is not None and found.running:
-                target = Target(cluster_id=arg.cluster_id, address=arg.node.address)
+                target = Target.of(arg.cluster_id, arg.node)
                 await self._probe.let_queries_end(target, arg.timeout_s)
         return Nothing()
 
@@ -123,7 +123,7 @@ class NodeActivities:
         if made is not None and made.node is not None:
             await self._attach(found, made.node)
         await self._docker.start(container)
-        target = Target(cluster_id=cluster_id, address=node.address)
+        target = Target.of(cluster_id, node)
         state = await self._probe.await_answer(target, container, READY_TIMEOUT_S[Bootstrap.KEEP])
         seen = {"phase": NodePhase.RUNNING, "timeline": state.timeline, "lag_bytes": state.lag_bytes}
         return node.model_copy(update=seen)

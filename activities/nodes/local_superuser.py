@@ -16,7 +16,7 @@ from psycopg.sql import SQL, Composable, Literal
 from activities.engine.docker_engine import DockerEngine
 from activities.engine.docker_types import File
 from activities.engine.exec_session import ExecSession
-from activities.nodes.files import CONF_DIR, POSTGRES_ID
+from activities.nodes.files import CONF_DIR
 from model.errors import NotFound, NotYet, StackDown
 from model.names import SUPERUSER
 
@@ -72,7 +72,7 @@ async def local_superuser(docker: DockerEngine, container: str) -> AsyncGenerato
 
 
 async def _put(docker: DockerEngine, container: str, hba: bytes) -> None:
-    await docker.put_files(container, {HBA_FILE: File(content=hba, mode=0o600, uid=POSTGRES_ID, gid=POSTGRES_ID)})
+    await docker.put_files(container, {HBA_FILE: File.private(hba)})
     await docker.kill(container, "SIGHUP")
 
 

@@ -12,7 +12,7 @@ from temporalio import activity
 from activities.heartbeat import heartbeating
 from activities.postgres.sql import Connection, SqlSessions
 from model import effects
-from model.cluster import Durability, Node
+from model.cluster import Durability
 from model.effects import AwaitCaughtUpInput, Nothing, ReplicaCaughtUp, SetSynchronousInput, Target
 from model.errors import NotYet, Refused, ReplicaBehind
 from model.tuning import synchronous_standby_names
@@ -92,7 +92,7 @@ class ReplicationActivities:
         :class:`ReplicaBehind` with the numbers after ``timeout_s`` seconds, or when the replica has given no answer for
         5 s (that it is starting up is one), and ``psycopg.OperationalError`` when the primary does not answer.
         """
-        primary, replica = (_target(arg.cluster_id, node) for node in (arg.primary, arg.replica))
+        primary, replica = (Target.of(arg.cluster_id, node) for node in (arg.primary, arg.replica))
         async with heartbeating():
             async with self._sql.use(primary) as connection:
                 mark = await _leave_mark(connection)
@@ -123,10 +123,6 @@ class ReplicationActivities:
                 if now - begun > arg.timeout_s or now - heard > SILENT_S:
                     raise _behind(arg, None if now - heard > SILENT_S else seen, mark, now - begun) from None
                 await asyncio.sleep(_CATCH_UP_POLL_S * 5)
-
-
-def _target(cluster_id: str, node: Node) -> Target:
-    return Target(cluster_id=cluster_id, address=node.address)
 
 
 def _is_past(seen: _ReplicaSeen, primary_address: str, mark: _Mark) -> bool:

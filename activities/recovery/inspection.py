@@ -81,7 +81,7 @@ class Survey:
 
     async def _running(self, node: Node) -> NodeLook:
         try:
-            async with self._sql.use(Target(cluster_id=self._state.spec.id, address=node.address)) as connection:
+            async with self._sql.use(Target.of(self._state.spec.id, node)) as connection:
                 state = await read_state(connection)
                 standbys = [] if state.in_recovery else await read_standbys(connection)
         except psycopg.Error:

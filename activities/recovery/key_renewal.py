@@ -13,7 +13,7 @@ from psycopg.sql import SQL
 
 from activities.engine.docker_engine import DockerEngine
 from activities.engine.docker_types import File
-from activities.nodes.files import PGPASS, POSTGRES_ID, pgpass
+from activities.nodes.files import PGPASS, pgpass
 from activities.nodes.local_superuser import local_superuser
 from activities.postgres.sql import SqlSessions
 from activities.postgres.statements import KEEP_VERIFIERS_OUT, Script, put_platform_role, script, set_password
@@ -51,7 +51,7 @@ class KeyRenewal:
         Raises:
             Refused: the platform's roles are not there.
         """
-        async with await self._sql.open(_target(state, primary)) as connection:
+        async with await self._sql.open(Target.of(state.spec.id, primary)) as connection:
             cursor = await connection.execute(
                 "SELECT rolname::text, rolpassword FROM pg_authid WHERE rolname = ANY(%s)", (list(_PLATFORM),)
             )
@@ -79,7 +79,7 @@ class KeyRenewal:
         The replica's connection stays, and a new one of it is tried each 50 ms. A pooler cannot look a user up between
         its file and the role: for that moment its clients wait.
         """
-        replication = _private(pgpass(derive_password(self._master_key, state.spec.id, REPLICATOR)))
+        replication = File.private(pgpass(derive_password(self._master_key, state.spec.id, REPLICATOR)))
         for node in state.status.nodes:
             if await self._docker.inspect(node.container) is not None:
                 await self._docker.put_files(node.container, {PGPASS: replication})
@@ -99,7 +99,7 @@ class KeyRenewal:
 
     async def _put_roles(self, state: ClusterState, primary: Node) -> None:
         roles: list[Script] = [put_platform_role(name, self._verifier(state, name), exists=True) for name in _PLATFORM]
-        async with await self._sql.open(_target(state, primary)) as connection, connection.transaction():
+        async with await self._sql.open(Target.of(state.spec.id, primary)) as connection, connection.transaction():
             await connection.execute(script(_ALONE, KEEP_VERIFIERS_OUT, *roles))
 
     def _verifier(self, state: ClusterState, role: str) -> str:
@@ -143,11 +143,3 @@ class KeyRenewal:
         if not await self._lets_us_in(state, pooler, RELOAD_S):
             log.warning("starting a pooler anew", cluster=state.spec.id, pooler=pooler.name)
             await start_pooler(self._docker, pooler, again=True)
-
-
-def _target(state: ClusterState, node: Node) -> Target:
-    return Target(cluster_id=state.spec.id, address=node.address)
-
-
-def _private(text: str) -> File:
-    return File(content=text.encode(), mode=0o600, uid=POSTGRES_ID, gid=POSTGRES_ID)

@@ -75,7 +75,7 @@ class AccessActivities:
         for node in state.status.nodes:
             if node.phase is not NodePhase.RUNNING:
                 continue
-            fit = await self._fit(_target(state, node))
+            fit = await self._fit(Target.of(state.spec.id, node))
             if fit is KeyFit.FITS:
                 await self._refuse_strangers(state, node)
             if fit is not KeyFit.UNKNOWN:
@@ -97,7 +97,7 @@ class AccessActivities:
             return
         replica = arg.state.status.replica
         if replica is not None and replica.phase is NodePhase.RUNNING:
-            await self._check(arg, replica, await self._fit(_target(arg.state, replica)))
+            await self._check(arg, replica, await self._fit(Target.of(arg.state.spec.id, replica)))
         await self._docker.start(primary.container)
         try:
             yield
@@ -120,12 +120,12 @@ class AccessActivities:
             row = await (await connection.execute(_strangers(seconds))).fetchone()
             return int(row[0]) if row else 0
 
-        async with await self._sql.open(_target(state, node), application_name=_LOOKING) as connection:
+        async with await self._sql.open(Target.of(state.spec.id, node), application_name=_LOOKING) as connection:
             await _refuse_if_probed(state, count)
 
     async def _await_fit(self, state: ClusterState, primary: Node) -> KeyFit:
         deadline = time.monotonic() + ANSWER_S
-        while (fit := await self._fit(_target(state, primary))) is KeyFit.UNKNOWN:
+        while (fit := await self._fit(Target.of(state.spec.id, primary))) is KeyFit.UNKNOWN:
             if time.monotonic() > deadline:
                 raise NotYet(f"Postgres in {primary.container} does not answer after {ANSWER_S:g} s.")
             await asyncio.sleep(_POLL_S)
@@ -186,7 +186,3 @@ def _primary(state: ClusterState) -> Node:
     if state.status.primary is None:
         raise NeedsOperator(f"Cluster {state.spec.name} has no primary.")
     return state.status.primary
-
-
-def _target(state: ClusterState, node: Node) -> Target:
-    return Target(cluster_id=state.spec.id, address=node.address)

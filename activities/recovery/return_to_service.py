@@ -77,7 +77,7 @@ class Settling:
         """Give a node that just starts the time to answer: what it is decides everything else."""
 
         async def wait(node: Node) -> None:
-            target = Target(cluster_id=self._state.spec.id, address=node.address)
+            target = Target.of(self._state.spec.id, node)
             try:
                 await self._probe.await_answer(target, node.container, SILENT_TIMEOUT_S)
             except MpgError as error:
@@ -187,7 +187,7 @@ class Settling:
         if look.seen is Seen.STOPPED_PRIMARY:
             kept = Bootstrap.REJOIN
             # pg_rewind compares with the last checkpoint: without one on the new timeline it sees nothing to do.
-            async with self._sql.use(Target(cluster_id=self._state.spec.id, address=primary.address)) as connection:
+            async with self._sql.use(Target.of(self._state.spec.id, primary)) as connection:
                 await connection.execute("CHECKPOINT")
         return await self._nodes.ensure_node(EnsureNodeInput(spec=spec, bootstrap=kept, plan=label.plan))
 

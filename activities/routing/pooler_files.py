@@ -13,8 +13,6 @@ from model.names import PLATFORM_SCHEMA, POOLER_USER, POSTGRES_PORT
 from model.plans import Plan
 from model.secrets import derive_password
 
-POSTGRES_ID = 5432
-"""User and group of ``postgres`` in the image (images/__init__.py)."""
 CONFIG_DIR = "/etc/pgbouncer"
 SOCKETS_PATH = "/run/mpg"
 QUERY_WAIT_S = 120
@@ -68,9 +66,7 @@ def pooler_files(
         f"{CONFIG_DIR}/pgbouncer.ini": pgbouncer_ini(pooler, peers, limits, primary_address),
         f"{CONFIG_DIR}/userlist.txt": userlist(cluster_id, master_key),
     }
-    return {
-        path: File(content=text.encode(), mode=0o600, uid=POSTGRES_ID, gid=POSTGRES_ID) for path, text in texts.items()
-    }
+    return {path: File.private(text) for path, text in texts.items()}
 
 
 def userlist(cluster_id: str, master_key: bytes) -> str:

@@ -89,7 +89,7 @@ class Handover(Generic[A]):
 
     def target_of(self, node: Node) -> Target:
         """Return *node* as a target of SQL."""
-        return Target(cluster_id=self.arg.cluster_id, address=node.address)
+        return Target.of(self.arg.cluster_id, node)
 
     async def in_recovery(self) -> bool:
         """Tell whether the node that is to take over is still a standby."""

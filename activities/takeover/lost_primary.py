@@ -40,7 +40,7 @@ class LossActivities:
     async def require_lost(self, arg: RequireLostInput) -> LostPrimary:
         """Return what is left of a primary that does not serve. Raises :class:`Refused` when it does."""
         async with heartbeating():
-            if await self._serves(Target(cluster_id=arg.cluster_id, address=arg.node.address)):
+            if await self._serves(Target.of(arg.cluster_id, arg.node)):
                 raise Refused(
                     f"Node {arg.node.name} answers and takes writes: it is not lost, and nothing was changed.",
                     remedy="Ask for any other operation, and the cluster puts itself back in service.",
@@ -54,7 +54,7 @@ class LossActivities:
     @activity.defn(name=effects.READ_POSITION.name)
     async def read_position(self, arg: PositionInput) -> StandbyPosition:
         """Return up to where a standby has WAL. Raises :class:`ReplicaBehind` when it does not answer."""
-        target = Target(cluster_id=arg.cluster_id, address=arg.node.address)
+        target = Target.of(arg.cluster_id, arg.node)
         async with heartbeating():
             try:
                 async with self._sql.use(target) as connection:

@@ -66,7 +66,7 @@ class WatchActivities:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _node(self, arg: WatchInput, node: Node) -> Alarm:
-        target = Target(cluster_id=arg.cluster_id, address=node.address)
+        target = Target.of(arg.cluster_id, node)
         watch = NodeWatch(self._docker, self._sql, node.name, node.container, target)
         while True:
             lost = await watch.until_lost()

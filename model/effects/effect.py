@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from model.base import Record
+from model.cluster import Node
 
 I = TypeVar("I", bound=Record)  # noqa: E741  I and O are what they are everywhere in this file: input and output
 O = TypeVar("O", bound=Record)  # noqa: E741
@@ -69,6 +70,11 @@ class Target(Record):
 
     cluster_id: str
     address: str
+
+    @classmethod
+    def of(cls, cluster_id: str, node: Node) -> "Target":
+        """Return *node* of a cluster as a target."""
+        return cls(cluster_id=cluster_id, address=node.address)
 
 
 HOST_KINDS = frozenset({Kind.HOST, Kind.HOST_LONG, Kind.SWITCHOVER, Kind.WATCH_HOST})

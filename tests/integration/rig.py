@@ -86,7 +86,7 @@ class TestCluster(Record):
     @property
     def target(self) -> Target:
         """Node ``a``, the primary at first."""
-        return Target(cluster_id=self.id, address=self.a.address)
+        return Target.of(self.id, self.a)
 
     def conninfo(self, address: Address, user: str = USER, database: str = DATABASE) -> str:
         """Return how a client connects at *address*."""
@@ -132,7 +132,7 @@ async def make_cluster(rig: Rig, cluster_id: str, *, replica: bool = True) -> Te
 
     async def back() -> Node:
         node = await rig.nodes.ensure_node(EnsureNodeInput(spec=a, bootstrap=Bootstrap.INIT))
-        await make_roles(rig, Target(cluster_id=cluster_id, address=node.address))
+        await make_roles(rig, Target.of(cluster_id, node))
         return node
 
     async def standby() -> Node | None:

@@ -61,7 +61,7 @@ async def _initialised(rig: Rig, cluster_id: str) -> tuple[EnsureNodeInput, Targ
     network = await rig.endpoints.create_network(RemoveClusterInput(cluster_id=cluster_id))
     arg = EnsureNodeInput(spec=node_spec(cluster_id, network, check.image), bootstrap=Bootstrap.INIT)
     node = await rig.nodes.ensure_node(arg)
-    return arg, Target(cluster_id=cluster_id, address=node.address)
+    return arg, Target.of(cluster_id, node)
 
 
 def _inspect(container: str) -> dict[str, object]:
@@ -143,7 +143,7 @@ async def test_replica_that_becomes_ready_has_no_synchronous_standby(rig: Rig, c
     node = await rig.nodes.ensure_node(EnsureNodeInput(spec=spec, bootstrap=Bootstrap.CLONE))
     async with rig.sql.use(cluster.target) as connection:
         await connection.execute("ALTER SYSTEM RESET synchronous_standby_names")
-    target = Target(cluster_id=cluster.id, address=node.address)
+    target = Target.of(cluster.id, node)
     assert await _value(rig, target, "SHOW synchronous_standby_names") == ""
 
 
@@ -185,7 +185,7 @@ async def test_restart_that_was_cut_off_after_the_stop_starts_the_node(rig: Rig,
 async def test_primary_that_had_rejoined_once_starts_again_with_what_only_it_has(rig: Rig, cluster_id: str) -> None:
     cluster = await make_cluster(rig, cluster_id)
     assert cluster.b is not None
-    b = Target(cluster_id=cluster_id, address=cluster.b.address)
+    b = Target.of(cluster_id, cluster.b)
     await _take_over(rig, lost=cluster.a.container, by=b)
     spec = node_spec(cluster_id, cluster.network, cluster.image, follows=cluster.b.address)
     a = await rig.nodes.ensure_node(EnsureNodeInput(spec=spec, bootstrap=Bootstrap.REJOIN))
@@ -211,7 +211,7 @@ async def _take_over(rig: Rig, *, lost: str, by: Target) -> None:
 async def test_rejoin_removes_nothing_while_the_primary_does_not_answer(rig: Rig, cluster_id: str) -> None:
     cluster = await make_cluster(rig, cluster_id)
     assert cluster.b is not None
-    await _take_over(rig, lost=cluster.a.container, by=Target(cluster_id=cluster_id, address=cluster.b.address))
+    await _take_over(rig, lost=cluster.a.container, by=Target.of(cluster_id, cluster.b))
     _docker("kill", cluster.b.container)
     spec = node_spec(cluster_id, cluster.network, cluster.image, follows=cluster.b.address)
     with pytest.raises(MpgError, match="does not answer; nothing was removed"):

@@ -54,7 +54,7 @@ async def _promote_b(rig: Rig, cluster: TestCluster) -> None:
     """Stop the primary and promote the replica, and record nothing."""
     assert cluster.b is not None
     await rig.stop_node(cluster.id, "a")
-    async with rig.sql.use(Target(cluster_id=cluster.id, address=cluster.b.address)) as connection:
+    async with rig.sql.use(Target.of(cluster.id, cluster.b)) as connection:
         await connection.execute("SELECT pg_promote()")
 
 

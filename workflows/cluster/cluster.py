@@ -125,7 +125,7 @@ class Cluster:
         spec, primary = self._record.spec, self._record.status.primary
         if spec.database(database) is None or primary is None:
             raise ApplicationError(f"Cluster {spec.name} has no database {database!r}.", type="NotFound")
-        target = Target(cluster_id=spec.id, address=primary.address)
+        target = Target.of(spec.id, primary)
         arg = effects.ReadExtensionsInput(target=target, database=database)
         try:
             return await call(effects.READ_EXTENSIONS, arg, summary=f"read the extensions of {database}")

@@ -214,7 +214,7 @@ class Healing:
         assert replica is not None
         # On record first: from here on nobody promotes it.
         self._record.learn(InSync(name=replica.name, value=False))
-        target = Target(cluster_id=self._record.spec.id, address=primary.address)
+        target = Target.of(self._record.spec.id, primary)
         try:
             await self._record.effect(
                 effects.RELEASE_COMMITS, target, f"let no commit wait for {replica.name}, which is lost"

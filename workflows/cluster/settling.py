@@ -103,7 +103,7 @@ class Settling:
         assert primary is not None, "settled"
         for ended in self._ended:
             arg = effects.ReconcileInput(
-                target=Target(cluster_id=self._record.spec.id, address=primary.address),
+                target=Target.of(self._record.spec.id, primary),
                 spec=self._record.spec,
                 username=ended.username,
                 database=ended.database,
