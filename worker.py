@@ -124,13 +124,19 @@ async def _take_over(client: Client) -> None:
     await asyncio.gather(*(release(workflow_id) for workflow_id in running))
 
 
+def stop_signal() -> asyncio.Event:
+    """Return an event that SIGTERM and SIGINT set."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
 async def main() -> None:
     """Serve until a signal says stop."""
     settings = load_settings()
     configure_logging(settings)
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = stop_signal()
     client = await connect(settings)
     async with AsyncExitStack() as stack:
         master_key = load_or_create_master_key(settings.master_key_file)

@@ -4,7 +4,6 @@ Run as a stack's worker (setting ``worker_module``). What the cluster asks of Te
 """
 
 import asyncio
-import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -70,9 +69,7 @@ async def main() -> None:
         ],
         host=[run for effect, run in stubs.items() if effect.kind in HOST_KINDS],
     )
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = worker.stop_signal()
     async with worker.serving(client, settings, activities):
         await stop.wait()
 

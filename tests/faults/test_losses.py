@@ -2,53 +2,32 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Generator
-from unittest.mock import patch
+from collections.abc import AsyncGenerator
 
 import docker
 import psycopg
 import pytest
 import pytest_asyncio
-from cli_program import Mpg, running_stack
+from cli_program import Mpg
 from live_cluster import LiveCluster, load, rows
 from rig import until
 
 from activities.postgres.sql import SqlSessions
 from model.cluster import ClusterPhase, Node
-from model.settings import Settings, load_settings
+from model.settings import Settings
 from starter.client import MpgClient
 from starter.client.connection import EndpointKind, read_master_key
 from starter.client.temporal import connect as connect_temporal
-from starter.prerequisites.engine import connect
 from starter.quickstart.counting_writer import TABLE
 from tests.faults.disks import small_disk_cluster
 from tests.faults.invariants import Eyes
 from tests.faults.losses import Injury, names
 
+pytest_plugins = ("stack_fixtures",)
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 slow = pytest.mark.faults
 
 NAME = "shop"
-
-
-@pytest.fixture(scope="module")
-def program() -> Generator[Mpg]:
-    with running_stack() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def stack(program: Mpg) -> Settings:
-    """The settings of the stack that runs for this module."""
-    with patch.dict("os.environ", program.environment):
-        return load_settings()
-
-
-@pytest.fixture(scope="module")
-def engine(stack: Settings) -> Generator[docker.DockerClient]:
-    client = connect(stack)
-    yield client
-    client.close()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -150,9 +150,7 @@ async def main() -> None:
     """Serve until SIGTERM or SIGINT, as the product's worker does."""
     settings = load_settings()
     configure_logging(settings)
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = worker.stop_signal()
     client = await worker.connect(settings)
     async with AsyncExitStack() as stack:
         key = load_or_create_master_key(settings.master_key_file)

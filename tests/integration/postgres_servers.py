@@ -39,7 +39,7 @@ from model.cluster import (
     Role,
     User,
 )
-from model.effects import DatabaseInput, DropUserInput, SetUpRolesInput, Target, UserInput
+from model.effects import DatabaseInput, DropUserInput, EnableExtensionInput, SetUpRolesInput, Target, UserInput
 from model.names import DEFAULT_DATABASE, DEFAULT_USER, POSTGRES_PORT, REPLICATOR, SUPERUSER
 from model.plans import DEFAULT_PLANS, Resources
 from model.secrets import derive_password
@@ -126,6 +126,18 @@ class Effects:
     async def make_user(self, name: str, role: Role) -> str:
         await self.roles.create_user(self.user_input(name, role))
         return name
+
+    async def enable(self, name: str, database: str, schema: str | None = None, *, create: bool = False) -> None:
+        """Enable the extension *name*; with *create* its schema is made."""
+        await self.extensions.enable_extension(
+            EnableExtensionInput(
+                target=self.server.target,
+                database=database,
+                extension=name,
+                schema_name=schema,
+                create_schema_if_needed=create,
+            )
+        )
 
     async def make_database(self, name: str) -> str:
         database = Database(name=name)

@@ -19,6 +19,7 @@ from activities.postgres.sql import SqlSessions
 from activities.postgres.statements import put_platform_role, user_lookup
 from activities.recovery.cluster_recovery import ObserveActivities
 from activities.routing.endpoint import EndpointActivities
+from activities.routing.pooler_console import Console
 from activities.routing.poolers import PoolerActivities
 from model.base import Record
 from model.cluster import Address, Endpoint, Network, Node, NodeRole, Pooler, PoolMode
@@ -88,6 +89,16 @@ class TestCluster(Record):
         """Node ``a``, the primary at first."""
         return Target.of(self.id, self.a)
 
+    @property
+    def routes(self) -> RouteInput:
+        """How its creation leads clients."""
+        return RouteInput(
+            cluster_id=self.id,
+            pooler_ports=tuple(pooler.port for pooler in self.poolers),
+            direct=self.a.address,
+            read_only=self.b.address if self.b else None,
+        )
+
     def conninfo(self, address: Address, user: str = USER, database: str = DATABASE) -> str:
         """Return how a client connects at *address*."""
         return make_conninfo(
@@ -139,15 +150,7 @@ async def make_cluster(rig: Rig, cluster_id: str, *, replica: bool = True) -> Te
         return await rig.nodes.ensure_node(EnsureNodeInput(spec=b, bootstrap=Bootstrap.CLONE)) if replica else None
 
     (endpoint, poolers), node_a, node_b = await asyncio.gather(front(), back(), standby())
-    await rig.endpoints.set_routes(
-        RouteInput(
-            cluster_id=cluster_id,
-            pooler_ports=tuple(pooler.port for pooler in poolers),
-            direct=node_a.address,
-            read_only=node_b.address if node_b else None,
-        )
-    )
-    return TestCluster(
+    made = TestCluster(
         id=cluster_id,
         network=network,
         endpoint=endpoint,
@@ -157,6 +160,8 @@ async def make_cluster(rig: Rig, cluster_id: str, *, replica: bool = True) -> Te
         image=check.image,
         password=derive_password(rig.master_key, cluster_id, USER),
     )
+    await rig.endpoints.set_routes(made.routes)
+    return made
 
 
 async def make_poolers(
@@ -198,6 +203,17 @@ async def make_roles(rig: Rig, target: Target) -> None:
         await connection.execute(SQL("CREATE DATABASE {} OWNER {}").format(Identifier(DATABASE), Identifier(USER)))
     async with rig.sql.use(target, DATABASE) as connection:
         await connection.execute(user_lookup())
+
+
+async def cut_off(rig: Rig, cluster: TestCluster) -> None:
+    """Have every pooler hold its clients, and no rule lead to it: as an operation that was lost leaves them."""
+    for pooler in cluster.poolers:
+        console = await Console.open(
+            cluster.endpoint.address, pooler.port, master_key=rig.master_key, cluster_id=cluster.id
+        )
+        await console.pause()
+        await console.close()
+    await rig.endpoints.set_routes(RouteInput(cluster_id=cluster.id, pooler_ports=(), direct=None, read_only=None))
 
 
 def network_address(network: Network, number: int) -> str:

@@ -7,17 +7,16 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 from psycopg.sql import SQL
-from rig import Rig, TestCluster, make_poolers, until
+from rig import Rig, TestCluster, cut_off, make_poolers, until
 
 from activities.nodes.local_superuser import HBA_FILE, local_superuser
 from activities.nodes.replication import ReplicationActivities
 from activities.postgres.sql import SqlSessions
 from activities.recovery.container_discovery import clusters_on, read_parts
 from activities.recovery.platform_access import LOOK_FOR_S, AccessActivities
-from activities.routing.pooler_console import Console
 from model.adoption import EnsureAccessInput, KeyFit
 from model.cluster import ClusterState, NodePhase, NodeRole, PoolerPhase
-from model.effects import AwaitCaughtUpInput, RouteInput, SettleInput
+from model.effects import AwaitCaughtUpInput, SettleInput
 from model.errors import NotFound, Refused
 from model.plans import DEFAULT_PLANS
 from model.rebuilding import rebuild
@@ -60,20 +59,11 @@ async def test_poolers_that_nobody_was_led_to_drain(rig: Rig, cluster: TestClust
         found = (await read(rig, cluster)).status.poolers
         assert {each.name for each in found if each.phase is PoolerPhase.DRAINING} == {each.name for each in new}
         ports = tuple(each.port for each in new)
-        await rig.endpoints.set_routes(
-            RouteInput(cluster_id=cluster.id, pooler_ports=ports, direct=cluster.a.address, read_only=cluster.b.address)
-        )
+        await rig.endpoints.set_routes(cluster.routes.model_copy(update={"pooler_ports": ports}))
         found = (await read(rig, cluster)).status.poolers
         assert {each.name for each in found if each.phase is PoolerPhase.RUNNING} == {each.name for each in new}
     finally:
-        await rig.endpoints.set_routes(
-            RouteInput(
-                cluster_id=cluster.id,
-                pooler_ports=tuple(each.port for each in cluster.poolers),
-                direct=cluster.a.address,
-                read_only=cluster.b.address,
-            )
-        )
+        await rig.endpoints.set_routes(cluster.routes)
         for each in new:
             await rig.docker.remove(each.container, force=True)
 
@@ -81,13 +71,7 @@ async def test_poolers_that_nobody_was_led_to_drain(rig: Rig, cluster: TestClust
 async def test_paused_poolers_and_missing_rules_of_a_lost_operation_are_put_right(
     rig: Rig, cluster: TestCluster
 ) -> None:
-    for pooler in cluster.poolers:
-        console = await Console.open(
-            cluster.endpoint.address, pooler.port, master_key=rig.master_key, cluster_id=cluster.id
-        )
-        await console.pause()
-        await console.close()
-    await rig.endpoints.set_routes(RouteInput(cluster_id=cluster.id, pooler_ports=(), direct=None, read_only=None))
+    await cut_off(rig, cluster)
     state = await read(rig, cluster)
     await rig.observer.settle_cluster(SettleInput(state=state))
     await logs_in(cluster)

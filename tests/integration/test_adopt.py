@@ -14,7 +14,7 @@ import docker as docker_sdk
 import psycopg
 import pytest
 import pytest_asyncio
-from cli_program import Ended, Mpg, running_stack
+from cli_program import Ended, Mpg
 from live_cluster import LiveCluster, rows
 from rig import Rig, until
 
@@ -31,6 +31,7 @@ from starter.prerequisites.engine import connect
 from starter.quickstart.counting_writer import CREATE_TABLE, CountingWriter
 from starter.stack.state import read_status
 
+pytest_plugins = ("stack_fixtures",)
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 SYNC, ASYNC, SESSION = "adopt-sync", "adopt-async", "adopt-session"
@@ -115,12 +116,6 @@ async def is_idle(mpg: MpgClient, name: str) -> bool:
     view = await mpg.view(name)
     replica = view.state.status.replica
     return view.operation is None and replica is not None and (replica.in_sync or name == ASYNC)
-
-
-@pytest.fixture(scope="module")
-def program() -> Generator[Mpg]:
-    with running_stack() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from rig import Rig, TestCluster, network_address, new_cluster_id, until
 from activities.routing.endpoint import EndpointActivities
 from activities.routing.pooler_console import Console
 from activities.routing.rules import Rules, RulesSession, render_rules
-from model.effects import CheckHostInput, ClusterKey, CreateEndpointInput, RouteInput
+from model.effects import CheckHostInput, ClusterKey, CreateEndpointInput
 from model.errors import HostFull, MpgError
 from model.names import network
 
@@ -24,16 +24,6 @@ async def _in_recovery(conninfo: str) -> object:
     return row[0]
 
 
-def _routes(cluster: TestCluster, *, direct: str | None = "", read_only: str | None = "") -> RouteInput:
-    assert cluster.b is not None
-    return RouteInput(
-        cluster_id=cluster.id,
-        pooler_ports=tuple(pooler.port for pooler in cluster.poolers),
-        direct=cluster.a.address if direct == "" else direct,
-        read_only=cluster.b.address if read_only == "" else read_only,
-    )
-
-
 async def test_each_address_leads_to_its_node(cluster: TestCluster) -> None:
     endpoint = cluster.endpoint
     assert await _in_recovery(cluster.conninfo(endpoint.pooled)) is False
@@ -45,25 +35,25 @@ async def test_changed_route_affects_new_connections_only(rig: Rig, cluster: Tes
     direct = cluster.conninfo(cluster.endpoint.direct)
     async with await psycopg.AsyncConnection.connect(direct, autocommit=True) as open_one:
         assert cluster.b is not None
-        await rig.endpoints.set_routes(_routes(cluster, direct=cluster.b.address))
+        await rig.endpoints.set_routes(cluster.routes.model_copy(update={"direct": cluster.b.address}))
         assert await _in_recovery(direct) is True
         for _ in range(50):
             row = await (await open_one.execute("SELECT pg_is_in_recovery()")).fetchone()
             assert row == (False,)
-        await rig.endpoints.set_routes(_routes(cluster))
+        await rig.endpoints.set_routes(cluster.routes)
     assert await _in_recovery(direct) is False
 
 
 async def test_route_taken_away_refuses_at_once_and_spares_open_connections(rig: Rig, cluster: TestCluster) -> None:
     direct = cluster.conninfo(cluster.endpoint.direct)
     async with await psycopg.AsyncConnection.connect(direct, autocommit=True) as open_one:
-        await rig.endpoints.set_routes(_routes(cluster, direct=None))
+        await rig.endpoints.set_routes(cluster.routes.model_copy(update={"direct": None}))
         started = asyncio.get_running_loop().time()
         with pytest.raises(psycopg.OperationalError):
             await psycopg.AsyncConnection.connect(direct)
         assert asyncio.get_running_loop().time() - started < 1
         await open_one.execute("SELECT 1")
-        await rig.endpoints.set_routes(_routes(cluster))
+        await rig.endpoints.set_routes(cluster.routes)
     assert await _in_recovery(direct) is False
 
 
@@ -157,9 +147,9 @@ async def test_networks_made_at_once_get_subnets_of_their_own_until_the_pool_is_
 
 
 async def test_read_only_falls_back_to_where_it_is_led(rig: Rig, cluster: TestCluster) -> None:
-    await rig.endpoints.set_routes(_routes(cluster, read_only=cluster.a.address))
+    await rig.endpoints.set_routes(cluster.routes.model_copy(update={"read_only": cluster.a.address}))
     assert await _in_recovery(cluster.conninfo(cluster.endpoint.read_only)) is False
-    await rig.endpoints.set_routes(_routes(cluster))
+    await rig.endpoints.set_routes(cluster.routes)
 
     async def back() -> bool:
         return await _in_recovery(cluster.conninfo(cluster.endpoint.read_only)) is True

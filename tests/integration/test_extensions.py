@@ -5,7 +5,7 @@ from postgres_servers import Effects
 
 from activities.postgres.extensions import docs_url
 from model.cluster import Role
-from model.effects import DisableExtensionInput, EnableExtensionInput, Extension, ReadExtensionsInput
+from model.effects import DisableExtensionInput, Extension, ReadExtensionsInput
 from model.errors import NotFound, Refused
 
 pytest_plugins = ("postgres_fixtures",)
@@ -20,20 +20,6 @@ async def extended(effects: Effects) -> Effects:
     for role in (Role.WRITER, Role.READER):
         await effects.make_user(f"ext-{role}", role)
     return effects
-
-
-async def enable(
-    effects: Effects, name: str, schema: str | None = None, *, create: bool = False, database: str = DB
-) -> None:
-    await effects.extensions.enable_extension(
-        EnableExtensionInput(
-            target=effects.server.target,
-            database=database,
-            extension=name,
-            schema_name=schema,
-            create_schema_if_needed=create,
-        )
-    )
 
 
 async def disable(effects: Effects, name: str, *, force: bool = False) -> None:
@@ -56,7 +42,7 @@ async def test_list_holds_trusted_and_allowed_extensions_only(extended: Effects)
 
 
 async def test_everyone_can_use_an_enabled_extension_and_its_types(extended: Effects) -> None:
-    await enable(extended, "vector")
+    await extended.enable("vector", DB)
     installed = (await read(extended))["vector"].installed
     assert installed is not None
     assert installed.schema_name == "public"
@@ -68,46 +54,46 @@ async def test_everyone_can_use_an_enabled_extension_and_its_types(extended: Eff
 
 async def test_enabling_again_is_done(extended: Effects) -> None:
     for _ in range(2):
-        await enable(extended, "pg_trgm")
+        await extended.enable("pg_trgm", DB)
 
 
 async def test_trusted_extension_belongs_to_the_schema_admins(extended: Effects) -> None:
-    await enable(extended, "citext")
+    await extended.enable("citext", DB)
     await extended.server.run("fly-user", "DROP EXTENSION citext", DB)
 
 
 @pytest.mark.parametrize("name", ["dblink", "postgres_fdw", "file_fdw", "pageinspect", "earthdistance"])
 async def test_extension_that_may_not_be_enabled_is_refused_by_name(extended: Effects, name: str) -> None:
     with pytest.raises(Refused, match=f"{name}.* may not be enabled"):
-        await enable(extended, name)
+        await extended.enable(name, DB)
     assert name not in await read(extended)
 
 
 @pytest.mark.parametrize("name", ["nosuch", 'a"b', "ä", "x; DROP TABLE y"])
 async def test_unknown_extension_is_not_found(extended: Effects, name: str) -> None:
     with pytest.raises(NotFound, match="There is no extension"):
-        await enable(extended, name)
+        await extended.enable(name, DB)
     await disable(extended, name)
 
 
 @pytest.mark.parametrize("name", ["postgis", "postgis_topology"])
 async def test_postgis_is_refused_by_name_where_the_image_has_none(extended: Effects, name: str) -> None:
     with pytest.raises(Refused, match=f"'{name}' cannot be enabled: this cluster was made without PostGIS") as refusal:
-        await enable(extended, name)
+        await extended.enable(name, DB)
     assert "--enable-postgis-support" in refusal.value.remedy
     assert name not in await read(extended)
 
 
 async def test_unknown_database_is_not_found(extended: Effects) -> None:
     with pytest.raises(NotFound, match="no database 'nowhere'"):
-        await enable(extended, "citext", database="nowhere")
+        await extended.enable("citext", "nowhere")
 
 
 async def test_missing_schema_is_an_error_unless_it_may_be_created(extended: Effects) -> None:
     with pytest.raises(NotFound, match="no schema"):
-        await enable(extended, "hstore", 's"1')
+        await extended.enable("hstore", DB, 's"1')
     assert (await read(extended))["hstore"].installed is None
-    await enable(extended, "hstore", 's"1', create=True)
+    await extended.enable("hstore", DB, 's"1', create=True)
     installed = (await read(extended))["hstore"].installed
     assert installed is not None
     assert installed.schema_name == 's"1'
@@ -115,7 +101,7 @@ async def test_missing_schema_is_an_error_unless_it_may_be_created(extended: Eff
 
 
 async def test_extension_that_objects_need_is_disabled_only_by_force(extended: Effects) -> None:
-    await enable(extended, "ltree")
+    await extended.enable("ltree", DB)
     await extended.server.run("fly-user", "CREATE TABLE tree (path ltree, note text)", DB)
     with pytest.raises(Refused, match=r"column path of table (public.)?tree") as refusal:
         await disable(extended, "ltree")
@@ -134,7 +120,7 @@ async def test_system_extension_is_not_disabled(extended: Effects) -> None:
 async def test_name_that_an_extension_would_take_over_is_refused(extended: Effects) -> None:
     await extended.server.run("fly-user", "CREATE TYPE public.seg AS ENUM ('a')", DB)
     with pytest.raises(Refused, match="cannot be enabled"):
-        await enable(extended, "seg")
+        await extended.enable("seg", DB)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from postgres_servers import Effects, effects_on, start_primary
 from psycopg.errors import InsufficientPrivilege
 
 from model.cluster import Role
-from model.effects import EnableExtensionInput, ReadExtensionsInput
+from model.effects import ReadExtensionsInput
 from model.errors import Refused
 from model.settings import load_settings
 from starter.prerequisites.engine import connect
@@ -45,24 +45,12 @@ async def maps(sql_network: DockerNetwork, image: str) -> AsyncGenerator[Effects
         server.container.remove(force=True, v=True)
 
 
-async def enable(maps: Effects, database: str, name: str = "postgis", schema: str | None = None) -> None:
-    await maps.extensions.enable_extension(
-        EnableExtensionInput(
-            target=maps.server.target,
-            database=database,
-            extension=name,
-            schema_name=schema,
-            create_schema_if_needed=schema is not None,
-        )
-    )
-
-
 @pytest.fixture(scope="module")
 async def places(maps: Effects) -> str:
     """A database with PostGIS, enabled twice."""
     database = await maps.make_database("places")
     for _ in range(2):
-        await enable(maps, database)
+        await maps.enable("postgis", database)
     return database
 
 
@@ -91,7 +79,7 @@ async def test_schema_admins_add_coordinate_systems_and_others_do_not(maps: Effe
 
 async def test_postgis_in_a_schema_of_its_own(maps: Effects) -> None:
     database = await maps.make_database("apart")
-    await enable(maps, database, schema="gis")
+    await maps.enable("postgis", database, "gis", create=True)
     await maps.server.run("fly-user", "CREATE TABLE spots (at gis.geometry)", database)
     await maps.server.run("fly-user", "INSERT INTO gis.spatial_ref_sys (srid) VALUES (900003)", database)
     answer = await maps.server.run(READER, "SELECT gis.ST_AsText(gis.ST_MakePoint(1, 2))", database)
@@ -100,7 +88,7 @@ async def test_postgis_in_a_schema_of_its_own(maps: Effects) -> None:
 
 async def test_topology_brings_postgis_along_and_schema_admins_make_topologies(maps: Effects) -> None:
     database = await maps.make_database("nets")
-    await enable(maps, database, "postgis_topology")
+    await maps.enable("postgis_topology", database)
     answer = await maps.extensions.read_extensions(ReadExtensionsInput(target=maps.server.target, database=database))
     schemas = {one.name: one.installed.schema_name for one in answer.extensions if one.installed}
     assert (schemas["postgis"], schemas["postgis_topology"]) == ("public", "topology")
@@ -115,7 +103,7 @@ async def test_topology_brings_postgis_along_and_schema_admins_make_topologies(m
 @pytest.mark.parametrize("name", ["postgis_raster", "postgis_tiger_geocoder"])
 async def test_parts_that_reach_further_are_refused_by_name(maps: Effects, places: str, name: str) -> None:
     with pytest.raises(Refused, match=f"'{name}' may not be enabled"):
-        await enable(maps, places, name)
+        await maps.enable(name, places)
 
 
 # --- a cluster made with it -------------------------------------------------------------------------------------------

@@ -3,15 +3,13 @@
 import asyncio
 import re
 import signal
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
-from unittest.mock import patch
 
 import docker
 import psycopg
 import pytest
 import pytest_asyncio
-from cli_program import Mpg, running_stack
 from live_cluster import BOUND_S, LiveCluster, Session, load, may, rows, still_holds, take_hold
 from psycopg.conninfo import make_conninfo
 
@@ -19,35 +17,15 @@ from activities.postgres.sql import SqlSessions
 from activities.routing.pooler_console import Console
 from model.cluster import NodePhase, PoolMode, Role
 from model.errors import LongTransaction, Refused
-from model.settings import Settings, load_settings
+from model.settings import Settings
 from starter.client import MpgClient
 from starter.client.connection import EndpointKind, read_master_key
-from starter.prerequisites.engine import connect
 from starter.stack.state import read_status
 
+pytest_plugins = ("stack_fixtures",)
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
 
 NAME = "shop"
-
-
-@pytest.fixture(scope="module")
-def program() -> Generator[Mpg]:
-    with running_stack() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def stack(program: Mpg) -> Settings:
-    """The settings of the stack that runs for this module."""
-    with patch.dict("os.environ", program.environment):
-        return load_settings()
-
-
-@pytest.fixture(scope="module")
-def engine(stack: Settings) -> Generator[docker.DockerClient]:
-    client = connect(stack)
-    yield client
-    client.close()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

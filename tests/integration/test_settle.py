@@ -5,9 +5,8 @@ from datetime import UTC, datetime
 
 import psycopg
 import pytest
-from rig import PLAN, Rig, TestCluster, make_cluster, make_poolers
+from rig import PLAN, Rig, TestCluster, cut_off, make_cluster, make_poolers
 
-from activities.routing.pooler_console import Console
 from model.cluster import (
     ClusterPhase,
     ClusterSpec,
@@ -17,7 +16,7 @@ from model.cluster import (
     PoolerPhase,
     PoolMode,
 )
-from model.effects import ObserveInput, RouteInput, SettleInput, Target
+from model.effects import ObserveInput, SettleInput, Target
 from model.errors import NeedsOperator
 from model.facts import NodeIs, apply
 
@@ -76,13 +75,7 @@ async def test_healthy_cluster_is_left_as_it_is(rig: Rig, cluster: TestCluster) 
 
 async def test_stopped_primary_held_poolers_and_missing_rules_are_put_right(rig: Rig, cluster: TestCluster) -> None:
     state = _state(cluster)
-    for pooler in cluster.poolers:
-        console = await Console.open(
-            cluster.endpoint.address, pooler.port, master_key=rig.master_key, cluster_id=cluster.id
-        )
-        await console.pause()
-        await console.close()
-    await rig.endpoints.set_routes(RouteInput(cluster_id=cluster.id, pooler_ports=(), direct=None, read_only=None))
+    await cut_off(rig, cluster)
     await rig.stop_node(cluster.id, "a")
     settled = await _settle(rig, state)
     assert settled.status.primary is not None

@@ -12,16 +12,15 @@ with workflow.unsafe.imports_passed_through():
     from model import effects
     from model.adoption import EnsureAccessInput, ReadClusterInput
     from model.cluster import ClusterState, NodePhase
-    from model.effects import NameClaim
     from model.errors import AlreadyExists
     from model.facts import apply
     from model.operations import AdoptClusterRequest, OperationResult
     from model.tuning import connection_limit
     from workflows.call import call
-    from workflows.cluster.claims import claim_name, release_name
     from workflows.cluster.start import start_record
     from workflows.nodes import Nodes
     from workflows.operation import Done, Operation
+    from workflows.operations.naming import claim_name_for
 
 ENTER = "see that the platform can log in"
 ENTER_NEWLY = "give the platform's roles passwords of this key"
@@ -66,18 +65,8 @@ class AdoptCluster(Operation):
         self._reading = await call(effects.READ_CLUSTER, arg, summary="read the containers' labels", host=request.host)
         self.state = self._reading.state
         if not self._reading.known:
-            await self.finish(self._claim_name())
+            await self.finish(claim_name_for(self))
         return self.state
-
-    async def _claim_name(self) -> None:
-        spec = self.state.spec
-        await claim_name(
-            NameClaim(org=spec.org, name=spec.name, cluster_id=spec.id, operation_id=workflow.info().workflow_id)
-        )
-        self.on_failure("claim the name", self._release_name)
-
-    async def _release_name(self) -> None:
-        await release_name(self.state.spec.org, self.state.spec.name, self.state.spec.id)
 
     # --- steps --------------------------------------------------------------------------------------------------------
 

@@ -8,17 +8,17 @@ with workflow.unsafe.imports_passed_through():
     from model.addresses import node_address
     from model.adoption import Origin
     from model.cluster import ClusterPhase, ClusterSpec, ClusterState, ClusterStatus, NodeRole
-    from model.effects import Bootstrap, ClusterKey, HostCheck, NameClaim, RemoveClusterInput
+    from model.effects import Bootstrap, ClusterKey, HostCheck, RemoveClusterInput
     from model.errors import AlreadyExists
     from model.facts import EndpointIs, NetworkIs, NodeIs, PhaseIs, PoolersAre
     from model.names import DEFAULT_DATABASE, NODES, POSTGIS
     from model.operations import CreateClusterRequest, OperationResult
     from model.tuning import connection_limit
     from workflows.call import call
-    from workflows.cluster.claims import claim_name, release_name
     from workflows.cluster.start import start_record
     from workflows.nodes import Nodes, bring_in_sync, node_spec
     from workflows.operation import Done, Operation
+    from workflows.operations.naming import claim_name_for, release_name_for
 
 FIRST, SECOND = NODES
 CATCH_UP_S = 60.0
@@ -65,7 +65,7 @@ class CreateCluster(Operation):
         """See that the host has room, claim the name, and start the cluster's own workflow."""
         self._room = await self._see_room(request)
         self.state = ClusterState(spec=_spec(request, self._room), status=ClusterStatus())
-        await self.finish(self._claim_name())
+        await self.finish(claim_name_for(self))
         await self.finish(self._start_cluster(request))
         return self.state
 
@@ -79,16 +79,6 @@ class CreateCluster(Operation):
         return await call(
             effects.CHECK_HOST, arg, summary=f"see that {request.host} has room for {request.plan}", host=request.host
         )
-
-    async def _claim_name(self) -> None:
-        spec = self.state.spec
-        await claim_name(
-            NameClaim(org=spec.org, name=spec.name, cluster_id=spec.id, operation_id=workflow.info().workflow_id)
-        )
-        self.on_failure("claim the name", self._release_name)
-
-    async def _release_name(self) -> None:
-        await release_name(self.state.spec.org, self.state.spec.name, self.state.spec.id)
 
     async def _start_cluster(self, request: CreateClusterRequest) -> None:
         try:
@@ -106,7 +96,7 @@ class CreateCluster(Operation):
         )
         self.all_undone()
         await self.commit(PhaseIs(phase=ClusterPhase.ERROR))
-        await self._release_name()
+        await release_name_for(self)
 
     # --- steps --------------------------------------------------------------------------------------------------------
 
