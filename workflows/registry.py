@@ -75,4 +75,4 @@ SANDBOX = _Sandbox(
     restrictions=SandboxRestrictions.default.with_passthrough_modules("model", "workflows", "pydantic", "pydantic_core")
 )
 """What these modules hold is imported once, not anew for each run, and so is the same for all runs: none holds anything
-that changes (tests/unit/test_workflow_modules.py)."""
+that changes (tests/unit/workflows/test_workflow_modules.py)."""

@@ -25,7 +25,7 @@ from starter.stack.parts import temporal_db
 from starter.stack.process import ProcessId
 from starter.stack.state import initial_status, write_status
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[4]
 
 pytestmark = pytest.mark.integration
 

@@ -35,7 +35,7 @@ from model.cluster import ClusterPhase, NodeRole
 from model.effects import EFFECTS, Nothing
 from model.operations import Step
 
-HISTORIES = Path(__file__).parent.parent / "histories"
+HISTORIES = Path(__file__).parents[2] / "histories"
 LOG = """\
 0 1 1500 0 1700000000 500000
 1 1 90000 0 1700000001 250000
