@@ -74,7 +74,7 @@ def show_status(found: ClusterStatusShape) -> None:
                     f"{n.memory_mb} MB",
                     n.timeline,
                     None if n.lag_bytes is None else f"{n.lag_bytes} B",
-                    None if n.role == "primary" else "yes" if n.in_sync else "no",
+                    None if n.in_sync is None else "yes" if n.in_sync else "no",
                     n.container,
                 )
                 for n in found.nodes

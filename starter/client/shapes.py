@@ -65,7 +65,10 @@ class Endpoints(Record):
 
 
 class NodeShape(Record):
-    """A Postgres node. ``memory_mb`` is in MB; ``lag_bytes`` the replay lag when last recorded, None if unknown."""
+    """A Postgres node. ``memory_mb`` is in MB; ``lag_bytes`` the replay lag when last recorded, None if unknown.
+
+    ``in_sync`` is None for a primary, which has nobody to be in sync with.
+    """
 
     name: str
     role: str
@@ -76,7 +79,7 @@ class NodeShape(Record):
     container: str
     timeline: int | None
     lag_bytes: int | None
-    in_sync: bool
+    in_sync: bool | None
 
 
 class PoolerShape(Record):
@@ -221,8 +224,9 @@ def _cluster_fields(view: ClusterView) -> dict[str, object]:
 
 
 def _node(node: Node) -> NodeShape:
-    fields = node.model_dump(exclude={"phase", "role", "address"})
-    return NodeShape(role=node.role.value, status=node.phase.value, **fields)
+    fields = node.model_dump(exclude={"phase", "role", "address", "in_sync"})
+    in_sync = node.in_sync if node.role is NodeRole.REPLICA else None
+    return NodeShape(role=node.role.value, status=node.phase.value, in_sync=in_sync, **fields)
 
 
 def credentials(view: ClusterView, master_key: bytes) -> Credentials:
