@@ -11,6 +11,7 @@ from model.names import DEFAULT_DATABASE, DEFAULT_ORG, DEFAULT_USER
 from starter.cli import options
 from starter.cli.errors import UsageSentence, say
 from starter.cli.output import print_json
+from starter.cli.panels import Panel
 from starter.cli.session import with_client
 
 if TYPE_CHECKING:
@@ -22,9 +23,11 @@ DEFAULT_PROXY_PORT = 16380
 
 def register(app: typer.Typer) -> None:
     """Add the commands to *app*."""
-    app.command(epilog=options.example("psql $(mpg url orders -u app -d shop)"))(url)
-    app.command(epilog=options.example('mpg connect orders -d shop -- -c "select 1"'))(connect)
-    app.command(epilog=options.example("mpg proxy orders -p 15432"))(proxy)
+    app.command(rich_help_panel=Panel.ACCESS, epilog=options.example("psql $(mpg url orders -u app -d shop)"))(url)
+    app.command(rich_help_panel=Panel.ACCESS, epilog=options.example('mpg connect orders -d shop -- -c "select 1"'))(
+        connect
+    )
+    app.command(rich_help_panel=Panel.ACCESS, epilog=options.example("mpg proxy orders -p 15432"))(proxy)
 
 
 def url(

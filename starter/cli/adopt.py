@@ -9,6 +9,7 @@ from model.errors import MpgError
 from starter.cli import options
 from starter.cli.errors import UsageSentence, say
 from starter.cli.output import print_json, print_table
+from starter.cli.panels import Panel
 from starter.cli.session import confirm, started, with_client
 
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ NOT_RUNNING = "No node of it runs, so that nobody can tell whether this stack's 
 
 def register(app: typer.Typer) -> None:
     """Add the command to *app*."""
-    app.command(epilog=options.example("mpg adopt", "mpg adopt --all", "mpg adopt orders --new-key"))(adopt)
+    app.command(
+        rich_help_panel=Panel.RECOVERY,
+        epilog=options.example("mpg adopt", "mpg adopt --all", "mpg adopt orders --new-key"),
+    )(adopt)
 
 
 def adopt(

@@ -4,20 +4,25 @@ import typer
 
 from starter.cli import access, adopt, changes, clusters, databases, operations, stack, users
 from starter.cli.errors import Commands
+from starter.cli.panels import Panel
+
+HELP_COLUMNS = 120
+"""As wide as a terminal may be for help to use it; click's own bound is 80."""
 
 app = typer.Typer(
     cls=Commands,
     name="mpg",
     help="Managed Postgres on your own machines: clusters with a primary, a replica, poolers and one address.",
+    epilog="Options and an example of a command: mpg COMMAND --help",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": HELP_COLUMNS},
 )
 
 for group in (stack, clusters, adopt, changes, access):
     group.register(app)
-app.add_typer(users.app, name="users")
-app.add_typer(databases.app, name="databases")
-app.add_typer(operations.app, name="operations")
+app.add_typer(users.app, name="users", rich_help_panel=Panel.USERS)
+app.add_typer(databases.app, name="databases", rich_help_panel=Panel.USERS)
+app.add_typer(operations.app, name="operations", rich_help_panel=Panel.OPERATIONS)

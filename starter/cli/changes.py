@@ -8,6 +8,7 @@ import typer
 from model.cluster import PoolMode
 from model.names import DEFAULT_ORG
 from starter.cli import options
+from starter.cli.panels import Panel
 from starter.cli.session import confirm, operate
 
 
@@ -26,11 +27,15 @@ MaxPause = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the commands to *app*."""
-    app.command(epilog=options.example("mpg change-plan orders launch"))(change_plan)
-    app.command(epilog=options.example("mpg set-pool-mode orders session"))(set_pool_mode)
-    app.command(epilog=options.example("mpg restart orders", "mpg restart orders --node b"))(restart)
-    app.command(epilog=options.example("mpg switchover orders"))(switchover)
-    app.command(epilog=options.example("mpg failover orders --accept-loss"))(failover)
+    app.command(rich_help_panel=Panel.CHANGES, epilog=options.example("mpg change-plan orders launch"))(change_plan)
+    app.command(rich_help_panel=Panel.CHANGES, epilog=options.example("mpg set-pool-mode orders session"))(
+        set_pool_mode
+    )
+    app.command(
+        rich_help_panel=Panel.CHANGES, epilog=options.example("mpg restart orders", "mpg restart orders --node b")
+    )(restart)
+    app.command(rich_help_panel=Panel.CHANGES, epilog=options.example("mpg switchover orders"))(switchover)
+    app.command(rich_help_panel=Panel.RECOVERY, epilog=options.example("mpg failover orders --accept-loss"))(failover)
 
 
 def change_plan(

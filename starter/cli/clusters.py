@@ -10,6 +10,7 @@ from model.plans import load_plans
 from starter.cli import options
 from starter.cli.errors import say
 from starter.cli.output import print_json, print_table
+from starter.cli.panels import Panel
 from starter.cli.session import confirm, operate, settings, with_client
 
 if TYPE_CHECKING:
@@ -24,13 +25,16 @@ HINT_SECONDS = 3
 
 def register(app: typer.Typer) -> None:
     """Add the commands to *app*."""
-    app.command(epilog=options.example("mpg plans"))(plans)
+    app.command(rich_help_panel=Panel.CLUSTERS, epilog=options.example("mpg plans"))(plans)
     app.command(
-        epilog=options.example("mpg create --name orders --plan launch", "mpg create -n maps --enable-postgis-support")
+        rich_help_panel=Panel.CLUSTERS,
+        epilog=options.example("mpg create --name orders --plan launch", "mpg create -n maps --enable-postgis-support"),
     )(create)
-    app.command("list", epilog=options.example("mpg list", "mpg list --deleted --json"))(list_clusters)
-    app.command(epilog=options.example("mpg status orders"))(status)
-    app.command(epilog=options.example("mpg destroy orders --yes"))(destroy)
+    app.command(
+        "list", rich_help_panel=Panel.CLUSTERS, epilog=options.example("mpg list", "mpg list --deleted --json")
+    )(list_clusters)
+    app.command(rich_help_panel=Panel.CLUSTERS, epilog=options.example("mpg status orders"))(status)
+    app.command(rich_help_panel=Panel.CLUSTERS, epilog=options.example("mpg destroy orders --yes"))(destroy)
 
 
 def plans(as_json: options.Json = False, org: options.Org = DEFAULT_ORG) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
 
 from model.errors import InvalidInput, MpgError
+from starter.cli.panels import PanelGroup
 
 
 class ExitCode(IntEnum):
@@ -30,7 +30,7 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-class Commands(TyperGroup):
+class Commands(PanelGroup):
     """The group of all commands: whatever a command raises becomes a sentence and an exit code here."""
 
     def invoke(self, ctx: Any) -> Any:

@@ -9,6 +9,7 @@ from model.names import DEFAULT_ORG
 from starter.cli import options
 from starter.cli.errors import ExitCode, say
 from starter.cli.output import print_fields, print_json
+from starter.cli.panels import Panel
 from starter.cli.session import settings
 
 if TYPE_CHECKING:
@@ -24,9 +25,12 @@ class Stopped(Record):
 
 def register(app: typer.Typer) -> None:
     """Add the commands to *app*."""
-    app.command(epilog=options.example("mpg up --detach"))(up)
-    app.command(epilog=options.example("mpg down"))(down)
-    app.command(epilog=options.example("mpg doctor", "mpg doctor --fix", "mpg doctor --postgis --fix"))(doctor)
+    app.command(rich_help_panel=Panel.STACK, epilog=options.example("mpg up --detach"))(up)
+    app.command(rich_help_panel=Panel.STACK, epilog=options.example("mpg down"))(down)
+    app.command(
+        rich_help_panel=Panel.STACK,
+        epilog=options.example("mpg doctor", "mpg doctor --fix", "mpg doctor --postgis --fix"),
+    )(doctor)
 
 
 def up(
@@ -73,7 +77,7 @@ def doctor(
     as_json: options.Json = False,
     org: options.Org = DEFAULT_ORG,
 ) -> None:
-    """Say what this machine lacks and how to get it; with --json also the settings in force, secrets masked."""
+    """Say what this machine lacks and how to get it. With --json also the settings in force, secrets masked."""
     import asyncio
 
     from starter import prerequisites

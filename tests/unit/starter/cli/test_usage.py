@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from model.operations import Progress, Step, StepStatus
 from starter.cli import session, waiting
 from starter.cli.app import app
+from starter.cli.panels import Panel
 
 runner = CliRunner()
 
@@ -44,6 +45,21 @@ def test_every_command_has_json_org_and_an_example(command: str) -> None:
         assert part in result.stdout
     example = result.stdout.partition("Example: ")[2]
     assert f"mpg {command}" in " ".join(example.split())
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_help_groups_all_commands_and_cuts_no_sentence_off(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    page = mpg("--help").stdout
+    assert max(len(line) for line in page.splitlines()) <= columns
+    assert page.count("...") == 1, "the usage line's"
+    sections = [part.splitlines() for part in page.split("\n\n")]
+    shown = {lines[0]: [line.split()[0] for line in lines[1:] if line[2] != " "] for lines in sections}
+    headings = [f"{panel}:" for panel in Panel if f"{panel}:" in shown]
+    assert [heading for heading in shown if heading in headings] == headings, "in the order of the panels"
+    assert shown["Recovery:"] == ["adopt", "failover"]
+    grouped = [name for heading in headings for name in shown[heading]]
+    assert sorted(grouped) == sorted({command.split()[0] for command in COMMANDS})
 
 
 @pytest.mark.parametrize(
