@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -62,10 +63,25 @@ class Mpg:
         assert ended.code == 0, f"{arguments}: {ended.err}"
         return ended
 
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start the program so that Ctrl-C reaches it: a shell's background job ignores SIGINT, and so do its children."""
+        return subprocess.Popen(
+            [PROGRAM, *arguments],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=_heed_interrupts,
+        )
+
     def refused(self, *arguments: str, code: int = 1) -> str:
         ended = self(*arguments)
         assert (ended.code, ended.out) == (code, ""), f"{arguments}: {ended.out} {ended.err}"
         return ended.err
+
+
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @contextmanager

@@ -245,10 +245,7 @@ def test_connect_without_psql_says_what_to_install(mpg: Mpg, cluster: dict[str, 
 
 def test_proxy_forwards_until_interrupted(mpg: Mpg, cluster: dict[str, Any]) -> None:
     port = free_port()
-    proxy = subprocess.Popen(
-        [PROGRAM, "proxy", NAME, "-p", str(port), "-b", "127.0.0.1"],
-        env=mpg.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    proxy = mpg.begin("proxy", NAME, "-p", str(port), "-b", "127.0.0.1")
     try:
         assert proxy.stdout is not None
         assert f"127.0.0.1:{port}" in proxy.stdout.readline()
@@ -334,9 +331,7 @@ def test_waiting_operation_can_be_cancelled(mpg: Mpg, cluster: dict[str, Any]) -
 
 
 def test_interrupt_stops_waiting_and_not_the_operation(mpg: Mpg, cluster: dict[str, Any]) -> None:
-    waiting = subprocess.Popen(
-        [PROGRAM, "restart", NAME], env=mpg.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    waiting = mpg.begin("restart", NAME)
     assert waiting.stderr is not None
     assert waiting.stderr.readline().startswith("… ")
     waiting.send_signal(signal.SIGINT)
