@@ -1,6 +1,7 @@
 """Run a command of this machine, saying now and then that it is still at work."""
 
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -35,6 +36,7 @@ def run(
 
     Raises:
         CommandFailed: it is not there, ended with an error, or took longer than *timeout*.
+        KeyboardInterrupt: Ctrl-C ended it, and was meant for whoever ran it too.
     """
     lines: deque[str] = deque(maxlen=_LAST_LINES)
     try:
@@ -58,6 +60,8 @@ def run(
             process.kill()
             process.wait()
         reader.join(timeout=1)
+    if process.returncode == -signal.SIGINT:
+        raise KeyboardInterrupt
     if process.returncode:
         raise CommandFailed(f"{Path(command[0]).name} ended with {process.returncode}: {_meaningful(lines)}")
 

@@ -1,13 +1,11 @@
-"""The program that runs the embedded Temporal: found, built with Go, or downloaded by the SDK."""
+"""The program that runs the embedded Temporal: found, downloaded by the SDK, or built with Go."""
 
-import asyncio
 import os
 import shutil
+import sys
+import tempfile
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
-
-from temporalio.testing import WorkflowEnvironment
 
 from model.settings import Settings
 from starter.prerequisites.command import CommandFailed, run
@@ -15,10 +13,13 @@ from starter.prerequisites.lock import file_lock
 from starter.prerequisites.paths import cache_dir
 from starter.prerequisites.result import Missing, OnProgress
 
-PACKAGE = "github.com/temporalio/cli/cmd/temporal@v1.5.1"
+VERSION = "v1.5.1"
+PACKAGE = f"github.com/temporalio/cli/cmd/temporal@{VERSION}"
 BUILD_SECONDS = 900
-DOWNLOAD_SECONDS = 180
+TRIAL_SECONDS = 300
+"""More than what a trial bounds itself: a download and the start of a server."""
 _NAME = "temporal"
+_FRESH = ".new-"
 
 
 def candidates(settings: Settings, environ: Mapping[str, str], cache: Path) -> list[Path]:
@@ -52,7 +53,7 @@ def check_temporal(settings: Settings) -> str:
 
 
 def ensure_temporal(settings: Settings, on_progress: OnProgress) -> str:
-    """Build or download ``temporal`` into the cache and return its path.
+    """Download or build ``temporal`` into the cache and return its path.
 
     Raises:
         Missing: neither way worked; the remedy names others.
@@ -64,43 +65,55 @@ def ensure_temporal(settings: Settings, on_progress: OnProgress) -> str:
 
 
 def _obtain(directory: Path, on_progress: OnProgress) -> Path:
+    """The fast way first: a download takes seconds where there is a network, and is given up after a few elsewhere."""
     directory.mkdir(parents=True, exist_ok=True)
+    for abandoned in directory.glob(f"{_FRESH}*"):  # by one that was killed: nobody else is here
+        shutil.rmtree(abandoned, ignore_errors=True)
     problems: list[str] = []
-    for way in (_build, _download):
-        try:
-            return way(directory, on_progress)
-        except CommandFailed as error:
-            problems.append(str(error))
+    for way in (_download, _build):
+        with tempfile.TemporaryDirectory(dir=directory, prefix=_FRESH) as fresh:
+            try:
+                return way(Path(fresh), on_progress).rename(directory / _NAME)
+            except CommandFailed as error:
+                problems.append(str(error))
+                on_progress(str(error))
     raise Missing(
         f"There is no 'temporal' program and it could not be had: {'; '.join(problems)}.",
         "Install it from temporal.io, or set MPG_TEMPORAL_ADDRESS to a Temporal service.",
     )
 
 
+def _download(directory: Path, on_progress: OnProgress) -> Path:
+    on_progress(f"letting the Temporal SDK download {VERSION}; a few seconds without a byte, and it is built instead")
+    try:
+        _try_out(directory, on_progress)
+    except CommandFailed as error:
+        raise CommandFailed(f"the download failed: {error}") from error
+    return downloaded(directory)
+
+
+def downloaded(directory: Path) -> Path:
+    """Return where the SDK puts what it downloads into *directory*."""
+    return directory / f"{_NAME}-{VERSION}"
+
+
 def _build(directory: Path, on_progress: OnProgress) -> Path:
     go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
     if go is None:
         raise CommandFailed("Go is not installed")
-    on_progress("building it with Go, about 3 minutes once")
+    on_progress(f"building {VERSION} with Go, about 3 minutes once")
     run([go, "install", "-v", PACKAGE], on_line=on_progress, timeout=BUILD_SECONDS, env={"GOBIN": str(directory)})
-    return directory / _NAME
-
-
-def _download(directory: Path, on_progress: OnProgress) -> Path:
-    on_progress("letting the Temporal SDK download it")
+    built = directory / _NAME
     try:
-        asyncio.run(asyncio.wait_for(_start_and_stop(directory), DOWNLOAD_SECONDS))
-    except (RuntimeError, TimeoutError, OSError) as error:
-        raise CommandFailed(
-            f"the download failed: {str(error).splitlines()[0] if str(error) else 'no answer'}"
-        ) from error
-    downloaded = max(directory.glob("temporal-sdk-python-*"), key=lambda path: path.stat().st_mtime)
-    return downloaded.rename(directory / _NAME)
+        _try_out(directory, on_progress, "--program", str(built))
+    except CommandFailed as error:
+        raise CommandFailed(f"what was built does not serve: {error}") from error
+    return built
 
 
-async def _start_and_stop(directory: Path) -> None:
-    """Start a throw-away server: the SDK downloads the program as part of it, and offers no other way."""
-    environment = await WorkflowEnvironment.start_local(  # pyright: ignore[reportUnknownMemberType]
-        download_dest_dir=str(directory), dev_server_startup_timeout=timedelta(seconds=DOWNLOAD_SECONDS)
-    )
-    await environment.shutdown()
+def _try_out(directory: Path, on_progress: OnProgress, *options: str) -> None:
+    trial = [sys.executable, "-m", "starter.prerequisites.temporal_trial", str(directory), *options]
+    try:
+        run(trial, on_line=on_progress, timeout=TRIAL_SECONDS)
+    except CommandFailed as error:
+        raise CommandFailed(str(error).partition("error: ")[2] or str(error)) from error

@@ -6,6 +6,7 @@ import socket
 import sqlite3
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from model import search_attributes
@@ -55,15 +56,26 @@ def temporal_part(settings: Settings) -> Part:
         "--port": [str(settings.temporal_port)],
         "--ui-port": [str(settings.temporal_ui_port)],
         "--namespace": [settings.temporal_namespace],
-        "--dynamic-config-value": [f"{key}={value}" for key, value in TEMPORAL_DYNAMIC_CONFIG.items()],
-        "--search-attribute": [f"{name}={kind}" for name, kind in search_attributes.TYPES.items()],
-        "--sqlite-pragma": list(_PRAGMAS),
     }
-    flags = [text for option, values in options.items() for value in values for text in (option, value)]
-    command = (str(binary), "server", "start-dev", *flags)
+    command = (str(binary), "server", "start-dev", *_flags(options), *always_set())
     return Part(
         name=TEMPORAL, command=command, env=dict(os.environ), log=settings.logs_dir / "temporal.log", stop_seconds=10
     )
+
+
+def always_set() -> list[str]:
+    """Return the flags that every server gets, wherever it listens: what a ``temporal`` must understand to be used."""
+    return _flags(
+        {
+            "--dynamic-config-value": [f"{key}={value}" for key, value in TEMPORAL_DYNAMIC_CONFIG.items()],
+            "--search-attribute": [f"{name}={kind}" for name, kind in search_attributes.TYPES.items()],
+            "--sqlite-pragma": list(_PRAGMAS),
+        }
+    )
+
+
+def _flags(options: Mapping[str, Sequence[str]]) -> list[str]:
+    return [text for option, values in options.items() for value in values for text in (option, value)]
 
 
 def worker_parts(settings: Settings) -> list[Part]:

@@ -64,7 +64,7 @@ class Mpg:
         return ended
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start the program so that Ctrl-C reaches it: a shell's background job ignores SIGINT, and so do its children."""
+        """Start the program so that Ctrl-C reaches it, also where a shell had this process ignore that."""
         return subprocess.Popen(
             [PROGRAM, *arguments],
             env=self.environment,

@@ -1,6 +1,7 @@
 """Prerequisites: what is decided from what a machine has. Nothing is installed here."""
 
 import os
+import sys
 import tarfile
 from pathlib import Path
 from unittest.mock import MagicMock
@@ -92,6 +93,13 @@ def test_a_command_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(CommandFailed, match="longer than"):
         run(["sh", "-c", "echo at work; exec sleep 60"], on_line=lines.append, timeout=0.3)
     assert lines[-1].endswith("at work")
+
+
+def test_a_command_that_ctrl_c_ended_is_not_one_that_failed() -> None:
+    """What failed is tried in another way; what was interrupted is not."""
+    interrupted = "import os, signal; signal.signal(signal.SIGINT, signal.SIG_DFL); os.kill(os.getpid(), signal.SIGINT)"
+    with pytest.raises(KeyboardInterrupt):
+        run([sys.executable, "-c", interrupted], on_line=print, timeout=30)
 
 
 def test_a_command_that_is_not_there_says_so() -> None:
