@@ -20,6 +20,7 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from activities.fencing import FencedActivities, OperationFences
+from activities.log_context import LoggedActivities
 from activities.registry import Activities, open_activities
 from activities.watching.watch_ownership import Watches
 from model.converter import DATA_CONVERTER
@@ -71,7 +72,7 @@ async def serving(client: Client, settings: Settings, activities: Activities) ->
 
 def _workers(client: Client, settings: Settings, activities: Activities, watches: Watches) -> list[Worker]:
     """Return the worker of decisions and SQL work, and the one of this host's containers."""
-    fenced = FencedActivities(OperationFences(settings.fences_dir))
+    logged, fenced = LoggedActivities(), FencedActivities(OperationFences(settings.fences_dir))
     main = Worker(
         client,
         task_queue=MAIN_QUEUE,
@@ -79,7 +80,7 @@ def _workers(client: Client, settings: Settings, activities: Activities, watches
         activities=activities.main,
         workflow_runner=SANDBOX,
         workflow_failure_exception_types=[MpgError],
-        interceptors=[fenced],
+        interceptors=[logged, fenced],
         sticky_queue_schedule_to_start_timeout=STICKY,
         max_concurrent_activities=MOST_ACTIVITIES,
         max_concurrent_local_activities=100,
@@ -91,7 +92,7 @@ def _workers(client: Client, settings: Settings, activities: Activities, watches
         task_queue=host_queue(settings.host_name),
         identity=watches.identity,
         activities=activities.host,
-        interceptors=[fenced, watches],
+        interceptors=[logged, fenced, watches],
         max_concurrent_activities=MOST_ACTIVITIES,
         max_heartbeat_throttle_interval=timedelta(seconds=1),
         graceful_shutdown_timeout=GRACE,

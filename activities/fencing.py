@@ -23,15 +23,13 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 from model.base import Record
 from model.effects import cluster_of
 from model.errors import NotYet, Refused
-from model.operations import HEALING, REQUESTS
+from model.operations import OPERATIONS
 
 WAIT_S = 600.0
 """How long settling waits for a step of an ended operation. A step is told of the end with its next heartbeat."""
 POLL_S = 0.01
 KEPT = 200
 """How many ended operations are remembered per cluster: more than can have a step under way."""
-
-_OPERATIONS = frozenset({*REQUESTS, *HEALING})
 
 
 class OperationFences:
@@ -117,7 +115,7 @@ class _Fenced(ActivityInboundInterceptor):
         info = activity.info()
         arg = input.args[0] if input.args else None
         cluster_id = cluster_of(arg) if isinstance(arg, Record) else None
-        if cluster_id is None or info.workflow_id is None or info.workflow_type not in _OPERATIONS:
+        if cluster_id is None or info.workflow_id is None or info.workflow_type not in OPERATIONS:
             return await super().execute_activity(input)
         async with self._fences.step(cluster_id, info.workflow_id):
             return await super().execute_activity(input)

@@ -264,6 +264,8 @@ REQUESTS: dict[str, type[OperationRequest]] = {
     )
 }
 """Every operation's request, by workflow type."""
+OPERATIONS = frozenset({*REQUESTS, *HEALING})
+"""The types of all workflows that are operations."""
 
 
 def workflow_id(request: OperationRequest, cluster_name: str, request_id: str) -> str:

@@ -1,4 +1,7 @@
-"""Logs: one line an event, JSON or console, and never a secret.
+"""Logs: one line an event, JSON or console, with cluster, operation and activity, and never a secret.
+
+An activity has them bound to its lines (activities/log_context.py). What a workflow logs, or Temporal's SDK about one,
+gets them here, from what the SDK adds to the record.
 
 Every logger ends here, ours and those of the libraries. Redaction is the last thing before a line is written, after
 exceptions were made text, so that it sees what a reader would see.
@@ -12,7 +15,9 @@ from typing import Any, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor
+from temporalio import activity, workflow
 
+from model.log_keys import workflow_keys
 from model.settings import Settings
 
 MASK = "***"
@@ -49,6 +54,9 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
     root.setLevel(settings.log_level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    # They are keys of the line, and would be in its text a second time.
+    workflow.logger.workflow_info_on_message = False
+    activity.logger.activity_info_on_message = False
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -113,8 +121,23 @@ def _redact_event(_logger: object, _method: str, event: MutableMapping[str, Any]
     return {key: _redact_item(key, value) for key, value in event.items()}
 
 
+def _in_our_words(_logger: object, _method: str, event: MutableMapping[str, Any]) -> EventDict:
+    """Have what the SDK adds to a record about its workflow or activity bear the names that our own lines use."""
+    for added in ("temporal_workflow", "temporal_activity"):
+        details: Mapping[str, Any] = event.pop(added, None) or {}
+        named = workflow_keys(details["workflow_id"], details["workflow_type"]) if "workflow_id" in details else {}
+        if "activity_type" in details:
+            named |= {"activity": details["activity_type"], "attempt": details["attempt"]}
+        if "update_name" in details:
+            named["update"] = details["update_name"]
+        for key, value in named.items():
+            event.setdefault(key, value)
+    return dict(event)
+
+
 def _shared() -> list[Processor]:
     return [
+        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -129,7 +152,7 @@ def _formatter(settings: Settings, *, colors: bool) -> logging.Formatter:
         else structlog.dev.ConsoleRenderer(colors=colors)
     )
     return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[*_shared(), structlog.stdlib.ExtraAdder()],
+        foreign_pre_chain=[*_shared(), structlog.stdlib.ExtraAdder(), _in_our_words],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.format_exc_info,
