@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from model.base import Record
+from model.errors import MpgError
 from model.names import DEFAULT_ORG
 from starter.cli import options
 from starter.cli.errors import ExitCode, say
@@ -13,6 +14,9 @@ from starter.cli.panels import Panel
 from starter.cli.session import settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from model.settings import Settings
     from starter.prerequisites import CheckResult
     from starter.stack.embedded import StackStatus, Started
 
@@ -38,10 +42,11 @@ def up(
     as_json: options.Json = False,
     org: options.Org = DEFAULT_ORG,
 ) -> None:
-    """Start the stack: Temporal and the worker. Clusters run with or without it."""
-    import asyncio
+    """Start the stack: Temporal and the worker. Clusters run with or without it.
 
-    from starter.stack import embedded as stack
+    Waits up to a minute for clusters that do not serve yet, as after a reboot, and names those that still do not.
+    """
+    import asyncio
 
     def ready(started: "Started") -> None:
         if as_json:
@@ -51,11 +56,54 @@ def up(
             if not detach and not started.already_up:
                 say("Ctrl-C stops it; clusters keep running.")
 
-    chosen = settings()
-    if detach:
-        ready(asyncio.run(stack.start_detached(chosen)))
-    else:
-        asyncio.run(stack.run_foreground(chosen, on_ready=ready))
+    starting = _in_background if detach else _in_foreground
+    asyncio.run(starting(settings(), ready))
+
+
+async def _in_background(chosen: "Settings", ready: "Callable[[Started], None]") -> None:
+    from starter.stack import embedded as stack
+
+    ready(await stack.start_detached(chosen))
+    await _wait_for_clusters(chosen)
+
+
+async def _in_foreground(chosen: "Settings", ready: "Callable[[Started], None]") -> None:
+    import asyncio
+
+    from starter.stack import embedded as stack
+
+    waiting: list[asyncio.Task[None]] = []
+
+    def up_now(started: "Started") -> None:
+        ready(started)
+        waiting.append(asyncio.create_task(_wait_for_clusters(chosen)))
+
+    if await stack.run_foreground(chosen, on_ready=up_now):
+        await asyncio.gather(*waiting)
+
+
+async def _wait_for_clusters(chosen: "Settings") -> None:
+    """Say which clusters are waited for, and which do not serve all the same. The stack is up with or without them."""
+    from starter.client import MpgClient
+    from starter.serving import SERVING_SECONDS, await_serving
+
+    waited: list[str] = []
+
+    def waits(name: str) -> None:
+        waited.append(name)
+        say(f"Waiting for cluster {name}, which does not serve yet.")
+
+    try:
+        async with MpgClient.connect(chosen) as mpg:
+            silent = await await_serving(chosen, await mpg.clusters_of_host(), waits)
+    except MpgError as error:
+        say(f"Whether the clusters serve is not known: {error}")
+        return
+    if silent:
+        are = f"Cluster {silent[0]} does" if len(silent) == 1 else f"Clusters {', '.join(silent)} do"
+        say(f"{are} not serve after {SERVING_SECONDS:g} s; 'mpg status NAME' says more.")
+    elif waited:
+        say("All clusters serve.")
 
 
 def down(as_json: options.Json = False, org: options.Org = DEFAULT_ORG) -> None:

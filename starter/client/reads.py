@@ -12,7 +12,7 @@ from model.cluster import ClusterPhase, ClusterView
 from model.effects import Extension, Extensions
 from model.errors import MpgError, NotFound, StackDown
 from model.operations import HEALING, REQUESTS
-from model.search_attributes import CLUSTER_ID, OPERATION, ORG, STATUS
+from model.search_attributes import CLUSTER_ID, HOST, OPERATION, ORG, STATUS
 from model.settings import Settings
 from model.validation import checked
 from starter.client.connection import EndpointKind, connection_uri, read_master_key
@@ -77,6 +77,11 @@ class Reads:
         """Return *org*'s living clusters by name. A change shows here within a second, in :meth:`view` at once."""
         found = await self._ids(f"{_clusters_of(org)} AND ExecutionStatus='Running'")
         return await self._views(found)
+
+    async def clusters_of_host(self) -> list[ClusterView]:
+        """Return the living clusters whose containers are on this host, of all organizations."""
+        here = f"WorkflowType='Cluster' AND ExecutionStatus='Running' AND {HOST.name}='{self._settings.host_name}'"
+        return await self._views(await self._ids(here))
 
     async def deleted_clusters(self, *, org: str = names.DEFAULT_ORG) -> list[ClusterView]:
         """Return *org*'s destroyed clusters, as long as Temporal keeps them (``temporal_retention_days``)."""

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 import psycopg
 
 from model.cluster import ClusterPhase, ClusterView, PoolMode, Role
-from model.errors import MpgError, NotFound
+from model.errors import MpgError, NotFound, NotYet
 from model.operations import OperationResult
 from model.plans import load_plans
 from model.settings import Settings, load_settings
@@ -23,6 +23,7 @@ from starter.client import MpgClient
 from starter.client.connection import EndpointKind
 from starter.client.operation import Operation
 from starter.quickstart.counting_writer import CREATE_TABLE, CountingWriter, WriterReport
+from starter.serving import await_serving
 
 NAME = "quickstart"
 USER = "app"
@@ -59,8 +60,17 @@ class Quickstart:
                     await self._do(self._mpg.create_cluster(name))
                 return
             if found.state.status.phase in USABLE:
+                await self._until_it_serves(found)
                 say(f"✓ cluster {name} is there from an earlier run")
                 return
+
+    async def _until_it_serves(self, found: ClusterView) -> None:
+        """After a reboot it is only just coming back."""
+        silent = await await_serving(
+            self._mpg.settings, [found], lambda name: say(f"▸ wait for cluster {name}, which does not serve yet")
+        )
+        if silent:
+            raise NotYet(f"Cluster {self._name} does not serve.", remedy=f"See 'mpg status {self._name}'.")
 
     async def _user_and_database(self) -> None:
         spec = (await self._view()).state.spec

@@ -71,8 +71,8 @@ async def start_detached(settings: Settings) -> Started:
     return Started(ready, already_up=process.poll() == HELD_BY_ANOTHER)
 
 
-async def run_foreground(settings: Settings, *, on_ready: Callable[[Started], None]) -> None:
-    """Run the stack until SIGINT or SIGTERM; return at once if another process has it up already.
+async def run_foreground(settings: Settings, *, on_ready: Callable[[Started], None]) -> bool:
+    """Run the stack until SIGINT or SIGTERM, and return False; at once True if another process has it up already.
 
     Args:
         settings: which state directory, which ports.
@@ -84,8 +84,9 @@ async def run_foreground(settings: Settings, *, on_ready: Callable[[Started], No
     with stack_lock(settings) as held:
         if held:
             await supervise(settings, lambda ready: on_ready(Started(ready, already_up=False)))
-            return
+            return False
     on_ready(Started(await _await_ready(settings, None), already_up=True))
+    return True
 
 
 async def stop(settings: Settings) -> bool:

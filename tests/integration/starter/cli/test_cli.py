@@ -366,6 +366,29 @@ def test_cluster_serves_while_the_stack_is_down_and_nothing_is_lost(mpg: Mpg, cl
     assert at_rest(mpg) == before
 
 
+def test_cluster_that_a_reboot_stopped_is_waited_for(mpg: Mpg, cluster: dict[str, Any]) -> None:
+    at_rest(mpg)
+    mpg.done("down")
+    lose_all_containers(cluster["id"])
+    started = mpg.done("up", "--detach")
+    # At once, and with no second try: what clients do next.
+    assert [select(url(mpg, f"--{kind}")) for kind in ("direct", "pooled")] == [(1,), (1,)]
+    assert started.err.splitlines() == [
+        f"Waiting for cluster {NAME}, which does not serve yet.",
+        "All clusters serve.",
+    ]
+    assert "Waiting" not in mpg.done("up", "--detach").err
+    at_rest(mpg)
+
+
+def lose_all_containers(cluster_id: str) -> None:
+    """End all containers of a cluster at once, as a reboot of the host does."""
+    of_cluster = ["docker", "ps", "--quiet", "--filter", f"label=mpg.cluster={cluster_id}"]
+    running = subprocess.run(of_cluster, capture_output=True, text=True, check=True).stdout.split()
+    assert len(running) == 5, "two nodes, two poolers, the endpoint"
+    subprocess.run(["docker", "kill", *running], capture_output=True, check=True)
+
+
 def test_examples_change_the_plan_without_our_code(mpg: Mpg, cluster: dict[str, Any]) -> None:
     environment = {"TEMPORAL_ADDRESS": f"127.0.0.1:{mpg.environment['MPG_TEMPORAL_PORT']}", "PATH": os.environ["PATH"]}
     ended = subprocess.run(
