@@ -18,7 +18,7 @@ from bench.machine import machine_lines
 from bench.report import Report
 from bench.run import Run, Size
 from bench.workspace import Workspace, in_thread, open_workspace, say
-from starter.cli.leave import leave
+from starter.leave import leave
 from starter.prerequisites.temporal_binary import find_temporal
 
 _LOG_LINES, _LOG_WIDTH = 20, 400

@@ -2,7 +2,7 @@
 
 import pytest
 
-from starter.cli.leave import leave
+from starter.leave import leave
 
 _ended = pytest.StashKey[int]()
 

@@ -3,7 +3,7 @@
 import gc
 import os
 
-from starter.cli.leave import leave
+from starter.leave import leave
 
 __all__ = ["main"]
 

@@ -85,7 +85,7 @@ async def _in_foreground(chosen: "Settings", ready: "Callable[[Started], None]")
 async def _wait_for_clusters(chosen: "Settings") -> None:
     """Say which clusters are waited for, and which do not serve all the same. The stack is up with or without them."""
     from starter.client import MpgClient
-    from starter.serving import SERVING_SECONDS, await_serving
+    from starter.stack.serving import SERVING_SECONDS, await_serving
 
     waited: list[str] = []
 

@@ -18,9 +18,9 @@ from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
 from model import search_attributes
-from starter.cli.leave import leave
+from starter.leave import leave
 from starter.prerequisites.temporal_binary import VERSION, downloaded
-from starter.stack.parts import always_set
+from starter.prerequisites.temporal_flags import always_set
 
 SILENT_SECONDS = 5.0
 """How long a download may bring nothing: before its first byte, and between two."""

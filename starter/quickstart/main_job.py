@@ -23,7 +23,7 @@ from starter.client import MpgClient
 from starter.client.connection import EndpointKind
 from starter.client.operation import Operation
 from starter.quickstart.counting_writer import CREATE_TABLE, CountingWriter, WriterReport
-from starter.serving import await_serving
+from starter.stack.serving import await_serving
 
 NAME = "quickstart"
 USER = "app"

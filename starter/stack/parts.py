@@ -6,28 +6,16 @@ import socket
 import sqlite3
 import sys
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from model import search_attributes
 from model.base import Record
 from model.errors import Refused, StackDown
 from model.settings import LOOPBACK, Settings
 from starter.prerequisites.temporal_binary import find_temporal
+from starter.prerequisites.temporal_flags import always_set, flags
 
 TEMPORAL = "temporal"
 """Name of the part that is Temporal; every other part works for it."""
-
-TEMPORAL_DYNAMIC_CONFIG = {
-    # The defaults hand out each task on a 50 ms grid and fire timers up to a second late.
-    "history.transferProcessorMaxPollRPS": "5000",
-    "history.timerProcessorMaxPollRPS": "5000",
-    "history.visibilityProcessorMaxPollRPS": "5000",
-    "history.timerProcessorMaxTimeShift": '"10ms"',
-}
-"""Always set on the server; values are JSON."""
-
-_PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL")
 
 
 class Part(Record):
@@ -57,25 +45,10 @@ def temporal_part(settings: Settings) -> Part:
         "--ui-port": [str(settings.temporal_ui_port)],
         "--namespace": [settings.temporal_namespace],
     }
-    command = (str(binary), "server", "start-dev", *_flags(options), *always_set())
+    command = (str(binary), "server", "start-dev", *flags(options), *always_set())
     return Part(
         name=TEMPORAL, command=command, env=dict(os.environ), log=settings.logs_dir / "temporal.log", stop_seconds=10
     )
-
-
-def always_set() -> list[str]:
-    """Return the flags that every server gets, wherever it listens: what a ``temporal`` must understand to be used."""
-    return _flags(
-        {
-            "--dynamic-config-value": [f"{key}={value}" for key, value in TEMPORAL_DYNAMIC_CONFIG.items()],
-            "--search-attribute": [f"{name}={kind}" for name, kind in search_attributes.TYPES.items()],
-            "--sqlite-pragma": list(_PRAGMAS),
-        }
-    )
-
-
-def _flags(options: Mapping[str, Sequence[str]]) -> list[str]:
-    return [text for option, values in options.items() for value in values for text in (option, value)]
 
 
 def worker_parts(settings: Settings) -> list[Part]:

@@ -6,7 +6,7 @@ import signal
 import time
 from pathlib import Path
 
-from starter.cli.leave import leave
+from starter.leave import leave
 from tests.faults.fault import Kind
 from tests.faults.matrix import Journal, run_matrix, table
 from tests.faults.scenarios import OPERATIONS

@@ -17,7 +17,7 @@ from model.effects import Alarm, AlarmKind
 from model.errors import ReplicaBehind
 from model.names import cluster_workflow_id, name_workflow_id
 from model.operations import ChangePlanRequest, OperationOutcome
-from starter.cli.leave import leave
+from starter.leave import leave
 from tests.workflows import golden
 from tests.workflows.bench import Bench, until
 from tests.workflows.samples import BEGINNINGS, SCENARIOS, cluster_for, ready_cluster, request_of

@@ -15,7 +15,7 @@ from model.errors import MpgError, NotFound
 from model.names import DEFAULT_HOST, MAIN_QUEUE, host_queue
 from model.settings import load_settings
 from starter.prerequisites.temporal_binary import find_temporal
-from starter.stack.parts import TEMPORAL_DYNAMIC_CONFIG
+from starter.prerequisites.temporal_flags import TEMPORAL_DYNAMIC_CONFIG
 from tests.workflows.stubs import REAL, Stubs
 from workflows.registry import SANDBOX, WORKFLOWS
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 import pytest
 import structlog
 
-from activities.log_context import log_context
 from model.secrets import derive_password, scram_verifier
 from model.settings import Settings
 from starter.logs import MASK, configure_logging, redact, redact_text

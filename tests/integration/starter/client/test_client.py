@@ -24,7 +24,7 @@ from starter.client import MpgClient
 from starter.client.connection import EndpointKind
 from starter.client.submission import new_cluster_id
 from starter.prerequisites.temporal_binary import find_temporal
-from starter.stack.parts import TEMPORAL_DYNAMIC_CONFIG
+from starter.prerequisites.temporal_flags import TEMPORAL_DYNAMIC_CONFIG
 
 pytestmark = pytest.mark.integration
 T = TypeVar("T")

@@ -9,7 +9,7 @@ import pytest
 from model.cluster import Address, ClusterPhase, ClusterState, ClusterView
 from model.master_key import load_or_create_master_key
 from model.settings import Settings, load_settings
-from starter.serving import await_serving
+from starter.stack.serving import await_serving
 from tests.workflows.samples import ready_cluster
 
 
