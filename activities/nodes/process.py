@@ -28,11 +28,25 @@ THAW_AFTER_S = 0.5
 class NodeProcess:
     """The first process of a running container."""
 
-    def __init__(self, docker: DockerEngine, container: str, pidfd: int | None) -> None:
+    def __init__(self, docker: DockerEngine, container: ContainerInfo, pidfd: int | None) -> None:
         """Use *pidfd*, or the engine where it is None. :func:`open_process` makes these."""
         self._docker = docker
-        self._container = container
+        self._container = container.name
+        self._pid = container.pid
         self._pidfd = pidfd
+
+    def turns(self) -> int | None:
+        """Return how often the process has had the processor; None where the engine is not on this machine.
+
+        A process that hangs, stopped, frozen or on a dead disk, has it no more.
+        """
+        if self._pidfd is None:
+            return None
+        try:
+            status = Path(f"/proc/{self._pid}/status").read_text()
+        except OSError:
+            return None
+        return sum(int(line.split()[1]) for line in status.splitlines() if "ctxt_switches" in line)
 
     async def kill(self) -> None:
         """Send SIGKILL, which also ends a process that is stopped or hangs."""
@@ -76,7 +90,7 @@ async def open_process(docker: DockerEngine, container: ContainerInfo) -> AsyncG
     """Lend the first process of *container*, which runs."""
     pidfd = _open_pidfd(container)
     try:
-        yield NodeProcess(docker, container.name, pidfd)
+        yield NodeProcess(docker, container, pidfd)
     finally:
         if pidfd is not None:
             os.close(pidfd)

@@ -10,11 +10,12 @@ from psycopg.sql import SQL, Composed, Literal
 from temporalio import activity
 
 from activities.heartbeat import heartbeating
-from activities.postgres.sql import Connection, SqlSessions
+from activities.postgres.sql import Connection, SqlSessions, outcome_of
 from model import effects
 from model.cluster import Durability
 from model.effects import AwaitCaughtUpInput, Nothing, ReplicaCaughtUp, SetSynchronousInput, Target
 from model.errors import NotYet, Refused, ReplicaBehind
+from model.probing import SPEAKS
 from model.tuning import synchronous_standby_names
 
 IN_FORCE_S = 5.0
@@ -90,7 +91,7 @@ class ReplicationActivities:
         That it streams proves nothing: a standby whose history has diverged streams for a moment too. So its receiver
         must be connected to this primary, on the primary's timeline, and its replay past the mark. Raises
         :class:`ReplicaBehind` with the numbers after ``timeout_s`` seconds, or when the replica has given no answer for
-        5 s (that it is starting up is one), and ``psycopg.OperationalError`` when the primary does not answer.
+        5 s (that it starts, or refuses, is one), and ``psycopg.OperationalError`` when the primary does not answer.
         """
         primary, replica = (Target.of(arg.cluster_id, node) for node in (arg.primary, arg.replica))
         async with heartbeating():
@@ -118,7 +119,7 @@ class ReplicationActivities:
                         await asyncio.sleep(_CATCH_UP_POLL_S)
             except psycopg.OperationalError as error:
                 now = time.monotonic()
-                if _is_starting(error):
+                if outcome_of(error) in SPEAKS:
                     heard = now
                 if now - begun > arg.timeout_s or now - heard > SILENT_S:
                     raise _behind(arg, None if now - heard > SILENT_S else seen, mark, now - begun) from None
@@ -133,11 +134,6 @@ def _is_past(seen: _ReplicaSeen, primary_address: str, mark: _Mark) -> bool:
         and seen.behind is not None
         and seen.behind <= 0
     )
-
-
-def _is_starting(error: psycopg.OperationalError) -> bool:
-    """Tell whether Postgres itself refused the connection because it is not that far yet (57P03)."""
-    return any(said in str(error) for said in ("starting up", "not yet accepting connections", "in recovery mode"))
 
 
 def _behind(arg: AwaitCaughtUpInput, seen: _ReplicaSeen | None, mark: _Mark, waited_s: float) -> ReplicaBehind:

@@ -13,6 +13,7 @@ from psycopg.rows import TupleRow
 
 from model.effects import Target
 from model.names import POSTGRES_PORT, SUPERUSER
+from model.probing import Outcome, classify
 from model.secrets import derive_password
 
 CONNECT_TIMEOUT_S = 5
@@ -109,6 +110,11 @@ class SqlSessions:
         for connection in self._kept.values():
             await connection.close()
         self._kept.clear()
+
+
+def outcome_of(error: psycopg.Error | OSError) -> Outcome:
+    """Return what an error means that came of asking a node."""
+    return classify(str(error), error.sqlstate if isinstance(error, psycopg.Error) else None)
 
 
 @asynccontextmanager

@@ -16,8 +16,10 @@ from activities.routing.health import broken_way_in, paused_poolers
 from activities.routing.pooler_pause import open_pause
 from activities.takeover.handover import Clients
 from activities.watching.node_watch import NodeWatch
+from activities.watching.sync_watch import SyncWatch
 from model import effects
-from model.cluster import OVER, ClusterView, Node
+from model.acknowledgement import OVERDUE_S
+from model.cluster import OVER, ClusterView, Durability, Node
 from model.effects import Alarm, AlarmKind, Target, WatchInput
 from model.names import cluster_workflow_id
 
@@ -55,8 +57,10 @@ class WatchActivities:
         return await while_worker_runs(self._first_alarm(arg), WATCH_INTERVAL_S)
 
     async def _first_alarm(self, arg: WatchInput) -> Alarm:
-        tasks = [asyncio.create_task(self._node(arg, node)) for node in arg.status.nodes]
+        sync = SyncWatch()
+        tasks = [asyncio.create_task(self._node(arg, node, sync)) for node in arg.status.nodes]
         tasks.append(asyncio.create_task(self._way_in(arg)))
+        tasks.append(asyncio.create_task(self._acknowledgements(arg, sync)))
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             return done.pop().result()
@@ -65,9 +69,9 @@ class WatchActivities:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _node(self, arg: WatchInput, node: Node) -> Alarm:
+    async def _node(self, arg: WatchInput, node: Node, sync: SyncWatch) -> Alarm:
         target = Target.of(arg.cluster_id, node)
-        watch = NodeWatch(self._docker, self._sql, node.name, node.container, target)
+        watch = NodeWatch(self._docker, self._sql, node.name, node.container, target, sync)
         while True:
             lost = await watch.until_lost()
             if not await self._planned(arg.cluster_id, node.name):
@@ -83,6 +87,25 @@ class WatchActivities:
                     pause = min(1.2 * pause, ASK_AT_LEAST_EVERY_S)
             finally:
                 back.cancel()
+
+    async def _acknowledgements(self, arg: WatchInput, sync: SyncWatch) -> Alarm:
+        """Return when commits wait in vain for a replica on record as in sync: it may run, and answer."""
+        while True:
+            name = await sync.until_overdue()
+            if name is not None and await self._in_sync(arg.cluster_id, name):
+                log.warning("a replica does not acknowledge", cluster=arg.cluster_id, node=name)
+                how = f"it has acknowledged nothing for {OVERDUE_S:g} s"
+                return Alarm(kind=AlarmKind.NODE, name=name, how=how)
+            await asyncio.sleep(ASK_EVERY_S)
+
+    async def _in_sync(self, cluster_id: str, name: str) -> bool:
+        """Tell whether commits have to wait for this node now, which is neither stopped on purpose nor told of."""
+        view = await self._view(cluster_id)
+        if view is None or view.state.spec.durability is not Durability.SYNC:
+            return False
+        replica = view.state.status.replica
+        absent = name in view.state.status.absences
+        return replica is not None and replica.name == name and replica.in_sync and not absent
 
     async def _hold_clients(self, cluster_id: str, lost: str) -> bool:
         """Where the primary is lost, make clients wait from now on rather than fail. What heals lets them go on.

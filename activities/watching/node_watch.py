@@ -1,30 +1,32 @@
-"""Watching one node: that its process lives, and that it answers."""
+"""Watching one node: that its process lives, and that it answers. What its probes mean is in model/probing.py."""
 
 import asyncio
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import LiteralString
 
 import psycopg
+import structlog
 
 from activities.engine.docker_engine import DockerEngine
-from activities.engine.docker_types import ContainerInfo
-from activities.nodes.process import open_process
-from activities.postgres.sql import Connection, SqlSessions, bounded
+from activities.nodes.process import NodeProcess, open_process
+from activities.postgres.sql import Connection, SqlSessions, bounded, outcome_of
+from activities.watching.sync_watch import READ_STANDBY, SyncWatch
 from model.effects import Target
+from model.probing import Judgement, Outcome, Probed
+
+log = structlog.get_logger()
 
 PROBE_EVERY_S = 0.5
 PROBE_TIMEOUT_S = 2
-SILENT_PROBES = 2
-"""Probes in a row without an answer before a node that runs counts as hung: about 5 s in all."""
+"""With two probes that count before a node that runs is lost: about 5 s in all."""
 FRESH_EVERY = 4
 """One probe in so many is made on a new connection: a postmaster can hang while its backends still answer."""
-STARTUP_S = 60.0
-"""How long a container that just started may take to answer before it counts as hung."""
 REAPPEAR_S = 0.25
-_PROBE: LiteralString = "SELECT checkpoint_lsn FROM pg_catalog.pg_control_checkpoint()"
+SAY_EVERY_S = 60.0
+"""How often it is logged that a node still refuses, or starts."""
+_PROBE: LiteralString = "SELECT " + READ_STANDBY + " FROM pg_catalog.pg_control_checkpoint()"
 """Reads the control file, by its path: a data directory that was removed answers other queries from memory for long."""
-_DAMAGE = (psycopg.errors.UndefinedFile, psycopg.errors.IoError, psycopg.errors.DataCorrupted)
 
 
 @dataclass(frozen=True)
@@ -38,30 +40,44 @@ class NodeLost:
 class NodeWatch:
     """Follows one node's container through its lives."""
 
-    def __init__(self, docker: DockerEngine, sql: SqlSessions, name: str, container: str, target: Target) -> None:
-        """Watch the node *name* in *container*, asking it at *target*."""
+    def __init__(
+        self,
+        docker: DockerEngine,
+        sql: SqlSessions,
+        name: str,
+        container: str,
+        target: Target,
+        sync: SyncWatch | None = None,
+    ) -> None:
+        """Watch the node *name* in *container*, asking it at *target*; tell *sync* what it says of its standby."""
         self._docker = docker
         self._sql = sql
         self._name = name
         self._container = container
         self._target = target
-        self._damage = ""
-        """What probes said of the node's files since one was answered."""
+        self._sync = sync or SyncWatch()
+        self._kept: Connection | None = None
+        self._said: dict[Outcome, float] = {}
+        """When it was logged last that a probe came to this."""
 
     async def until_lost(self) -> NodeLost:
         """Return when the node's process has ended or does not answer any more; at once if it does not run."""
         found = await self._docker.inspect(self._container)
         if found is None or not found.running:
             return NodeLost(self._name, "its container does not run")
-        ended = asyncio.create_task(self._ended(found))
-        silent = asyncio.create_task(self._silent())
-        try:
-            await asyncio.wait((ended, silent), return_when=asyncio.FIRST_COMPLETED)
-            return (ended if ended.done() else silent).result()
-        finally:
-            for task in (ended, silent):
-                task.cancel()
-            await asyncio.gather(ended, silent, return_exceptions=True)
+        async with open_process(self._docker, found) as process:
+            ended = asyncio.create_task(process.wait_end(None))
+            silent = asyncio.create_task(self._until_silent(process))
+            try:
+                await asyncio.wait((ended, silent), return_when=asyncio.FIRST_COMPLETED)
+                if not ended.done():
+                    return NodeLost(self._name, silent.result())
+                ended.result()
+                return NodeLost(self._name, "its process ended")
+            finally:
+                for task in (ended, silent):
+                    task.cancel()
+                await asyncio.gather(ended, silent, return_exceptions=True)
 
     async def until_back(self) -> None:
         """Return when the node's container runs and Postgres in it answers."""
@@ -71,54 +87,86 @@ class NodeWatch:
                 return
             await asyncio.sleep(REAPPEAR_S)
 
-    async def _ended(self, found: ContainerInfo) -> NodeLost:
-        async with open_process(self._docker, found) as process:
-            await process.wait_end(None)
-        return NodeLost(self._name, "its process ended")
-
-    async def _silent(self) -> NodeLost:
-        missed = 0
-        started = asyncio.get_running_loop().time()
-        answered = False
-        connection: Connection | None = None
+    async def _until_silent(self, process: NodeProcess) -> str:
+        """Return how the node is lost although its process lives."""
+        judgement = Judgement(began=_now())
+        again = False
         try:
             for count in itertools.count():
-                if missed >= SILENT_PROBES:
+                new = again or self._kept is None or count % FRESH_EVERY == 0
+                probe = await (self._probe_anew(process) if new else self._probe_kept())
+                judgement = judgement.after(probe, _now())
+                if judgement.lost:
                     break
-                if connection is not None and count % FRESH_EVERY == 0:
-                    await connection.close()
-                    connection = None
-                connection = await self._probe(connection)
-                answered = answered or connection is not None
-                # A node that replays WAL after a crash says so for as long as that takes.
-                patience = not answered and asyncio.get_running_loop().time() - started < STARTUP_S
-                missed = 0 if connection is not None or patience else missed + 1
+                again = new and judgement.misses > 0
+                self._tell(probe)
                 await asyncio.sleep(PROBE_EVERY_S)
         finally:
-            if connection is not None:
-                await connection.close()
-        if self._damage:
-            return NodeLost(self._name, f"its data directory is damaged: {self._damage}")
-        return NodeLost(self._name, f"it did not answer {SILENT_PROBES} times, {PROBE_TIMEOUT_S} s each")
+            await self._keep(None)
+        return judgement.lost
 
     async def _answers(self) -> bool:
-        connection = await self._probe(None)
-        if connection is not None:
-            await connection.close()
-        return connection is not None
-
-    async def _probe(self, connection: Connection | None) -> Connection | None:
-        """Ask through *connection*, or a new one; return the connection that answered, or None."""
         try:
-            if connection is None:
-                connection = await self._sql.open(self._target, timeout_s=PROBE_TIMEOUT_S)
+            async with await self._sql.open(self._target, timeout_s=PROBE_TIMEOUT_S) as connection:
+                return (await self._ask(connection)).outcome is Outcome.ANSWERED
+        except (psycopg.Error, OSError):
+            return False
+
+    async def _probe_kept(self) -> Probed:
+        assert self._kept is not None
+        begun = _now()
+        probe = await self._ask(self._kept)
+        if self._kept.closed and probe.outcome in {Outcome.SILENT, Outcome.CLOSED}:
+            # Its end alone says nothing; that it had to be cut does.
+            in_time = _now() - begun < PROBE_TIMEOUT_S
+            probe = replace(probe, outcome=Outcome.CUT if in_time else Outcome.SILENT)
+        if self._kept.closed:
+            await self._keep(None)
+        return probe
+
+    async def _probe_anew(self, process: NodeProcess) -> Probed:
+        """Ask over a new connection, which takes the place of the kept one once it has answered."""
+        turns = process.turns()
+        try:
+            connection = await self._sql.open(self._target, timeout_s=PROBE_TIMEOUT_S)
+        except (psycopg.Error, OSError) as error:
+            probe = Probed(outcome_of(error), _words(error))
+        else:
+            try:
+                probe = await self._ask(connection)
+                if probe.outcome is Outcome.ANSWERED:
+                    await self._keep(connection)
+            finally:
+                if self._kept is not connection:
+                    await connection.close()
+        return replace(probe, new=True, moved=turns is not None and process.turns() != turns)
+
+    async def _ask(self, connection: Connection) -> Probed:
+        try:
             async with bounded(connection, PROBE_TIMEOUT_S):
-                await connection.execute(_PROBE)
-        except psycopg.Error as error:
-            if isinstance(error, _DAMAGE):
-                self._damage = str(error).strip()
-            if connection is not None:
-                await connection.close()
-            return None
-        self._damage = ""
-        return connection
+                row = await (await connection.execute(_PROBE)).fetchone()
+        except (psycopg.Error, OSError) as error:
+            return Probed(outcome_of(error), _words(error))
+        self._sync.look(row, _now())
+        return Probed(Outcome.ANSWERED)
+
+    async def _keep(self, connection: Connection | None) -> None:
+        former, self._kept = self._kept, connection
+        if former is not None:
+            await former.close()
+
+    def _tell(self, probe: Probed) -> None:
+        now = _now()
+        if probe.outcome is Outcome.ANSWERED or now - self._said.get(probe.outcome, -SAY_EVERY_S) < SAY_EVERY_S:
+            return
+        self._said[probe.outcome] = now
+        cluster = self._target.cluster_id
+        log.warning("a probe was not answered", cluster=cluster, node=self._name, what=probe.outcome, why=probe.why)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split())

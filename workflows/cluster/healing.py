@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from model.cluster import ClusterPhase, OperationRef
     from model.effects import Alarm, AlarmKind, Target
     from model.errors import MpgError
-    from model.facts import AbsencesPlanned, InSync
+    from model.facts import AbsencesPlanned, ConditionIs, InSync
     from model.healing import may_promote, remedy
     from model.names import operation_workflow_id
     from model.operations import HEALING, FailoverRequest, HealRequest, RepairRequest
@@ -74,6 +74,8 @@ class Healing:
         """Do something about *alarm*, in an operation of its own."""
         lost_primary = remedy(self._record.state, alarm) in LOST_PRIMARY
         request_type = FailoverRequest if lost_primary else RepairRequest
+        if alarm == self._losses.replica:
+            self._record.learn(self._without(alarm))
         self._record.learn(AbsencesPlanned(names=(alarm.name,)))
         request = request_type(
             cluster_id=self._record.spec.id, state=self._record.state, lost=alarm.name, how=alarm.how
@@ -91,6 +93,11 @@ class Healing:
         elif self._losses.primary is None:
             self._not_healed(alarm, error, lost_primary=lost_primary)
         # Else it had to make room for a failover. What is lost after that, the watch will tell.
+
+    def _without(self, replica: Alarm) -> ConditionIs:
+        """Return what is to be said while the primary goes on without the replica that commits waited for."""
+        message = f"{replica.name} was lost ({replica.how}): no commit waits for it until it is in sync again."
+        return self._record.condition(DEGRADED, message)
 
     def _healed(self, alarm: Alarm) -> None:
         self._losses.forget(alarm.name)
@@ -209,11 +216,11 @@ class Healing:
 
         The repair has to wait for the turn, this must not.
         """
-        primary, replica = self._record.status.primary, self._record.status.replica
+        primary, replica = self._record.status.primary, self._losses.replica
         assert primary is not None
         assert replica is not None
         # On record first: from here on nobody promotes it.
-        self._record.learn(InSync(name=replica.name, value=False))
+        self._record.learn(InSync(name=replica.name, value=False), self._without(replica))
         target = Target.of(self._record.spec.id, primary)
         try:
             await self._record.effect(

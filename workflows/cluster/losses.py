@@ -16,7 +16,8 @@ LOST_PRIMARY = frozenset({Remedy.FAIL_OVER, Remedy.RESTART_PRIMARY})
 WATCHED = frozenset({ClusterPhase.READY, ClusterPhase.NEEDS_OPERATOR})
 """Phases in which a cluster has something to lose."""
 DEGRADED = "Degraded"
-"""Type of the condition of a cluster that serves without something that does not come back."""
+"""Type of the condition of a cluster that serves without something: a replica that commits waited for, or what does not
+come back."""
 
 
 class Losses:
