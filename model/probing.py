@@ -12,8 +12,8 @@ MISSES = 2
 """Probes in a row that count against a node before it is lost."""
 STARTUP_S = 60.0
 """How long a container that just started may be silent: its Postgres does not listen yet."""
-INCONSISTENT_S = 600.0
-"""How long a standby may say that it is not consistent yet. One that lacks WAL says so for ever."""
+STANDBY_STARTS_S = 600.0
+"""How long a standby may say that it starts: one that lacks WAL says so for ever. A primary has all that it needs."""
 ENDING_S = 60.0
 """How long Postgres may say that it shuts down. One that waits for its clients to leave (SIGTERM) never ends."""
 
@@ -25,9 +25,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     """Postgres said no: too many clients, no memory, a wrong password, no such database."""
     STARTING = "starting"
-    """Postgres starts or recovers after a crash, however long that takes."""
-    INCONSISTENT = "inconsistent"
-    """A standby that has not replayed enough to answer."""
+    """Postgres starts, or recovers after a crash, or has not replayed enough to answer."""
     ENDING = "ending"
     """Postgres shuts down."""
     CUT = "cut"
@@ -42,7 +40,7 @@ class Outcome(StrEnum):
     """Postgres cannot read its own files."""
 
 
-SPEAKS = frozenset({Outcome.REFUSED, Outcome.STARTING, Outcome.INCONSISTENT, Outcome.ENDING})
+SPEAKS = frozenset({Outcome.REFUSED, Outcome.STARTING, Outcome.ENDING})
 """Postgres itself has said that it does not answer yet, or not to us."""
 
 _BY_STATE = {"57P01": Outcome.STARTING, "57P02": Outcome.STARTING, "58P01": Outcome.DAMAGED, "58030": Outcome.DAMAGED}
@@ -50,7 +48,7 @@ _BY_CLASS = {"XX": Outcome.DAMAGED}
 """Internal error, data corrupted: a checksum of the control file that is wrong has only the first."""
 _NOT_THAT_FAR = (
     ("shutting down", Outcome.ENDING),
-    ("not yet accepting connections", Outcome.INCONSISTENT),
+    ("not yet accepting connections", Outcome.STARTING),
     ("starting up", Outcome.STARTING),
     ("in recovery mode", Outcome.STARTING),
     ("terminating connection", Outcome.STARTING),
@@ -93,10 +91,10 @@ class Probed:
 
     outcome: Outcome
     why: str = ""
-    new: bool = False
-    """Over a new connection, as opposed to one that had answered before."""
-    moved: bool = False
-    """Whether the postmaster is known to have run meanwhile: then a new connection may only have to queue."""
+    standby: bool = False
+    """Whether the node follows another one, as far as is known."""
+    queued: bool = False
+    """Whether it asked to be let in while the postmaster was at work and others were in its queue."""
 
 
 @dataclass(frozen=True)
@@ -120,18 +118,22 @@ class Judgement:
         if probe.outcome in {Outcome.SILENT, Outcome.CLOSED, Outcome.DAMAGED}:
             return lasting._missed(probe, now)
         heard = self.answered or probe.outcome in {Outcome.ANSWERED, Outcome.REFUSED}
-        bound = {Outcome.INCONSISTENT: INCONSISTENT_S, Outcome.ENDING: ENDING_S}.get(probe.outcome)
-        over = bound is not None and now - lasting.since >= bound
-        return replace(
-            lasting, misses=0, answered=heard, lost=f"for {bound:g} s it only said: {probe.why}" if over else ""
+        lost = (
+            f"for {now - lasting.since:.0f} s it only said: {probe.why}" if lasting._lasts_too_long(probe, now) else ""
         )
+        return replace(lasting, misses=0, answered=heard, lost=lost)
+
+    def _lasts_too_long(self, probe: Probed, now: float) -> bool:
+        if probe.outcome is Outcome.STARTING:
+            return probe.standby and now - self.since >= STANDBY_STARTS_S
+        return probe.outcome is Outcome.ENDING and now - self.since >= ENDING_S
 
     def _missed(self, probe: Probed, now: float) -> "Judgement":
         if not self.answered and now - self.began < STARTUP_S:
             return self
-        # Full of clients that ask to come in, a postmaster takes seconds for each; its old sessions answer. So a new
-        # connection that waits proves nothing while the postmaster works, unless an old session was silent too.
-        if probe.new and probe.moved and probe.outcome is Outcome.SILENT and self.misses == 0:
+        # Where more ask to come in than a postmaster can take, each waits for seconds. One that hangs does no work, and
+        # one that is cut off has no queue.
+        if probe.queued and probe.outcome is Outcome.SILENT:
             return self
         misses = self.misses + 1
         if misses < MISSES:

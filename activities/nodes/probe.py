@@ -7,11 +7,12 @@ import psycopg
 
 from activities.engine.docker_engine import DockerEngine
 from activities.nodes.state import NodeState, read_state
-from activities.postgres.sql import APPLICATION_NAME, Connection, SqlSessions
+from activities.postgres.sql import APPLICATION_NAME, Connection, SqlSessions, outcome_of
 from model.addresses import node_address
 from model.effects import NodeSpec, Target
 from model.errors import HostFull, MpgError, NotYet
 from model.names import NODES, REPLICATOR, node_container
+from model.probing import Outcome
 
 POLL_S = 0.02
 INSPECT_EVERY_S = 0.25
@@ -62,13 +63,16 @@ class NodeProbe:
         """Return when a replica from which new clients are led away answers no query, or after *timeout_s* seconds."""
         deadline = time.monotonic() + timeout_s
         quiet = 0
-        try:
-            async with self._sql.use(target) as connection:
-                while quiet < QUIET_LOOKS and time.monotonic() < deadline:
-                    quiet = 0 if await _has_queries(connection) else quiet + 1
-                    await asyncio.sleep(0.05)
-        except psycopg.Error:
-            return  # it answers nobody
+        while quiet < QUIET_LOOKS and time.monotonic() < deadline:
+            try:
+                async with self._sql.use(target) as connection:
+                    while quiet < QUIET_LOOKS and time.monotonic() < deadline:
+                        quiet = 0 if await _has_queries(connection) else quiet + 1
+                        await asyncio.sleep(0.05)
+            except psycopg.Error as error:
+                if outcome_of(error) not in {Outcome.REFUSED, Outcome.OUR_SIDE}:
+                    return  # it answers nobody
+                await asyncio.sleep(0.05)
 
     async def await_primary(self, spec: NodeSpec) -> None:
         """Return when the primary of the replica *spec* lets a base backup in.

@@ -21,6 +21,7 @@ from model.errors import NotYet
 ENGINE_POLL_S = 0.1
 FENCE_BOUND_S = 15.0
 """For the kernel to end a process that was killed. One in uninterruptible sleep, on a dead disk, can take longer."""
+LISTENING = "0A"
 THAW_AFTER_S = 0.5
 """After a signal that ends a process in milliseconds, unless it is frozen."""
 
@@ -47,6 +48,20 @@ class NodeProcess:
         except OSError:
             return None
         return sum(int(line.split()[1]) for line in status.splitlines() if "ctxt_switches" in line)
+
+    def queue(self, port: int) -> int:
+        """Return how many connections to *port* wait to be accepted; 0 where the engine is not on this machine."""
+        if self._pidfd is None:
+            return 0
+        waiting = 0
+        with contextlib.suppress(OSError):
+            for family in ("tcp", "tcp6"):
+                # Of a listening socket the kernel shows its backlog as rx_queue (Linux, net/ipv4/tcp_ipv4.c).
+                for line in Path(f"/proc/{self._pid}/net/{family}").read_text().splitlines()[1:]:
+                    _, local, _, state, queues, *_ = line.split()
+                    if state == LISTENING and local.endswith(f":{port:04X}"):
+                        waiting += int(queues.partition(":")[2], 16)
+        return waiting
 
     async def kill(self) -> None:
         """Send SIGKILL, which also ends a process that is stopped or hangs."""

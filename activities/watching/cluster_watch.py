@@ -20,7 +20,7 @@ from activities.watching.sync_watch import SyncWatch
 from model import effects
 from model.acknowledgement import OVERDUE_S
 from model.cluster import OVER, ClusterView, Durability, Node
-from model.effects import Alarm, AlarmKind, Target, WatchInput
+from model.effects import Alarm, AlarmKind, WatchInput
 from model.names import cluster_workflow_id
 
 log = structlog.get_logger()
@@ -70,8 +70,7 @@ class WatchActivities:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _node(self, arg: WatchInput, node: Node, sync: SyncWatch) -> Alarm:
-        target = Target.of(arg.cluster_id, node)
-        watch = NodeWatch(self._docker, self._sql, node.name, node.container, target, sync)
+        watch = NodeWatch(self._docker, self._sql, node, arg.cluster_id, sync)
         while True:
             lost = await watch.until_lost()
             if not await self._planned(arg.cluster_id, node.name):

@@ -12,7 +12,9 @@ from activities.engine.docker_engine import DockerEngine
 from activities.nodes.process import NodeProcess, open_process
 from activities.postgres.sql import Connection, SqlSessions, bounded, outcome_of
 from activities.watching.sync_watch import READ_STANDBY, SyncWatch
+from model.cluster import Node, NodeRole
 from model.effects import Target
+from model.names import POSTGRES_PORT
 from model.probing import Judgement, Outcome, Probed
 
 log = structlog.get_logger()
@@ -25,7 +27,7 @@ FRESH_EVERY = 4
 REAPPEAR_S = 0.25
 SAY_EVERY_S = 60.0
 """How often it is logged that a node still refuses, or starts."""
-_PROBE: LiteralString = "SELECT " + READ_STANDBY + " FROM pg_catalog.pg_control_checkpoint()"
+_PROBE: LiteralString = " ".join(("SELECT", READ_STANDBY, "FROM pg_catalog.pg_control_checkpoint()"))
 """Reads the control file, by its path: a data directory that was removed answers other queries from memory for long."""
 
 
@@ -44,18 +46,19 @@ class NodeWatch:
         self,
         docker: DockerEngine,
         sql: SqlSessions,
-        name: str,
-        container: str,
-        target: Target,
-        sync: SyncWatch | None = None,
+        node: Node,
+        cluster_id: str,
+        sync: SyncWatch,
     ) -> None:
-        """Watch the node *name* in *container*, asking it at *target*; tell *sync* what it says of its standby."""
+        """Watch *node* of a cluster; tell *sync* what it says of its standby, where it is the primary."""
         self._docker = docker
         self._sql = sql
-        self._name = name
-        self._container = container
-        self._target = target
-        self._sync = sync or SyncWatch()
+        self._name = node.name
+        self._container = node.container
+        self._target = Target(cluster_id=cluster_id, address=node.address)
+        self._sync = sync
+        self._standby = node.role is NodeRole.REPLICA
+        """On record at first; then as the node said last."""
         self._kept: Connection | None = None
         self._said: dict[Outcome, float] = {}
         """When it was logged last that a probe came to this."""
@@ -95,7 +98,7 @@ class NodeWatch:
             for count in itertools.count():
                 new = again or self._kept is None or count % FRESH_EVERY == 0
                 probe = await (self._probe_anew(process) if new else self._probe_kept())
-                judgement = judgement.after(probe, _now())
+                judgement = judgement.after(replace(probe, standby=self._standby), _now())
                 if judgement.lost:
                     break
                 again = new and judgement.misses > 0
@@ -139,7 +142,10 @@ class NodeWatch:
             finally:
                 if self._kept is not connection:
                     await connection.close()
-        return replace(probe, new=True, moved=turns is not None and process.turns() != turns)
+        if probe.outcome is not Outcome.SILENT:
+            return probe
+        queued = turns is not None and process.turns() != turns and process.queue(POSTGRES_PORT) > 0
+        return replace(probe, queued=queued)
 
     async def _ask(self, connection: Connection) -> Probed:
         try:
@@ -147,7 +153,11 @@ class NodeWatch:
                 row = await (await connection.execute(_PROBE)).fetchone()
         except (psycopg.Error, OSError) as error:
             return Probed(outcome_of(error), _words(error))
-        self._sync.look(row, _now())
+        assert row is not None, "of one control file"
+        written, waits_for, seen = row
+        self._standby = written is None
+        if not self._standby:
+            self._sync.look(written, waits_for, seen, _now())
         return Probed(Outcome.ANSWERED)
 
     async def _keep(self, connection: Connection | None) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, LiteralString
+from typing import LiteralString
 
 from model.acknowledgement import Acknowledgement, StandbySeen
 from model.cluster import Durability
@@ -15,23 +15,22 @@ CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_current_wal_flus
 pg_catalog.current_setting('synchronous_standby_names'),
 (SELECT ARRAY[flush_lsn::text, reply_time::text] FROM pg_catalog.pg_stat_get_wal_senders()
  WHERE sync_priority > 0 AND state = 'streaming' ORDER BY reply_time DESC NULLS LAST LIMIT 1)"""
-"""Of the standby's row only what tells; the view pg_stat_replication would also look at every session."""
+"""Columns for a probe: of a primary its own position, whom commits wait for, and what that one reported last.
+
+The first is null on a standby. The view pg_stat_replication would also look at every session."""
 _NAMES = {synchronous_standby_names(Durability.SYNC, name): name for name in NODES}
 
 
 class SyncWatch:
-    """Hears of both nodes, of which the one that takes writes has something to say."""
+    """Hears what the probes of the node that takes writes have read."""
 
     def __init__(self) -> None:
         """Begin with nothing heard."""
         self._seen = Acknowledgement()
         self._overdue = asyncio.Event()
 
-    def look(self, row: Sequence[Any] | None, now: float) -> None:
-        """Hear what a probe read by :data:`READ_STANDBY`, at *now*."""
-        if row is None or row[0] is None:
-            return  # a standby waits for nobody
-        written, waits_for, standby = row
+    def look(self, written: str, waits_for: str, standby: Sequence[str | None] | None, now: float) -> None:
+        """Hear what a probe of the primary read by :data:`READ_STANDBY`, at *now*."""
         flushed, replied = standby or (None, None)
         seen = StandbySeen(
             waits_for=waits_for,

@@ -1,6 +1,8 @@
 """What the tests of losses do to a cluster, and what has to be so afterwards."""
 
 import asyncio
+import contextlib
+import struct
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -12,7 +14,7 @@ import psycopg
 from live_cluster import LiveCluster, Load, load
 from rig import until
 
-from model.cluster import ClusterPhase, Node, NodeRole
+from model.cluster import Address, ClusterPhase, Node, NodeRole
 from model.names import PGDATA
 from starter.quickstart.counting_writer import TABLE
 from tests.faults.invariants import Eyes, violations
@@ -20,6 +22,8 @@ from tests.faults.invariants import Eyes, violations
 WHOLE_S = 120.0
 SAMPLE_S = 0.05
 ANSWER_S = 1.0
+ASK_AGAIN_S = 0.5
+PROTOCOL_3 = 196608
 
 
 class Injury:
@@ -62,6 +66,14 @@ class Injury:
         """Return the addresses of *container* in its networks."""
         networks = (await self.cluster.attributes(container))["NetworkSettings"]["Networks"]
         return [each["IPAddress"] for each in networks.values()]
+
+    async def signal_process(self, node: Node, name: str, pid: object) -> None:
+        """Send a signal to one process of a node, by its id in there."""
+        await self.run(node.container, f"kill -{name} {pid}")
+
+    async def operations(self) -> list[str]:
+        """Return the ids of everything that ran, or runs, on the cluster."""
+        return [each.id for each in await self.cluster.mpg.operations(self.cluster.name)]
 
     async def signal(self, container: str, name: str) -> None:
         found = await asyncio.to_thread(self._engine.containers.get, container)
@@ -129,6 +141,32 @@ class Injury:
             row = await (await session.execute(query.encode(), [datetime.fromtimestamp(moment, UTC)])).fetchone()
         assert row is not None
         return row[0].timestamp()
+
+
+@asynccontextmanager
+async def half_open_logins(address: Address, number: int) -> AsyncGenerator[None]:
+    """Keep *number* clients there that ask to be let in and never send a password; refused, they ask again."""
+    asks_in = b"user\0app\0database\0fly-db\0\0"
+    packet = struct.pack("!II", len(asks_in) + 8, PROTOCOL_3) + asks_in
+
+    async def one() -> None:
+        while True:
+            with contextlib.suppress(OSError):
+                reader, writer = await asyncio.open_connection(address.host, address.port)
+                try:
+                    writer.write(packet)
+                    await reader.read()
+                finally:
+                    writer.close()
+            await asyncio.sleep(ASK_AGAIN_S)
+
+    tasks = [asyncio.create_task(one()) for _ in range(number)]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Sampler:

@@ -15,19 +15,22 @@ from rig import until
 from activities.postgres.sql import SqlSessions
 from model.cluster import ClusterPhase, Node
 from model.settings import Settings
+from model.tuning import MAX_CONNECTIONS
 from starter.client import MpgClient
 from starter.client.connection import EndpointKind, read_master_key
 from starter.client.temporal import connect as connect_temporal
 from starter.quickstart.counting_writer import TABLE
 from tests.faults.disks import small_disk_cluster
 from tests.faults.invariants import Eyes
-from tests.faults.losses import Injury, names
+from tests.faults.losses import Injury, half_open_logins, names
 
 pytest_plugins = ("stack_fixtures",)
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 slow = pytest.mark.faults
 
 NAME = "shop"
+FLOODED_S = 20.0
+"""Some ten probes of each kind; a loss is told after two."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -122,6 +125,67 @@ async def test_removed_pooler_is_made_anew(shop: Injury) -> None:
         await shop.remove(lost)
         await shop.cluster.until_whole(restarted=[lost], since={})
     assert [await shop.cluster.uri(kind) for kind in EndpointKind] == addresses
+
+
+# --- no loss ----------------------------------------------------------------------------------------------------------
+
+
+async def test_logins_that_are_left_half_open_lose_nobody(shop: Injury) -> None:
+    before, ran = await shop.cluster.pair(), await shop.operations()
+    started = await shop.cluster.started()
+    found = (await shop.cluster.state()).status.endpoint
+    assert found is not None
+    async with load(shop.cluster, writers=1) as clients:
+        async with half_open_logins(found.direct, MAX_CONNECTIONS + 100):
+
+            async def full() -> bool:
+                try:
+                    await shop.cluster.ask(before[0], "SELECT 1")
+                except psycopg.Error as error:
+                    return "too many clients" in str(error)
+                return False
+
+            await until(full, timeout_s=60, what="nobody let in")
+            end = time.monotonic() + FLOODED_S
+            while time.monotonic() < end:
+                await clients.goes_on()
+        await clients.goes_on()
+    assert await clients.nothing_lost()
+    await shop.until_whole()
+    assert await shop.operations() == ran
+    assert await shop.cluster.started() == started
+    assert names(await shop.cluster.pair()) == names(before)
+
+
+async def test_primary_restarts_its_sessions_by_itself_when_one_is_killed(shop: Injury) -> None:
+    before, ran = await shop.cluster.pair(), await shop.operations()
+    started = await shop.cluster.started()
+    for _ in range(2):
+        async with shop.suffered(), await shop.cluster.session(EndpointKind.DIRECT) as session:
+            ((pid,),) = await rows(session, "SELECT pg_backend_pid()")
+            await shop.signal_process(before[0], "KILL", pid)
+            with pytest.raises(psycopg.OperationalError):
+                await rows(session, "SELECT pg_sleep(30)")
+    assert await shop.operations() == ran
+    assert await shop.cluster.started() == started
+    assert names(await shop.cluster.pair()) == names(before)
+
+
+async def test_replica_that_stops_to_acknowledge_holds_no_commit_for_long_and_is_brought_back(shop: Injury) -> None:
+    before, started = await shop.cluster.pair(), await shop.cluster.started()
+    replica = before[1]
+    ((receiver,),) = await shop.cluster.ask(replica, "SELECT pid FROM pg_stat_wal_receiver")
+    async with shop.suffered() as clients:
+        await shop.signal_process(replica, "STOP", receiver)
+        begun = time.monotonic()
+        await clients.goes_on()
+        # The receiver would be missed by its primary after 10 s; commits would wait on.
+        assert time.monotonic() - begun < 30
+        said = await shop.until_degraded()
+        assert said.startswith(f"{replica.name} was lost (it has acknowledged nothing for 3 s)")
+        await shop.cluster.until_whole(restarted=[replica.container], since=started)
+    assert await clients.failures() == []
+    assert names(await shop.cluster.pair()) == names(before)
 
 
 # --- two at once ------------------------------------------------------------------------------------------------------

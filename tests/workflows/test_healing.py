@@ -194,6 +194,38 @@ async def test_lost_replica_is_rebuilt_while_writes_go_on(bench: Bench) -> None:
     assert order[-1] == "set_synchronous on=a standby=b"
 
 
+SILENT_B = Alarm(kind=AlarmKind.NODE, name="b", how="it has acknowledged nothing for 3 s")
+ALONE = "b was lost (it has acknowledged nothing for 3 s): no commit waits for it until it is in sync again."
+
+
+async def test_replica_that_does_not_acknowledge_is_said_to_be_lost_until_it_is_in_sync_again(bench: Bench) -> None:
+    state = ready_cluster()
+    started = asyncio.Event()
+    bench.stubs.plan(REJOIN_B, hangs(bench.stubs, started))
+    await bench.cluster(state)
+    bench.stubs.alarm(state.spec.id, SILENT_B)
+    await asyncio.wait_for(started.wait(), 10)
+    assert asked(bench, "set_synchronous")[0] == "set_synchronous on=a standby=None"
+    status = (await bench.view(state.spec.id)).state.status
+    assert [(each.type, each.message) for each in status.conditions] == [("Degraded", ALONE)]
+    assert status.replica is not None
+    assert not status.replica.in_sync
+    bench.stubs.released.set()
+    await healed(bench, state.spec.id, "a")
+    assert (await bench.view(state.spec.id)).state.status.conditions == ()
+
+
+async def test_loss_of_a_replica_that_no_commit_waited_for_is_no_condition(bench: Bench) -> None:
+    state = ready_cluster(durability=Durability.ASYNC)
+    started = asyncio.Event()
+    bench.stubs.plan(REJOIN_B, hangs(bench.stubs, started))
+    await bench.cluster(state)
+    bench.stubs.alarm(state.spec.id, lost("b"))
+    await asyncio.wait_for(started.wait(), 10)
+    assert (await bench.view(state.spec.id)).state.status.conditions == ()
+    bench.stubs.released.set()
+
+
 async def test_cluster_outlives_sql_that_fails_while_it_settles(bench: Bench) -> None:
     state = ready_cluster()
     cluster = await bench.cluster(state)
@@ -352,7 +384,8 @@ async def test_replica_that_does_not_come_back_is_said_and_leaves_the_primary_wa
     bench.stubs.alarm(state.spec.id, lost("b"))
 
     async def degraded() -> bool:
-        return bool((await bench.view(state.spec.id)).state.status.conditions)
+        conditions = (await bench.view(state.spec.id)).state.status.conditions
+        return any("does not come back" in each.message for each in conditions)
 
     await until(degraded)
     status = (await bench.view(state.spec.id)).state.status
@@ -375,7 +408,8 @@ async def test_last_copy_is_not_removed_while_the_primary_does_not_answer(bench:
     bench.stubs.alarm(state.spec.id, lost("b"))
 
     async def degraded() -> bool:
-        return bool((await bench.view(state.spec.id)).state.status.conditions)
+        conditions = (await bench.view(state.spec.id)).state.status.conditions
+        return any("does not come back" in each.message for each in conditions)
 
     await until(degraded)
     assert asked(bench, "remove_node") == []
@@ -455,10 +489,12 @@ async def test_commits_are_released_from_a_lost_replica_while_an_operation_has_t
     bench.stubs.plan("create_database books", hangs(bench.stubs, started))
     holder = await bench.start(CreateDatabaseRequest(cluster_id=state.spec.id, database="books"), state.spec.name)
     await started.wait()
-    bench.stubs.alarm(state.spec.id, lost("b"))
+    bench.stubs.alarm(state.spec.id, SILENT_B)
     await until(lambda: _has(bench, "release_commits"))
     assert asked(bench, "release_commits") == ["release_commits on=a"]
-    replica = (await bench.view(state.spec.id)).state.status.replica
+    status = (await bench.view(state.spec.id)).state.status
+    assert [each.message for each in status.conditions] == [ALONE]
+    replica = status.replica
     assert replica is not None
     assert not replica.in_sync
     assert asked(bench, "fence_node") == [], "the repair waits for the turn"
@@ -466,3 +502,4 @@ async def test_commits_are_released_from_a_lost_replica_while_an_operation_has_t
     assert (await holder.result()).changed
     await healed(bench, state.spec.id, "a")
     assert asked(bench, "fence_node") == ["fence_node b"]
+    assert (await bench.view(state.spec.id)).state.status.conditions == ()
