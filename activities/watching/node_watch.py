@@ -55,7 +55,7 @@ class NodeWatch:
         self._sql = sql
         self._name = node.name
         self._container = node.container
-        self._target = Target(cluster_id=cluster_id, address=node.address)
+        self._target = Target.of(cluster_id, node)
         self._sync = sync
         self._standby = node.role is NodeRole.REPLICA
         """On record at first; then as the node said last."""
