@@ -95,7 +95,7 @@ async def _wait_for_clusters(chosen: "Settings") -> None:
 
     try:
         async with MpgClient.connect(chosen) as mpg:
-            silent = await await_serving(chosen, await mpg.clusters_of_host(), waits)
+            silent = await await_serving(chosen, await mpg.clusters_of_host(), waits, seconds=SERVING_SECONDS)
     except MpgError as error:
         say(f"Whether the clusters serve is not known: {error}")
         return

@@ -1,15 +1,20 @@
 """Which clusters are waited for, and for how long: here nothing answers at their addresses."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from model.cluster import Address, ClusterPhase, ClusterState, ClusterView
 from model.master_key import load_or_create_master_key
 from model.settings import Settings, load_settings
+from starter.cli.app import app
 from starter.stack.serving import await_serving
+from starter.stack.embedded import StackState, Started
+from starter.stack.state import initial_status
 from tests.workflows.samples import ready_cluster
 
 
@@ -44,6 +49,34 @@ def with_unknown_password(view: ClusterView) -> ClusterView:
     users = tuple(user.model_copy(update={"password_version": 0}) for user in spec.users)
     state = view.state.model_copy(update={"spec": spec.model_copy(update={"users": users})})
     return view.model_copy(update={"state": state})
+
+
+def test_up_names_clusters_that_do_not_serve_and_is_done_all_the_same(
+    settings: Settings, address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Listing:
+        async def clusters_of_host(self) -> list[ClusterView]:
+            return [cluster("orders", address), cluster("stock", address)]
+
+    @asynccontextmanager
+    async def connect(_settings: Settings) -> AsyncGenerator[Listing]:
+        yield Listing()
+
+    async def start(_settings: Settings) -> Started:
+        return Started(initial_status(settings, StackState.UP), already_up=False)
+
+    monkeypatch.setenv("MPG_HOME", str(settings.home))
+    monkeypatch.setattr("starter.stack.embedded.start_detached", start)
+    monkeypatch.setattr("starter.client.mpg_client.MpgClient.connect", connect)
+    monkeypatch.setattr("starter.stack.serving.SERVING_SECONDS", 0.1)
+    ended = CliRunner().invoke(app, ["up", "--detach"])
+    assert ended.exit_code == 0
+    assert ended.stdout.startswith("The stack is up.\n")
+    assert ended.stderr.splitlines() == [
+        "Waiting for cluster orders, which does not serve yet.",
+        "Waiting for cluster stock, which does not serve yet.",
+        "Clusters orders, stock do not serve after 0.1 s; 'mpg status NAME' says more.",
+    ]
 
 
 async def test_clusters_that_do_not_answer_are_waited_for_once_each_and_named(
