@@ -12,8 +12,8 @@ from model.cluster import Address, ClusterPhase, ClusterState, ClusterView
 from model.master_key import load_or_create_master_key
 from model.settings import Settings, load_settings
 from starter.cli.app import app
-from starter.stack.serving import await_serving
 from starter.stack.embedded import StackState, Started
+from starter.stack.serving import await_serving
 from starter.stack.state import initial_status
 from tests.workflows.samples import ready_cluster
 
