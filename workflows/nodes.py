@@ -19,6 +19,8 @@ SETTLED_CATCH_UP_S = 20.0
 """The same while others wait for their turn; the watch repairs a replica that takes longer."""
 SWITCHOVER_PATIENCE_S = 15.0
 """How long a switchover waits, before it touches anything, for a replica that is a little behind."""
+SWITCHOVER_READS_END_S = 10.0
+"""How much of that is the readers' whose locks or snapshots hold its replay up: then they are ended."""
 
 
 class CallEffect(Protocol):
@@ -199,6 +201,7 @@ class Nodes:
             primary=self._operation.primary_node,
             replica=replica,
             timeout_s=SWITCHOVER_PATIENCE_S,
+            reads_end_s=SWITCHOVER_READS_END_S,
         )
         try:
             await self._operation.effect(effects.AWAIT_CAUGHT_UP, mark, f"see that {replica.name} can take over")

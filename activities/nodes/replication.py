@@ -11,6 +11,7 @@ from temporalio import activity
 
 from activities.heartbeat import heartbeating
 from activities.postgres.sql import Connection, SqlSessions, outcome_of
+from activities.nodes.held_replay import end_reads_in_the_way
 from model import effects
 from model.cluster import Durability
 from model.effects import AwaitCaughtUpInput, Nothing, ReplicaCaughtUp, SetSynchronousInput, Target
@@ -89,7 +90,8 @@ class ReplicationActivities:
         """Return when the replica has replayed past a record written on the primary after this call began.
 
         That it streams proves nothing: a standby whose history has diverged streams for a moment too. So its receiver
-        must be connected to this primary, on the primary's timeline, and its replay past the mark. Raises
+        must be connected to this primary, on the primary's timeline, and its replay past the mark. Reads that hold its
+        replay up are ended where the input says after how long. Raises
         :class:`ReplicaBehind` with the numbers after ``timeout_s`` seconds, or when the replica has given no answer for
         5 s (that it starts, or refuses, is one), and ``psycopg.OperationalError`` when the primary does not answer.
         """
@@ -116,6 +118,8 @@ class ReplicationActivities:
                             return
                         if heard - begun > arg.timeout_s:
                             raise _behind(arg, seen, mark, heard - begun)
+                        if arg.reads_end_s is not None and heard - begun > arg.reads_end_s:
+                            await end_reads_in_the_way(connection)
                         await asyncio.sleep(_CATCH_UP_POLL_S)
             except psycopg.OperationalError as error:
                 now = time.monotonic()

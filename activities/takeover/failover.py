@@ -12,6 +12,7 @@ import structlog
 from temporalio import activity
 
 from activities.heartbeat import heartbeating
+from activities.nodes.held_replay import end_reads_in_the_way
 from activities.nodes.process import fence
 from activities.routing.health import broken_way_in
 from activities.takeover.handover import Clients, Handover, no_answer, unfit
@@ -118,4 +119,5 @@ class Failover(Handover[FailoverInput]):
             lambda done: done is True,
             REPLAY_BOUND_S,
             NotYet(f"Replica {self.new.name} did not replay all it received within {REPLAY_BOUND_S:g} s."),
+            meanwhile=end_reads_in_the_way,
         )

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Generic, LiteralString, Self, TypeVar
@@ -12,6 +12,7 @@ from temporalio import activity
 from temporalio.client import Client
 
 from activities.engine.docker_engine import DockerEngine
+from activities.nodes.held_replay import end_reads_in_the_way
 from activities.postgres.sql import Connection, SqlSessions
 from activities.routing.pooler_pause import Pause, open_pause
 from activities.routing.poolers import write_pooler_files
@@ -31,6 +32,8 @@ PROMOTION_BOUND_S = 60.0
 COMMIT_BOUND_S = 5.0
 """For the record of the new primary. Past it clients go on; the workflow makes the record again."""
 POLL_S = 0.001
+HELD_UP_S = 0.02
+"""Replay that takes longer may be held up by reads. It usually takes 2 ms, to which asking would add."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ class Handover(Generic[A]):
             lambda seen: seen is not None and parse_lsn(str(seen)) > lsn,
             bound_s,
             otherwise,
+            meanwhile=end_reads_in_the_way,
         )
 
     async def promote(self) -> None:
@@ -187,17 +191,29 @@ class Handover(Generic[A]):
             log.warning("the new primary is not on record yet", error=str(error) or type(error).__name__)
 
     async def until(
-        self, query: LiteralString, met: Callable[[object], bool], bound_s: float, otherwise: MpgError
+        self,
+        query: LiteralString,
+        met: Callable[[object], bool],
+        bound_s: float,
+        otherwise: MpgError,
+        *,
+        meanwhile: Callable[[Connection], Awaitable[None]] | None = None,
     ) -> None:
-        """Ask the replica *query* each millisecond until *met*. Raises *otherwise* after *bound_s* seconds."""
+        """Ask the replica *query* each millisecond until *met*. Raises *otherwise* after *bound_s* seconds.
+
+        Where it is not met soon *meanwhile* is done on the replica, again and again.
+        """
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + bound_s
+        deadline, look = loop.time() + bound_s, loop.time() + HELD_UP_S
         while True:
             row = await (await self.replica.execute(query)).fetchone()
             if row is not None and met(row[0]):
                 return
             if loop.time() > deadline:
                 raise otherwise
+            if meanwhile is not None and loop.time() > look:
+                await meanwhile(self.replica)
+                look = loop.time() + HELD_UP_S
             await asyncio.sleep(POLL_S)
 
 

@@ -96,6 +96,8 @@ class AwaitCaughtUpInput(Record):
     primary: Node
     replica: Node
     timeout_s: float = 600.0
+    reads_end_s: float | None = None
+    """After how many seconds reads on the replica are ended that hold its replay up. None: never."""
 
 
 class ReplicaCaughtUp(Record):

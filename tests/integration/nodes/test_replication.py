@@ -3,10 +3,13 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import LiteralString
 
+import psycopg
 import pytest
 from postgres_servers import CLUSTER_ID, Effects, Server
+from rig import until
 
 from activities.nodes import replication
 from activities.postgres.sql import Connection
@@ -16,6 +19,11 @@ from model.errors import Refused, ReplicaBehind
 
 pytest_plugins = ("postgres_fixtures",)
 pytestmark = pytest.mark.integration
+
+POSTGRES_WAITS_S = 30.0
+"""How long Postgres lets a read hold replay up (``max_standby_streaming_delay``)."""
+LOCKED: tuple[LiteralString, ...] = ("ALTER TABLE public.held ADD COLUMN m int",)
+REMOVED: tuple[LiteralString, ...] = ("DELETE FROM public.held", "VACUUM public.held")
 
 
 async def wait_for(effects: Effects, standby: str | None) -> None:
@@ -87,6 +95,57 @@ async def test_replica_that_does_not_replay_is_behind_and_the_error_has_the_numb
         with pytest.raises(ReplicaBehind, match=r"bytes behind\) on timeline 1; the primary was at 0/.*timeline 1"):
             await effects.replication.await_caught_up(caught_up(effects, standby, timeout_s=0.3))
     await effects.replication.await_caught_up(caught_up(effects, standby))
+
+
+@pytest.mark.parametrize(("wait", "changes"), [("relation", LOCKED), ("RecoveryConflictSnapshot", REMOVED)])
+async def test_read_that_holds_replay_up_is_ended_where_that_is_asked_and_nobody_else_is(
+    effects: Effects, standby: Server, wait: str, changes: tuple[LiteralString, ...]
+) -> None:
+    async with held_replay(effects, standby, wait, changes) as (reader, other):
+        with pytest.raises(ReplicaBehind):
+            await effects.replication.await_caught_up(caught_up(effects, standby, timeout_s=0.5))
+        arg = caught_up(effects, standby, timeout_s=POSTGRES_WAITS_S / 2).model_copy(update={"reads_end_s": 0.2})
+        await effects.replication.await_caught_up(arg)
+        with pytest.raises(psycopg.OperationalError):
+            await reader.execute("SELECT 1")
+        await other.execute("SELECT 1")
+
+
+async def test_replay_that_no_read_holds_up_ends_no_read(effects: Effects, standby: Server) -> None:
+    async with await standby.connect(database="postgres") as reader, reader.transaction():
+        await reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        await reader.execute("SELECT count(*) FROM pg_class")
+        async with replay_paused(standby):
+            arg = caught_up(effects, standby, timeout_s=0.5).model_copy(update={"reads_end_s": 0.0})
+            with pytest.raises(ReplicaBehind):
+                await effects.replication.await_caught_up(arg)
+        await reader.execute("SELECT 1")
+    await effects.replication.await_caught_up(caught_up(effects, standby))
+
+
+@asynccontextmanager
+async def held_replay(
+    effects: Effects, standby: Server, wait: str, changes: tuple[LiteralString, ...]
+) -> AsyncGenerator[tuple[Connection, Connection]]:
+    """Lend a session on the standby that holds replay up, and one that does not; both are idle in a transaction."""
+    async with AsyncExitStack() as stack:
+        primary = await stack.enter_async_context(await effects.server.connect(database="postgres"))
+        await primary.execute("DROP TABLE IF EXISTS public.held")
+        await primary.execute("CREATE TABLE public.held AS SELECT generate_series(1, 1000) AS n")
+        await effects.replication.await_caught_up(caught_up(effects, standby))
+        reader, other = [await stack.enter_async_context(await standby.connect(database="postgres")) for _ in range(2)]
+        await reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        await reader.execute("SELECT count(*) FROM public.held")
+        await other.execute("BEGIN")
+        for change in changes:
+            await primary.execute(change)
+
+        async def waits() -> bool:
+            asked = "SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup'"
+            return await standby.run("postgres", asked, "postgres") == [(wait,)]
+
+        await until(waits, timeout_s=POSTGRES_WAITS_S / 2, what="replay that waits")
+        yield reader, other
 
 
 async def test_replica_of_another_primary_is_not_believed(effects: Effects, standby: Server) -> None:
