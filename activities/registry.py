@@ -32,6 +32,7 @@ from activities.takeover.failover import FailoverActivities
 from activities.takeover.handover import Clients
 from activities.takeover.lost_primary import LossActivities
 from activities.takeover.switchover import SwitchoverActivities
+from activities.takeover_lock import TakeoverLocks
 from activities.watching.cluster_watch import WatchActivities
 from model.effects import EFFECTS, HOST_KINDS
 from model.settings import Settings
@@ -54,7 +55,7 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
     events = DockerEvents(settings.docker_host)
     sql = SqlSessions(master_key)
     clients = Clients(docker, sql, client, master_key)
-    fences = OperationFences(settings.fences_dir)
+    fences, takeovers = OperationFences(settings.fences_dir), TakeoverLocks(settings.fences_dir)
     pooled = PooledSessions(master_key)
     reconcile = ReconcileActivities(master_key, pooled)
     access = AccessActivities(docker, sql, master_key)
@@ -65,10 +66,10 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
             EndpointActivities(docker, settings),
             PoolerActivities(docker, master_key, settings.pooler_drain_seconds),
             CleanupActivities(docker, fences),
-            ObserveActivities(docker, sql, master_key, fences),
+            ObserveActivities(docker, sql, master_key, fences, takeovers),
             reconcile,
-            SwitchoverActivities(clients),
-            FailoverActivities(clients),
+            SwitchoverActivities(clients, takeovers),
+            FailoverActivities(clients, takeovers),
             LossActivities(docker, sql),
             WatchActivities(clients, events),
             RoleActivities(sql, master_key),

@@ -9,6 +9,7 @@ from activities.postgres.sql import SqlSessions
 from activities.recovery.inspection import Survey
 from activities.recovery.return_to_service import Settling
 from activities.routing.health import mend_way_in
+from activities.takeover_lock import TakeoverLocks
 from model import effects
 from model.effects import MendWayInInput, Nothing, Observation, ObserveInput, SettleInput
 
@@ -16,12 +17,20 @@ from model.effects import MendWayInInput, Nothing, Observation, ObserveInput, Se
 class ObserveActivities:
     """Looks at clusters and settles them."""
 
-    def __init__(self, docker: DockerEngine, sql: SqlSessions, master_key: bytes, fences: OperationFences) -> None:
+    def __init__(
+        self,
+        docker: DockerEngine,
+        sql: SqlSessions,
+        master_key: bytes,
+        fences: OperationFences,
+        takeovers: TakeoverLocks,
+    ) -> None:
         """Work through *docker* and *sql*; passwords are derived from *master_key*."""
         self._docker = docker
         self._sql = sql
         self._master_key = master_key
         self._fences = fences
+        self._takeovers = takeovers
 
     @activity.defn(name=effects.OBSERVE_CLUSTER.name)
     async def observe_cluster(self, arg: ObserveInput) -> Observation:
@@ -35,12 +44,14 @@ class ObserveActivities:
 
         Raises:
             NeedsOperator: that is not possible without promoting a node or choosing between two.
-            NotYet: the primary or a pooler does not come up.
+            NotYet: the primary or a pooler does not come up, or a takeover has not ended.
             Refused: the primary does not run, and is not to be started.
         """
         async with heartbeating():
             await self._fences.close_off(arg.state.spec.id, arg.ended)
-            await Settling(self._docker, self._sql, self._master_key, arg).run()
+            # An operation that settles closes nothing off, and one that yielded to it may not have left a takeover yet.
+            async with self._takeovers.held(arg.state.spec.id):
+                await Settling(self._docker, self._sql, self._master_key, arg).run()
             return Observation(facts=await Survey(self._docker, self._sql, arg.state).facts())
 
     @activity.defn(name=effects.MEND_WAY_IN.name)

@@ -15,7 +15,8 @@ from activities.heartbeat import heartbeating
 from activities.nodes.held_replay import end_reads_in_the_way
 from activities.nodes.process import fence
 from activities.routing.health import broken_way_in
-from activities.takeover.handover import Clients, Handover, no_answer, unfit
+from activities.takeover.handover import Clients, Handover, no_answer, to_its_end, unfit
+from activities.takeover_lock import TakeoverLocks
 from model import effects
 from model.cluster import PoolerPhase
 from model.effects import FailoverInput, FailoverReport
@@ -31,20 +32,21 @@ ROUTE_BOUND_S = 5.0
 class FailoverActivities:
     """The effect ``fail_over``."""
 
-    def __init__(self, clients: Clients) -> None:
-        """Work through *clients*."""
+    def __init__(self, clients: Clients, locks: TakeoverLocks) -> None:
+        """Work through *clients*, one takeover of a cluster at a time by *locks*."""
         self._clients = clients
+        self._locks = locks
 
     @activity.defn(name=effects.FAIL_OVER.name)
     async def fail_over(self, arg: FailoverInput) -> FailoverReport:
         """Fence the other node and make ``arg.target`` the primary.
 
         Raises:
-            NotYet: the lost primary's end could not be proven, or the target did not come that far; clients go on
-                waiting for the next try, which finds out how far this one got.
+            NotYet: the lost primary's end could not be proven, the target did not come that far, or another try has
+                not ended; clients go on waiting for the next try, which finds out how far this one got.
             ReplicaBehind: the target does not answer, or its disk is full; nothing was promoted.
         """
-        async with heartbeating(), AsyncExitStack() as stack:
+        async with heartbeating(), self._locks.held(arg.cluster_id), AsyncExitStack() as stack:
             try:
                 failover = await Failover.opened(stack, arg, self._clients)
             except psycopg.OperationalError as error:
@@ -54,7 +56,7 @@ class FailoverActivities:
                 return await asyncio.shield(task)
             except asyncio.CancelledError:
                 # Half a failover is no cluster: the worker may stop, but not between fence and repoint.
-                await asyncio.gather(task, return_exceptions=True)
+                await to_its_end(task)
                 raise
 
 

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Generic, LiteralString, Self, TypeVar
+from typing import Any, Generic, LiteralString, Self, TypeVar
 
 import structlog
 from temporalio import activity
@@ -215,6 +215,13 @@ class Handover(Generic[A]):
                 await meanwhile(self.replica)
                 look = loop.time() + HELD_UP_S
             await asyncio.sleep(POLL_S)
+
+
+async def to_its_end(task: asyncio.Task[Any]) -> None:
+    """Wait for the end of *task*, which no cancellation of the caller ends: the next try begins after this one."""
+    while not task.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([task])
 
 
 def _parties(status: ClusterStatus, target: str) -> tuple[Node, Node, Endpoint, Network]:

@@ -21,7 +21,8 @@ from activities.nodes.control_file import ControlFile, locate
 from activities.nodes.process import NodeProcess, open_process
 from activities.postgres.sql import Connection
 from activities.routing.pooler_pause import longest_transaction, open_transactions_end
-from activities.takeover.handover import POLL_S, Clients, Handover, no_answer
+from activities.takeover.handover import POLL_S, Clients, Handover, no_answer, to_its_end
+from activities.takeover_lock import TakeoverLocks
 from model import effects
 from model.effects import SwitchoverInput, SwitchoverReport, Target
 from model.errors import NeedsOperator, NotYet, ReplicaBehind
@@ -59,9 +60,10 @@ class Stage(StrEnum):
 class SwitchoverActivities:
     """The effect ``switch_primary``."""
 
-    def __init__(self, clients: Clients) -> None:
-        """Work through *clients*."""
+    def __init__(self, clients: Clients, locks: TakeoverLocks) -> None:
+        """Work through *clients*, one takeover of a cluster at a time by *locks*."""
         self._clients = clients
+        self._locks = locks
 
     @activity.defn(name=effects.SWITCH_PRIMARY.name)
     async def switch_primary(self, arg: SwitchoverInput) -> SwitchoverReport:
@@ -70,10 +72,10 @@ class SwitchoverActivities:
         Raises:
             LongTransaction: a transaction outlived the bound on the pause; nothing was changed.
             ReplicaBehind: the target could not have taken over; nothing was changed.
-            NotYet: a pooler does not answer; the next try finds out how far this one got.
+            NotYet: a pooler does not answer, or another try has not ended; the next finds out how far they got.
             NeedsOperator: neither node can be brought back by itself.
         """
-        async with heartbeating(), AsyncExitStack() as stack:
+        async with heartbeating(), self._locks.held(arg.cluster_id), AsyncExitStack() as stack:
             await self._require_answer(arg)
             try:
                 switchover = await Switchover.opened(stack, arg, self._clients)
@@ -100,7 +102,7 @@ async def _to_its_end(switchover: "Switchover") -> SwitchoverReport:
     except asyncio.CancelledError:
         if switchover.can_turn_back:
             task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await to_its_end(task)
         raise
 
 
@@ -268,8 +270,7 @@ class Switchover(Handover[SwitchoverInput]):
         except BaseException as error:
             log.warning("switchover turns back", error=str(error) or type(error).__name__)
             back = asyncio.create_task(self._back())
-            while not back.done():
-                await asyncio.wait([back])
+            await to_its_end(back)
             back.result()
             raise
 

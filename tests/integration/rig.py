@@ -21,6 +21,7 @@ from activities.recovery.cluster_recovery import ObserveActivities
 from activities.routing.endpoint import EndpointActivities
 from activities.routing.pooler_console import Console
 from activities.routing.poolers import PoolerActivities
+from activities.takeover_lock import TakeoverLocks
 from model.base import Record
 from model.cluster import Address, Endpoint, Network, Node, NodeRole, Pooler, PoolMode
 from model.effects import (
@@ -64,7 +65,8 @@ class Rig:
         self.nodes = NodeActivities(docker, self.sql, master_key)
         self.poolers = PoolerActivities(docker, master_key, settings.pooler_drain_seconds)
         self.cleanup = CleanupActivities(docker, OperationFences(settings.fences_dir))
-        self.observer = ObserveActivities(docker, self.sql, master_key, OperationFences(settings.fences_dir))
+        fences, takeovers = OperationFences(settings.fences_dir), TakeoverLocks(settings.fences_dir)
+        self.observer = ObserveActivities(docker, self.sql, master_key, fences, takeovers)
 
     async def stop_node(self, cluster_id: str, name: str) -> None:
         """Stop a node cleanly; its container stays."""
