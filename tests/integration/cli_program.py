@@ -85,8 +85,8 @@ def _heed_interrupts() -> None:
 
 
 @contextmanager
-def running_stack() -> Generator[Mpg]:
-    """A stack of its own; its clusters are destroyed and it is stopped at the end."""
+def running_stack(**settings: str) -> Generator[Mpg]:
+    """A stack of its own, with *settings*; its clusters are destroyed and it is stopped at the end."""
     home = Path(tempfile.mkdtemp(prefix="mpg"))
     # By process id, so that runs of the tests side by side do not take each other's addresses and ports.
     first = 16000 + os.getpid() % 100 * 40
@@ -101,6 +101,7 @@ def running_stack() -> Generator[Mpg]:
             "MPG_EXTRA_LABELS": json.dumps(TEST_LABEL),
             "MPG_ALLOW_OVERCOMMIT": "true",
         }
+        | settings
     )
     try:
         program.done("up", "--detach")
