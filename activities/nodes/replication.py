@@ -10,8 +10,8 @@ from psycopg.sql import SQL, Composed, Literal
 from temporalio import activity
 
 from activities.heartbeat import heartbeating
-from activities.postgres.sql import Connection, SqlSessions, outcome_of
 from activities.nodes.held_replay import end_reads_in_the_way
+from activities.postgres.sql import Connection, SqlSessions, outcome_of
 from model import effects
 from model.cluster import Durability
 from model.effects import AwaitCaughtUpInput, Nothing, ReplicaCaughtUp, SetSynchronousInput, Target
