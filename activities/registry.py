@@ -13,6 +13,7 @@ from activities.engine.docker_events import DockerEvents
 from activities.engine.hosts import HostActivities
 from activities.fencing import OperationFences
 from activities.nodes.lifecycle import NodeActivities
+from activities.nodes.replica_data import ReplicaDataActivities
 from activities.nodes.replication import ReplicationActivities
 from activities.operations import OperationActivities
 from activities.postgres.catalog import CatalogActivities
@@ -81,6 +82,7 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
             access,
             AdoptionActivities(docker, client, access, settings, master_key),
             CatalogActivities(sql, master_key),
+            ReplicaDataActivities(docker),
         )
     finally:
         await events.close()

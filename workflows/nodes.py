@@ -7,7 +7,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from model import effects
     from model.cluster import ClusterState, Durability, Node, NodeRole, Pooler
-    from model.effects import Bootstrap, Effect, I, NodeSpec, O, Target
+    from model.effects import Bootstrap, Effect, I, NodeRef, NodeSpec, O, Rejoin, Target
     from model.errors import MpgError, NeedsOperator, ReplicaBehind
     from model.facts import AbsencesPlanned, Fact, InSync, NodeIs, PrimaryIs
     from model.plans import Plan, Resources
@@ -17,6 +17,8 @@ CATCH_UP_S = 600.0
 """How long a replica may take to catch up after it was rebuilt: it replays what was written meanwhile."""
 SETTLED_CATCH_UP_S = 20.0
 """The same while others wait for their turn; the watch repairs a replica that takes longer."""
+COPY_BESIDE = "copy-beside"
+"""Patch: a fresh copy does not take the place of data before it is in sync."""
 SWITCHOVER_PATIENCE_S = 15.0
 """How long a switchover waits, before it touches anything, for a replica that is a little behind."""
 SWITCHOVER_READS_END_S = 10.0
@@ -141,10 +143,12 @@ class Nodes:
         *,
         new_plan: Plan | None = None,
         drain: bool = False,
+        rejoin: Rejoin = Rejoin.REWIND,
     ) -> None:
         """Make the container of *name* again, with *plan*, on its volume, as a replica; then bring it in sync.
 
-        *drain* is for one that serves reads, *new_plan* the plan in full where it is not the cluster's. Raises
+        *drain* is for one that serves reads, *new_plan* the plan in full where it is not the cluster's, *rejoin* for
+        the bootstrap of that name: what a fresh copy took the place of is removed once the copy is in sync. Raises
         :class:`NeedsOperator` for a node that is, or may be, the primary: it holds what nobody else has.
         """
         node = self._state.status.node(name)
@@ -154,10 +158,24 @@ class Nodes:
         spec = node_spec(self._state, name, NodeRole.REPLICA, plan, resources, self._operation.primary_node.address)
         made = await self._operation.effect(
             effects.ENSURE_NODE,
-            effects.EnsureNodeInput(spec=spec, bootstrap=bootstrap, plan=new_plan or self._own_plan(plan)),
+            effects.EnsureNodeInput(
+                spec=spec, bootstrap=bootstrap, plan=new_plan or self._own_plan(plan), rejoin=rejoin
+            ),
             f"start {name} on plan {plan} as a replica of {self._operation.primary_node.name}",
         )
         await self.rejoin_replica(made)
+        if bootstrap is Bootstrap.REJOIN and workflow.patched(COPY_BESIDE):
+            await self._discard_former(name)
+
+    async def _discard_former(self, name: str) -> None:
+        """The copy on *name* is in sync. What is not removed now is by the next repair, or when the cluster settles."""
+        key = NodeRef(cluster_id=self._state.spec.id, name=name)
+        try:
+            await self._operation.effect(
+                effects.DISCARD_FORMER, key, f"remove what a fresh copy on {name} took the place of"
+            )
+        except MpgError as error:
+            workflow.logger.error("former data are not removed", extra={"node": name, "error": str(error)})
 
     def _own_plan(self, name: str) -> Plan | None:
         return self._state.spec.plan if self._state.spec.plan.name == name else None

@@ -139,9 +139,10 @@ class DockerEngine:
                 if "is already in progress" not in str(error):
                     raise
 
-    async def logs(self, container: str, lines: int = 20) -> str:
-        """Return the last *lines* that the *container* wrote; empty when there is none."""
-        answer = await self._call_or_none(lambda client: client.logs(container, tail=lines))
+    async def logs(self, container: str, lines: int = 20, *, since: datetime | None = None) -> str:
+        """Return the last *lines* that the *container* wrote, *since* then; empty when there is none."""
+        bound = {} if since is None else {"since": since.timestamp()}
+        answer = await self._call_or_none(lambda client: client.logs(container, tail=lines, **bound))
         return (answer or b"").decode(errors="replace").strip()
 
     async def put_files(self, container: str, files: Mapping[str, File]) -> None:

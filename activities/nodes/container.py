@@ -41,8 +41,10 @@ async def make_node(docker: DockerEngine, arg: EnsureNodeInput, master_key: byte
     )
 
 
-async def prepare_node(docker: DockerEngine, arg: EnsureNodeInput, master_key: bytes) -> None:
+async def prepare_node(docker: DockerEngine, arg: EnsureNodeInput, master_key: bytes, *, copy_bytes: int = 0) -> None:
     """Put the files in place. A ``standby.signal`` is added to finished data, and never taken away.
+
+    *copy_bytes* is the room that a copy of the primary needs, for a node that rejoins.
 
     Raises:
         NeedsOperator: a primary was asked of a standby's data.
@@ -51,7 +53,7 @@ async def prepare_node(docker: DockerEngine, arg: EnsureNodeInput, master_key: b
     spec, container = arg.spec, node_container(arg.spec.cluster_id, arg.spec.name)
     if spec.role is NodeRole.PRIMARY and await docker.path_exists(container, STANDBY_SIGNAL):
         raise would_promote(spec)
-    files = node_files(spec, master_key, arg.bootstrap)
+    files = node_files(spec, master_key, arg.bootstrap, how=arg.rejoin, copy_bytes=copy_bytes)
     if spec.role is NodeRole.REPLICA or arg.bootstrap is Bootstrap.KEEP:
         complete = await docker.path_exists(container, COMPLETE_FILE)
         if not complete and arg.bootstrap is Bootstrap.KEEP:

@@ -6,24 +6,34 @@ from collections.abc import Mapping
 from activities.engine.docker_types import File
 from model.addresses import endpoint_address, node_address
 from model.cluster import Network, NodeRole
-from model.effects import Bootstrap, NodeSpec
+from model.effects import Bootstrap, NodeSpec, Rejoin
 from model.names import NODES, PGDATA, POOLER_USER, POSTGRES_PORT, REPLICATOR, SUPERUSER, VOLUME_PATH
 from model.secrets import derive_password
 from model.tuning import postgres_settings
 
 CONF_DIR = f"{VOLUME_PATH}/conf"
 COMPLETE_FILE = f"{VOLUME_PATH}/data.complete"
+REWINDING_FILE = f"{VOLUME_PATH}/data.rewinding"
+"""Instead of the former while pg_rewind is at work, or was cut short."""
+FORMER_DATA = f"{VOLUME_PATH}/data.former"
+"""What a fresh copy took the place of; kept until that was in sync."""
 STANDBY_SIGNAL = f"{PGDATA}/standby.signal"
 AUTO_CONF = f"{PGDATA}/postgresql.auto.conf"
 PGPASS = f"{CONF_DIR}/pgpass"
 REJOIN_FILE = f"{CONF_DIR}/rejoin"
 """Asks for one rejoin. The container's command alone must not: the node may be the primary when it starts next."""
+REWIND_LOG = f"{CONF_DIR}/rewind.log"
 RENDERING = 1
 """Raise it when the same spec is to become another container or other files that need a restart."""
 
 
-def node_files(spec: NodeSpec, master_key: bytes, bootstrap: Bootstrap) -> dict[str, File]:
-    """Return path and content of every configuration file of a node."""
+def node_files(
+    spec: NodeSpec, master_key: bytes, bootstrap: Bootstrap, *, how: Rejoin = Rejoin.REWIND, copy_bytes: int = 0
+) -> dict[str, File]:
+    """Return path and content of every configuration file of a node.
+
+    For a rejoin: *how*, and how much room a copy of the primary needs, 0 if that is not known.
+    """
     texts = {
         f"{CONF_DIR}/postgresql.conf": postgresql_conf(spec),
         f"{CONF_DIR}/pg_hba.conf": pg_hba(spec.network),
@@ -32,7 +42,7 @@ def node_files(spec: NodeSpec, master_key: bytes, bootstrap: Bootstrap) -> dict[
     if bootstrap is Bootstrap.INIT:
         texts[f"{CONF_DIR}/bootstrap-password"] = derive_password(master_key, spec.cluster_id, SUPERUSER) + "\n"
     if bootstrap is Bootstrap.REJOIN:
-        texts[REJOIN_FILE] = ""
+        texts[REJOIN_FILE] = f"{how} {copy_bytes}\n"
     return {path: File.private(text) for path, text in texts.items()}
 
 

@@ -165,7 +165,8 @@ class NodeActivities:
             )
 
     async def _start(self, arg: EnsureNodeInput, container: str) -> None:
-        await prepare_node(self._docker, arg, self._master_key)
+        copy_bytes = await self._probe.copy_bytes(arg.spec) if arg.bootstrap is Bootstrap.REJOIN else 0
+        await prepare_node(self._docker, arg, self._master_key, copy_bytes=copy_bytes)
         if arg.bootstrap is Bootstrap.CLONE:
             await self._probe.await_primary(arg.spec)
         await self._docker.start(container)

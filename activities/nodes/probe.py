@@ -19,6 +19,8 @@ INSPECT_EVERY_S = 0.25
 PRIMARY_TIMEOUT_S = 120.0
 """How long a base backup waits until the primary lets it in."""
 
+COPY_WAL_BYTES = 64 * 2**20
+"""Room for the WAL that a copy needs beside the databases: what is written while it is made."""
 DISK_FULL = "No space left on device"
 QUIET_LOOKS = 3
 """Looks in a row, 50 ms apart, without a query: a client that was just connecting shows in the next one."""
@@ -107,6 +109,17 @@ class NodeProbe:
                 return await has_replicator(connection)
         except psycopg.Error:
             return False
+
+    async def copy_bytes(self, spec: NodeSpec) -> int:
+        """Return how much room a copy of the primary of *spec* needs; 0 when it does not answer."""
+        target = Target(cluster_id=spec.cluster_id, address=spec.primary_address or "")
+        try:
+            async with self._sql.use(target) as connection:
+                cursor = await connection.execute("SELECT sum(pg_database_size(oid))::bigint FROM pg_database")
+                row = await cursor.fetchone()
+        except psycopg.Error:
+            return 0
+        return int(row[0]) + COPY_WAL_BYTES if row else 0
 
     async def check_runs(self, container: str) -> None:
         """See that a node's container runs. Raises :class:`MpgError` with its last lines when it has ended."""

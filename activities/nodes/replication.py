@@ -85,6 +85,15 @@ class ReplicationActivities:
         async with heartbeating():
             return await self.set_synchronous(SetSynchronousInput(target=arg, standby=None))
 
+    @activity.defn(name=effects.REQUIRE_WRITES.name)
+    async def require_writes(self, arg: Target) -> Nothing:
+        """See that the primary *arg* takes writes, to its own disk. Raises :class:`Refused` for a standby."""
+        async with self._sql.use(arg, fresh=True) as connection:
+            if await _in_recovery(connection):
+                raise Refused(f"The node at {arg.address} is a standby: it takes no writes.")
+            await _leave_mark(connection)
+        return Nothing()
+
     @activity.defn(name=effects.AWAIT_CAUGHT_UP.name)
     async def await_caught_up(self, arg: AwaitCaughtUpInput) -> ReplicaCaughtUp:
         """Return when the replica has replayed past a record written on the primary after this call began.

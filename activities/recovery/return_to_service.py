@@ -10,6 +10,7 @@ from activities.engine.docker_engine import DockerEngine
 from activities.engine.labels import Kind, read_state
 from activities.nodes.lifecycle import NodeActivities
 from activities.nodes.probe import NodeProbe
+from activities.nodes.replica_data import discard_former
 from activities.postgres.sql import SqlSessions
 from activities.recovery.inspection import NodeLook, Survey, actual_poolers
 from activities.routing.health import POOLER_TIMEOUT_S, start_endpoint, start_pooler
@@ -167,6 +168,7 @@ class Settling:
         if look is None or look.seen in {Seen.MISSING, Seen.SILENT}:
             return None
         if look.seen is Seen.STANDBY and look.state is not None and look.state.follows == primary.address:
+            await self._tidy_data(look.node)
             return look.node
         try:
             async with asyncio.timeout(REPLICA_TIMEOUT_S):
@@ -174,6 +176,15 @@ class Settling:
         except (MpgError, TimeoutError, psycopg.Error) as error:
             log.warning("the replica does not come up", node=look.node.name, error=str(error))
             return None
+
+    async def _tidy_data(self, replica: Node) -> None:
+        """Finish a repair that was lost: a replica on record as in sync has no use for what it had before its copy."""
+        if not replica.in_sync:
+            return
+        try:
+            await discard_former(self._docker, replica.container)
+        except MpgError as error:
+            log.warning("former data are not removed", node=replica.name, error=str(error))
 
     async def _follow(self, look: NodeLook, primary: Node) -> Node | None:
         """Run the node as a standby of the primary, on the data it has, rewound if it took writes itself."""

@@ -19,7 +19,18 @@ class Bootstrap(StrEnum):
     KEEP = "keep"
     """The volume as it is."""
     REJOIN = "rejoin"
-    """After a failover: pg_rewind of what the volume has, a fresh base backup where that cannot be."""
+    """After a failover: pg_rewind of what the volume has, a fresh copy beside it where that cannot be."""
+
+
+class Rejoin(StrEnum):
+    """How a node that rejoins comes by data that follow the primary."""
+
+    REWIND = "rewind"
+    """From what it has, rewound if it took writes itself; else by a copy beside it."""
+    BESIDE = "beside"
+    """By a fresh copy. What it has stays on the volume until :data:`DISCARD_FORMER`."""
+    IN_PLACE = "in_place"
+    """By a fresh copy, after what it has was removed: only with evidence that this is of no use."""
 
 
 class NodeSpec(Record):
@@ -45,6 +56,8 @@ class EnsureNodeInput(Record):
     bootstrap: Bootstrap
     plan: Plan | None = None
     """The plan in full, for the container's label; the node itself is made from what ``spec`` has of it."""
+    rejoin: Rejoin = Rejoin.REWIND
+    """How, where ``bootstrap`` is ``REJOIN``. A fresh copy is made when the node starts: one that runs goes on."""
 
 
 class RestartNodeInput(Record):
@@ -67,6 +80,12 @@ class DrainNodeInput(Record):
     timeout_s: float
 
 
+class DataVerdict(Record):
+    """Why the data of a node can be of no use, as it was seen; None where nothing shows that."""
+
+    evidence: str | None = None
+
+
 class RemoveNodeInput(Record):
     """Remove a node's container, and its volume unless it is kept."""
 
@@ -79,6 +98,9 @@ ENSURE_NODE = Effect("ensure_node", EnsureNodeInput, Node, Kind.HOST_LONG, "node
 FENCE_NODE = Effect("fence_node", NodeRef, Nothing, Kind.HOST, "nodes.lifecycle:NodeActivities")
 DRAIN_NODE = Effect("drain_node", DrainNodeInput, Nothing, Kind.HOST, "nodes.lifecycle:NodeActivities")
 RESTART_NODE = Effect("restart_node", RestartNodeInput, Node, Kind.HOST, "nodes.lifecycle:NodeActivities")
+EXAMINE_DATA = Effect("examine_data", NodeRef, DataVerdict, Kind.HOST, "nodes.replica_data:ReplicaDataActivities")
+DISCARD_FORMER = Effect("discard_former", NodeRef, Nothing, Kind.HOST_LONG, "nodes.replica_data:ReplicaDataActivities")
+"""Remove what a fresh copy on a node took the place of, once the copy is in sync."""
 REMOVE_NODE = Effect("remove_node", RemoveNodeInput, Nothing, Kind.HOST, "nodes.lifecycle:NodeActivities")
 
 
@@ -107,6 +129,7 @@ class ReplicaCaughtUp(Record):
     lag_bytes: int
 
 
+REQUIRE_WRITES = Effect("require_writes", Target, Nothing, Kind.SQL, "nodes.replication:ReplicationActivities")
 SET_SYNCHRONOUS = Effect(
     "set_synchronous", SetSynchronousInput, Nothing, Kind.SQL, "nodes.replication:ReplicationActivities"
 )

@@ -13,7 +13,7 @@ from model import effects
 from model.adoption import Access, AdoptionReading, Catalog, FoundClusters
 from model.base import Record
 from model.cluster import NodePhase, NodeRole
-from model.effects import EFFECTS, Bootstrap, Effect
+from model.effects import EFFECTS, Bootstrap, Effect, Rejoin
 from model.errors import MpgError, Refused
 from model.plans import DEFAULT_PLANS, HostCapacity, Resources, find_plan
 from model.poolers import plan_generation
@@ -165,7 +165,8 @@ def _nothing(arg: Any) -> str:
 
 def _ensured(arg: effects.EnsureNodeInput) -> str:
     spec = arg.spec
-    return f"{spec.name} {spec.role} {arg.bootstrap} plan={spec.plan} follows={_node_at(spec.primary_address)}"
+    how = "" if arg.rejoin is Rejoin.REWIND else f" {arg.rejoin}"
+    return f"{spec.name} {spec.role} {arg.bootstrap} plan={spec.plan} follows={_node_at(spec.primary_address)}{how}"
 
 
 def _route(arg: effects.RouteInput) -> str:
@@ -192,6 +193,9 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "drain_node": lambda arg: f"{arg.node.name} for {arg.timeout_s:g}s",
     "fence_node": lambda arg: arg.name,
     "remove_node": lambda arg: arg.name,
+    "examine_data": lambda arg: arg.name,
+    "discard_former": lambda arg: arg.name,
+    "require_writes": lambda arg: _node_at(arg.address),
     "fail_over": lambda arg: f"to={arg.target}",
     "require_lost": lambda arg: arg.node.name,
     "read_position": lambda arg: arg.node.name,

@@ -5,11 +5,11 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from model import effects
     from model.cluster import Node
-    from model.effects import Bootstrap, NodeRef
-    from model.errors import MpgError
+    from model.effects import Bootstrap, NodeRef, Rejoin
+    from model.errors import HostFull, MpgError
     from model.facts import AbsencesPlanned
     from model.operations import OperationResult, RepairRequest
-    from workflows.nodes import Nodes, resources_of
+    from workflows.nodes import COPY_BESIDE, Nodes, resources_of
     from workflows.operation import Done, Operation, given
 
 
@@ -47,29 +47,89 @@ class Repair(Operation):
         return Done(f"The way into cluster {self.state.spec.name} serves again ({lost} was lost).")
 
     async def _bring_back(self, replica: Node) -> Done:
-        """Let writes go on alone, then start the replica on its data; with a fresh copy if that does not follow."""
+        """Let writes go on alone, then start the replica on its data; with a fresh copy if that cannot follow."""
         name = replica.name
         await self.do("let writes go on", lambda: self._nodes.release_replica(replica))
         key = NodeRef(cluster_id=self.state.spec.id, name=name)
         await self.step(f"see that {name} has ended", effects.FENCE_NODE, key)
         try:
-            await self.do(f"start {name} again", lambda: self._rebuild(replica, Bootstrap.REJOIN))
+            await self.do(f"start {name} again", lambda: self._rebuild(replica, Rejoin.REWIND))
         except MpgError as error:
             workflow.logger.warning("the replica does not follow", extra={"error": str(error)})
-            # It is removed only while the primary answers and can write to its disk: else it is the last copy.
-            await self.do(f"see that {self.primary_node.name} is well", lambda: self._nodes.release_replica(replica))
-            await self._remove(name, error)
-            await self.do(f"copy the primary to {name}", lambda: self._rebuild(replica, Bootstrap.CLONE))
+            if not workflow.patched(COPY_BESIDE):
+                await self._replace_at_once(replica, error)
+            elif self._is_in_sync(name):
+                await self._lead_again(error)
+            else:
+                await self._copy_anew(replica, error)
         return Done(f"Replica {name} of cluster {self.state.spec.name} is back.")
 
-    async def _remove(self, name: str, why: MpgError) -> None:
-        """Remove what the replica had. Where that cannot be, *why* it does not follow is what people have to know."""
-        arg = effects.RemoveNodeInput(cluster_id=self.state.spec.id, name=name)
+    def _is_in_sync(self, name: str) -> bool:
+        node = self.state.status.node(name)
+        return node is not None and node.in_sync
+
+    async def _lead_again(self, why: MpgError) -> None:
+        """The replica is in sync, and only the way to it is not what it should be: that is put right as a whole."""
+        workflow.logger.warning("the way in does not lead to the replica", extra={"error": str(why)})
+        seen = await self.step(
+            "put the way in right",
+            effects.SETTLE_CLUSTER,
+            effects.SettleInput(state=self.state, start_primary=False),
+        )
+        await self.commit(*seen.facts)
+
+    async def _copy_anew(self, replica: Node, why: MpgError) -> None:
+        """Make a fresh copy where there is evidence that the data cannot follow; an error alone is none.
+
+        The data stay beside the copy until that is in sync, unless there is no room for both. Raises *why* without
+        evidence, with nothing removed: the watch has it tried again.
+        """
+        evidence = await self._evidence(replica)
+        if evidence is None:
+            raise why
+        try:
+            # It was the room that lacked for another copy already.
+            if isinstance(why, HostFull):
+                raise why
+            await self._copy(f"copy the primary beside the data of {replica.name}", replica, Rejoin.BESIDE)
+        except HostFull as full:
+            workflow.logger.warning(
+                "the data are removed before they are copied anew: there is no room for both",
+                extra={"node": replica.name, "evidence": evidence, "error": str(full)},
+            )
+            await self._copy(f"copy the primary in place of the data of {replica.name}", replica, Rejoin.IN_PLACE)
+
+    async def _evidence(self, replica: Node) -> str | None:
+        """What shows that the data of *replica* can be of no use."""
+        key = NodeRef(cluster_id=self.state.spec.id, name=replica.name)
+        seen = await self.step(f"look at the data of {replica.name}", effects.EXAMINE_DATA, key)
+        workflow.logger.warning("looked at the data", extra={"node": replica.name, "evidence": seen.evidence})
+        return seen.evidence
+
+    async def _copy(self, step: str, replica: Node, how: Rejoin) -> None:
+        """Copy only a primary that takes writes: else the data may be the best that there are."""
+        primary, key = self.primary_node.name, NodeRef(cluster_id=self.state.spec.id, name=replica.name)
+        await self.step(f"see that {primary} takes writes", effects.REQUIRE_WRITES, self.primary)
+        # A copy is made when the node starts.
+        await self.step(f"see that {replica.name} does not run", effects.FENCE_NODE, key)
+        await self.do(step, lambda: self._rebuild(replica, how))
+
+    async def _rebuild(self, replica: Node, how: Rejoin) -> None:
+        await self._nodes.rebuild_replica(
+            replica.name, replica.plan, resources_of(replica), Bootstrap.REJOIN, rejoin=how
+        )
+
+    # --- for repairs that had come this far with code that knew no other way ------------------------------------------
+
+    async def _replace_at_once(self, replica: Node, why: MpgError) -> None:
+        name, arg = replica.name, effects.RemoveNodeInput(cluster_id=self.state.spec.id, name=replica.name)
+        await self.do(f"see that {self.primary_node.name} is well", lambda: self._nodes.release_replica(replica))
         try:
             await self.step(f"remove what {name} had", effects.REMOVE_NODE, arg)
         except MpgError as error:
             workflow.logger.error("what the replica had cannot be removed", extra={"error": str(error)})
             raise why from error
-
-    async def _rebuild(self, replica: Node, bootstrap: Bootstrap) -> None:
-        await self._nodes.rebuild_replica(replica.name, replica.plan, resources_of(replica), bootstrap)
+        plan, resources = replica.plan, resources_of(replica)
+        await self.do(
+            f"copy the primary to {name}", lambda: self._nodes.rebuild_replica(name, plan, resources, Bootstrap.CLONE)
+        )

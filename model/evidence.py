@@ -1,0 +1,75 @@
+"""When a replica's data can be of no use: decided here, from what its volume and its log show.
+
+An error is no evidence: an image that is gone, a full host or a connection that was slow say nothing about data.
+The sentences looked for are PostgreSQL's own; xlogrecovery.c, walreceiver.c, walsender.c, pg_rewind.c and
+controldata_utils.c write them, from 15 to 17 alike.
+"""
+
+import re
+import struct
+
+from model import pg_control
+from model.base import Record
+
+COPIED = "node: a fresh copy of the primary is in place."
+"""What a node says when other data took the place of what the lines before it are about (images/entrypoints/node)."""
+REWIND_WRITES = "need to copy"
+"""pg_rewind says so just before it begins to write."""
+
+_SAID = tuple(
+    (re.compile(pattern), meaning)
+    for pattern, meaning in (
+        (r"requested WAL segment \S+ has already been removed", "the primary no longer has the WAL that it lacks"),
+        (r"requested timeline \d+ is not a child of this server's history", "its history has diverged"),
+        (r"requested starting point \S+ on timeline \d+ is not in this server's history", "its history has diverged"),
+        (r"requested starting point \S+ is ahead of the WAL flush position", "it has WAL that the primary never had"),
+        (r"new timeline \d+ forked off current database system timeline \d+ before", "its history has diverged"),
+        (r"highest timeline \d+ of the primary is behind recovery timeline", "its history has diverged"),
+        (r"database system identifier differs between", "it is of another database system"),
+        (r"could not find common ancestor of the source and target", "its history has nothing of the primary's"),
+        (r"source and target clusters are from different systems", "it is of another database system"),
+        (r"could not find previous WAL record at|could not read WAL record at", "it lacks the WAL to rewind it by"),
+        (r"could not locate (a valid|required) checkpoint record", "its last checkpoint is not in its WAL"),
+        (r"WAL ends before (consistent recovery point|end of online backup)", "it lacks WAL to be consistent"),
+        (r"WAL contains references to invalid pages", "its pages are not those that its WAL is about"),
+        (r"(control file contains invalid|incorrect checksum in control file|calculated CRC checksum)", "damaged"),
+        (r"(PANIC|FATAL): +could not (open|read|access) (file|directory) \"(base|global|pg_\w+)[/\"]", "files lack"),
+        (r"is not a valid data directory", "it is not a whole data directory"),
+    )
+)
+
+
+class DataSeen(Record):
+    """What was found of a node's data. ``control`` is its control file; ``log`` what was said since its last start."""
+
+    finished: bool
+    rewinding: bool
+    control: bytes | None
+    rewind_log: str
+    log: str
+
+
+def why_useless(seen: DataSeen) -> str | None:
+    """Return in words what shows that the data can never follow the primary, or None.
+
+    Data that were never finished need no evidence: a rejoin makes them anew by itself.
+    """
+    if seen.rewinding and REWIND_WRITES in seen.rewind_log:
+        return "a rewind of its data was cut short after it had begun to write"
+    if not seen.finished:
+        return None
+    if (damage := _damage(seen.control)) is not None:
+        return damage
+    lines = seen.log.rpartition(COPIED)[2].splitlines()
+    found = ((meaning, line) for line in reversed(lines) for said, meaning in _SAID if said.search(line))
+    return next((f"{meaning} ({line.strip()})" for meaning, line in found), None)
+
+
+def _damage(control: bytes | None) -> str | None:
+    if control is None:
+        return "its control file is gone"
+    try:
+        pg_control.parse(control)
+    except (ValueError, struct.error) as error:
+        return f"its control file cannot be read ({error})"
+    return None
