@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from model.base import Record
-from model.cluster import ClusterSpec, ClusterState, Database, Durability, User
+from model.cluster import ClusterSpec, ClusterState, Database, Durability, FormerUser, User
 
 
 class Origin(Record):
@@ -99,8 +99,12 @@ class Access(Record):
 
 
 class Catalog(Record):
-    """What Postgres itself knows of a cluster: its users with roles and password versions, its databases."""
+    """What Postgres itself knows of a cluster: users with roles and password versions, databases.
+
+    ``former_users`` are those deleted last, the latest at the end.
+    """
 
     users: tuple[User, ...]
     databases: tuple[Database, ...]
     legacy_roles: bool
+    former_users: tuple[FormerUser, ...] = ()

@@ -87,6 +87,17 @@ class User(Record):
         return self.password_version != UNKNOWN_PASSWORD
 
 
+class FormerUser(Record):
+    """A user that was deleted, and the last version that its password had: a new one of its name gets another."""
+
+    name: str
+    password_version: int
+
+
+FORMER_USERS = 1000
+"""How many names of deleted users are kept on record, the latest. Postgres keeps them all (activities/postgres/passwords.py)."""
+
+
 class Database(Record):
     """A database of the cluster."""
 
@@ -112,11 +123,17 @@ class ClusterSpec(Record):
     legacy_roles: bool = False
     users: tuple[User, ...] = (User(name=DEFAULT_USER, role=Role.SCHEMA_ADMIN),)
     databases: tuple[Database, ...] = (Database(name=DEFAULT_DATABASE),)
+    former_users: tuple[FormerUser, ...] = ()
     created_at: datetime
 
     def user(self, name: str) -> User | None:
         """Return the user called *name*, if there is one."""
         return next((user for user in self.users if user.name == name), None)
+
+    def next_password_version(self, name: str) -> int:
+        """Return the least version that a new password of *name* may have, as far as the record knows."""
+        versions = [user.password_version for user in (*self.users, *self.former_users) if user.name == name]
+        return max(versions, default=0) + 1
 
     def database(self, name: str) -> Database | None:
         """Return the database called *name*, if there is one."""

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from model.base import Record
 from model.cluster import (
+    FORMER_USERS,
     ClusterPhase,
     ClusterSpec,
     ClusterState,
@@ -19,6 +20,7 @@ from model.cluster import (
     Condition,
     Database,
     Endpoint,
+    FormerUser,
     Network,
     Node,
     NodeRole,
@@ -173,9 +175,9 @@ def apply(state: ClusterState, facts: Iterable[Fact]) -> ClusterState:
 def _apply_to_spec(spec: ClusterSpec, fact: Fact) -> ClusterSpec:
     match fact:
         case UserIs(user=user):
-            return spec.model_copy(update={"users": _put(spec.users, user)})
+            return spec.model_copy(update={"users": _put(spec.users, user), "former_users": _others(spec, user)})
         case UserGone(name=name):
-            return spec.model_copy(update={"users": _drop(spec.users, name)})
+            return spec.model_copy(update={"users": _drop(spec.users, name), "former_users": _former(spec, name)})
         case DatabaseIs(database=database):
             return spec.model_copy(update={"databases": _put(spec.databases, database)})
         case DatabaseGone(name=name):
@@ -224,6 +226,22 @@ def _put(items: tuple[_Named, ...], item: _Named) -> tuple[_Named, ...]:
 
 def _drop(items: tuple[_Named, ...], name: str) -> tuple[_Named, ...]:
     return tuple(item for item in items if item.name != name)
+
+
+def _others(spec: ClusterSpec, user: User) -> tuple[FormerUser, ...]:
+    """Return the deleted users without one of whom *user* tells all there is to know."""
+    known = user.password_version
+    return tuple(each for each in spec.former_users if each.name != user.name or each.password_version > known)
+
+
+def _former(spec: ClusterSpec, name: str) -> tuple[FormerUser, ...]:
+    """Return the deleted users once *name*, if there is one, is among them; the latest is the last."""
+    if spec.user(name) is None:
+        return spec.former_users
+    others = tuple(former for former in spec.former_users if former.name != name)
+    # What the record knew of a former one of that name counts as well: a password that is not known has version 0.
+    former = FormerUser(name=name, password_version=spec.next_password_version(name) - 1)
+    return (*others, former)[-FORMER_USERS:]
 
 
 def _with_primary(nodes: tuple[Node, ...], name: str, timeline: int | None) -> tuple[Node, ...]:

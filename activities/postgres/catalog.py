@@ -5,6 +5,7 @@ import asyncio
 from temporalio import activity
 
 from activities.heartbeat import heartbeating
+from activities.postgres.passwords import former_users
 from activities.postgres.sql import Connection, SqlSessions
 from model import effects
 from model.adoption import Catalog
@@ -42,9 +43,13 @@ class CatalogActivities:
                     f"mpg.cluster={arg.cluster_id}.",
                 )
             users = [await self._user(arg, name, verifier, roles) for name, verifier, roles in found]
+            former = await former_users(connection, [user.name for user in users])
         legacy = len(groups) < len(Role) or any(not roles for _, _, roles in found)
         return Catalog(
-            users=tuple(users), databases=tuple(Database(name=name) for name in databases), legacy_roles=legacy
+            users=tuple(users),
+            databases=tuple(Database(name=name) for name in databases),
+            legacy_roles=legacy,
+            former_users=former,
         )
 
     async def _user(self, target: Target, name: str, verifier: str | None, roles: list[str]) -> User:

@@ -62,13 +62,14 @@ class ReconcileActivities:
         async with self._sql.use(arg.target) as connection:
             there = await look(connection, name) is not None
         facts: tuple[Fact, ...] = ()
-        if not user.password_known and not there:
-            # The password that nobody here knew is gone with the role.
-            user = user.model_copy(update={"password_version": 1})
-            facts = (UserIs(user=user),)
         recorded = UserInput(target=arg.target, user=user, connection_limit=connection_limit(arg.spec.plan))
         if user.password_known:
             await self._users.create_user(recorded)
+        elif not there:
+            # The password that nobody here knew is gone with the role.
+            least = user.model_copy(update={"password_version": arg.spec.next_password_version(name)})
+            anew = recorded.model_copy(update={"user": least, "new_password": True})
+            facts = (UserIs(user=(await self._users.create_user(anew)).of(user)),)
         if there:
             # Ends the sessions that still are what a lost change of role made them.
             await self._users.set_user_role(recorded)

@@ -10,10 +10,11 @@ from temporalio import activity
 
 from activities.heartbeat import heartbeating
 from activities.postgres import statements
+from activities.postgres.passwords import last_version, remember
 from activities.postgres.sql import Connection, SqlSessions
 from model import effects
 from model.cluster import Role, User
-from model.effects import DropUserInput, Nothing, SetConnectionLimitsInput, Target, UserInput
+from model.effects import DropUserInput, Nothing, PasswordIs, SetConnectionLimitsInput, Target, UserInput
 from model.errors import NotFound, NotYet, Refused
 from model.secrets import scram_verifier
 
@@ -48,11 +49,15 @@ class RoleActivities:
         self._master_key = master_key
 
     @activity.defn(name=effects.CREATE_USER.name)
-    async def create_user(self, arg: UserInput) -> Nothing:
-        """Make the user, or put right what is there of it. Raises :class:`Refused` for a superuser's name."""
+    async def create_user(self, arg: UserInput) -> PasswordIs:
+        """Make the user, or put right what is there of it; return which password it has.
+
+        Raises :class:`Refused` for a superuser's name.
+        """
         async with self._sql.use(arg.target) as connection, connection.transaction():
-            await put_user(connection, arg.user, arg.connection_limit, self._verifier(arg.target, arg.user))
-        return Nothing()
+            user = await self._with_version(connection, arg, await look(connection, arg.user.name))
+            await put_user(connection, user, arg.connection_limit, self._verifier(arg.target, user))
+        return PasswordIs(version=user.password_version)
 
     @activity.defn(name=effects.SET_USER_ROLE.name)
     async def set_user_role(self, arg: UserInput) -> Nothing:
@@ -79,15 +84,19 @@ class RoleActivities:
         return Nothing()
 
     @activity.defn(name=effects.SET_PASSWORD.name)
-    async def set_password(self, arg: UserInput) -> Nothing:
-        """Put the password of ``user.password_version`` in force. Open sessions stay. Raises :class:`NotFound`."""
-        verifier = self._verifier(arg.target, arg.user)
+    async def set_password(self, arg: UserInput) -> PasswordIs:
+        """Put the password of ``user``, or a new one, in force; return which. Open sessions stay.
+
+        Raises :class:`NotFound`.
+        """
         async with self._sql.use(arg.target) as connection, connection.transaction():
             await connection.execute(statements.KEEP_VERIFIERS_OUT)
             seen = await _existing(connection, arg.user.name)
+            user = await self._with_version(connection, arg, seen)
+            verifier = self._verifier(arg.target, user)
             if seen.verifier != verifier:
-                await connection.execute(statements.set_password(arg.user.name, verifier))
-        return Nothing()
+                await connection.execute(statements.set_password(user.name, verifier))
+        return PasswordIs(version=user.password_version)
 
     @activity.defn(name=effects.DROP_USER.name)
     async def drop_user(self, arg: DropUserInput) -> Nothing:
@@ -98,9 +107,13 @@ class RoleActivities:
         """
         async with heartbeating(), self._sql.use(arg.target) as connection:
             seen = await look(connection, arg.username)
+            if seen is not None:
+                _refuse_superuser(arg.username, seen)
+            if arg.password_version:
+                # Whoever is made under this name later is not to have this password.
+                await remember(connection, arg.username, arg.password_version)
             if seen is None:
                 return Nothing()
-            _refuse_superuser(arg.username, seen)
             await connection.execute(SQL("ALTER ROLE {} NOLOGIN").format(Identifier(arg.username)))
             await end_sessions(connection, arg.username)
             await self._take_over(arg.target, connection, arg.username, rights=True)
@@ -118,6 +131,22 @@ class RoleActivities:
             for (name,) in await different.fetchall():
                 await connection.execute(statements.set_limit(name, arg.connection_limit))
         return Nothing()
+
+    async def _with_version(self, connection: Connection, arg: UserInput, seen: RoleSeen | None) -> User:
+        """Return the user with the version that its password is to have, which is remembered with it.
+
+        A new password has a version after all that are remembered, unless it is in force: by a try before this one.
+        """
+        user = arg.user
+        if arg.new_password:
+            last = await last_version(connection, user.name)
+            tried = user.model_copy(update={"password_version": last})
+            later = user.model_copy(update={"password_version": max(user.password_version, last + 1)})
+            again = seen is not None and last >= user.password_version
+            in_force = seen.verifier if seen is not None and again else None
+            user = tried if in_force and in_force == self._verifier(arg.target, tried) else later
+        await remember(connection, user.name, user.password_version)
+        return user
 
     def _verifier(self, target: Target, user: User) -> str:
         return scram_verifier(self._master_key, target.cluster_id, user.name, user.password_version)

@@ -22,6 +22,18 @@ class UserInput(Record):
     target: Target
     user: User
     connection_limit: int
+    new_password: bool = False
+    """Whether the password is to be one that no user of that name ever had: ``user`` has the least version then."""
+
+
+class PasswordIs(Record):
+    """Which version of the password is in force. None was answered before versions were chosen in Postgres."""
+
+    version: int | None = None
+
+    def of(self, user: User) -> User:
+        """Return *user* as it is now."""
+        return user if self.version is None else user.model_copy(update={"password_version": self.version})
 
 
 class DropUserInput(Record):
@@ -30,6 +42,8 @@ class DropUserInput(Record):
     target: Target
     username: str
     role: Role
+    password_version: int = 0
+    """The last one on record, to be remembered; 0 where none is known."""
 
 
 class DatabaseInput(Record):
@@ -131,9 +145,9 @@ class AdoptRolesInput(Record):
 SET_UP_ROLES = Effect(
     "set_up_roles", SetUpRolesInput, Nothing, Kind.SQL_NEW, "postgres.role_system:RoleSystemActivities"
 )
-CREATE_USER = Effect("create_user", UserInput, Nothing, Kind.SQL, "postgres.roles:RoleActivities")
+CREATE_USER = Effect("create_user", UserInput, PasswordIs, Kind.SQL, "postgres.roles:RoleActivities")
 SET_USER_ROLE = Effect("set_user_role", UserInput, Nothing, Kind.SQL, "postgres.roles:RoleActivities")
-SET_PASSWORD = Effect("set_password", UserInput, Nothing, Kind.SQL, "postgres.roles:RoleActivities")
+SET_PASSWORD = Effect("set_password", UserInput, PasswordIs, Kind.SQL, "postgres.roles:RoleActivities")
 DROP_USER = Effect("drop_user", DropUserInput, Nothing, Kind.SQL_WAIT, "postgres.roles:RoleActivities")
 CREATE_DATABASE = Effect("create_database", DatabaseInput, Nothing, Kind.SQL, "postgres.databases:DatabaseActivities")
 DROP_DATABASE = Effect(

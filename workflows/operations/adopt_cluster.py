@@ -82,7 +82,12 @@ class AdoptCluster(Operation):
     async def _read(self) -> None:
         found = await self.step(READ, effects.READ_CATALOG, self.primary)
         spec = self.state.spec.model_copy(
-            update={"users": found.users, "databases": found.databases, "legacy_roles": found.legacy_roles}
+            update={
+                "users": found.users,
+                "databases": found.databases,
+                "legacy_roles": found.legacy_roles,
+                "former_users": found.former_users,
+            }
         )
         self.state = self.state.model_copy(update={"spec": spec})
 

@@ -20,12 +20,16 @@ class CreateUser(Operation):
         """Create the role; undone by dropping it."""
 
         async def steps() -> Done:
-            user = User(name=request.username, role=request.role)
-            await self.step(
+            version = self.state.spec.next_password_version(request.username)
+            user = User(name=request.username, role=request.role, password_version=version)
+            password = await self.step(
                 "create the role",
                 effects.CREATE_USER,
                 effects.UserInput(
-                    target=self.primary, user=user, connection_limit=connection_limit(self.state.spec.plan)
+                    target=self.primary,
+                    user=user,
+                    connection_limit=connection_limit(self.state.spec.plan),
+                    new_password=True,
                 ),
                 undo=lambda: self.effect(
                     effects.DROP_USER,
@@ -33,7 +37,7 @@ class CreateUser(Operation):
                     "drop the role",
                 ),
             )
-            await self.conclude(UserIs(user=user))
+            await self.conclude(UserIs(user=password.of(user)))
             return Done(f"User {user.name} was created with role {user.role}.")
 
         return await self.operate(request, steps)

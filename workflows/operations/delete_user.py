@@ -23,7 +23,12 @@ class DeleteUser(Operation):
             await self.step(
                 "drop the role",
                 effects.DROP_USER,
-                effects.DropUserInput(target=self.primary, username=user.name, role=user.role),
+                effects.DropUserInput(
+                    target=self.primary,
+                    username=user.name,
+                    role=user.role,
+                    password_version=self.state.spec.next_password_version(user.name) - 1,
+                ),
             )
             await self.conclude(UserGone(name=user.name))
 

@@ -23,7 +23,8 @@ class RotatePassword(Operation):
         async def steps() -> Done:
             old = self.state.spec.user(request.username)
             assert old is not None, "checked with the turn"
-            new = old.model_copy(update={"password_version": old.password_version + 1})
+            version = self.state.spec.next_password_version(old.name)
+            new = old.model_copy(update={"password_version": version})
             if old.password_known:
                 await self._set(
                     new, lambda: self.effect(effects.SET_PASSWORD, self._input(old), "set the old password again")
@@ -36,10 +37,14 @@ class RotatePassword(Operation):
         return await self.operate(request, steps)
 
     async def _set(self, new: User, undo: Undo | None = None) -> None:
-        await self.step("set the new password", effects.SET_PASSWORD, self._input(new), undo=undo)
-        await self.conclude(UserIs(user=new))
+        arg = self._input(new, new_password=True)
+        password = await self.step("set the new password", effects.SET_PASSWORD, arg, undo=undo)
+        await self.conclude(UserIs(user=password.of(new)))
 
-    def _input(self, user: User) -> effects.UserInput:
+    def _input(self, user: User, *, new_password: bool = False) -> effects.UserInput:
         return effects.UserInput(
-            target=self.primary, user=user, connection_limit=connection_limit(self.state.spec.plan)
+            target=self.primary,
+            user=user,
+            connection_limit=connection_limit(self.state.spec.plan),
+            new_password=new_password,
         )
