@@ -1,11 +1,13 @@
 """Writes tests/histories anew: ``python -m tests.workflows.record_histories``.
 
 Do so only when no release has workflows that run with the old ones; otherwise a change of a workflow's order needs
-``workflow.patched``, and the old histories stay beside the new.
+``workflow.patched``, and the old histories stay beside the new: a way of :data:`HEALED` that is named as an argument is
+recorded, and nothing else is touched.
 """
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -13,8 +15,8 @@ from typing import Any
 
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 
-from model.effects import Alarm, AlarmKind
-from model.errors import ReplicaBehind
+from model.effects import Alarm, AlarmKind, DataVerdict
+from model.errors import HostFull, Refused, ReplicaBehind
 from model.names import cluster_workflow_id, name_workflow_id
 from model.operations import ChangePlanRequest, OperationOutcome
 from starter.leave import leave
@@ -28,7 +30,12 @@ FOLDER = Path(__file__).parent.parent / "histories"
 
 
 async def main() -> None:
-    """Record every operation three times: done, failing at its last effect, cancelled there."""
+    """Record every operation three times: done, failing at its last effect, cancelled there. Or what was named."""
+    if named := sys.argv[1:]:
+        async with started_temporal() as client, serving(client) as stubs:
+            for name in named:
+                await _record_healing(client, stubs, name)
+        return
     for old in FOLDER.glob("*.json"):
         old.unlink()
     async with started_temporal() as client, serving(client) as stubs:
@@ -39,8 +46,19 @@ async def main() -> None:
             await _record_healing(client, stubs, name)
 
 
-HEALED = {"failover": "a", "failover-in-place": "a", "repair": "b", "preempted": "a"}
+HEALED = {
+    "failover": "a",
+    "failover-in-place": "a",
+    "repair": "b",
+    "preempted": "a",
+    # Since a fresh copy is made beside the data, which go once it is in sync.
+    "failover-beside": "a",
+    "repair-beside": "b",
+    "repair-by-copy": "b",
+    "repair-by-copy-in-place": "b",
+}
 """What a cluster does by itself, and which node was lost: failover and repair, and an operation that makes room."""
+REJOIN_B = "ensure_node b replica rejoin plan=basic follows=a"
 
 
 async def _record_healing(client: Client, stubs: Stubs, name: str) -> None:
@@ -48,6 +66,11 @@ async def _record_healing(client: Client, stubs: Stubs, name: str) -> None:
         state = ready_cluster()
         if name == "failover-in-place":
             stubs.plan("fail_over to=b", fails(ReplicaBehind("It does not answer.")))
+        if name.startswith("repair-by-copy"):
+            stubs.plan(REJOIN_B, fails(Refused("Its Postgres ended.")))
+            stubs.answers["examine_data"] = DataVerdict(evidence="its control file is gone")
+        if name == "repair-by-copy-in-place":
+            stubs.plan(f"{REJOIN_B} beside", fails(HostFull("There is no room for both.")))
         cluster = await bench.cluster(state)
         alarm = Alarm(kind=AlarmKind.NODE, name=HEALED[name], how="its process ended")
         if name == "preempted":

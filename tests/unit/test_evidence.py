@@ -1,0 +1,76 @@
+"""What shows that a replica's data can be of no use, and what does not."""
+
+import struct
+
+import pytest
+
+from model.evidence import COPIED, DataSeen, why_useless
+
+CONTROL = struct.pack("<QIIi4xqQQI", 7, 1700, 1, 6, 0, 1, 1, 1)
+WHOLE = DataSeen(finished=True, rewinding=False, control=CONTROL, rewind_log="", log="")
+DIVERGED = "FATAL:  requested timeline 3 is not a child of this server's history"
+
+
+@pytest.mark.parametrize(
+    ("line", "meaning"),
+    [
+        (
+            "FATAL:  could not receive data from WAL stream: ERROR:  requested WAL segment 000000010000000000000003 has"
+            " already been removed",
+            "the primary no longer has the WAL that it lacks",
+        ),
+        (DIVERGED, "its history has diverged"),
+        (
+            "LOG:  new timeline 3 forked off current database system timeline 2 before current recovery point 0/5000060",
+            "its history has diverged",
+        ),
+        ("PANIC:  could not locate a valid checkpoint record at 0/1013808", "its last checkpoint is not in its WAL"),
+        (
+            "pg_rewind: error: could not find previous WAL record at 0/3000028: unexpected pageaddr",
+            "it lacks the WAL to rewind it by",
+        ),
+        ("PANIC:  WAL contains references to invalid pages", "its pages are not those that its WAL is about"),
+        ('FATAL:  could not open file "global/pg_filenode.map": No such file or directory', "files lack"),
+    ],
+)
+def test_what_postgres_said_of_its_data_is_evidence_and_is_quoted(line: str, meaning: str) -> None:
+    seen = WHOLE.model_copy(update={"log": f"LOG:  entering standby mode\n{line}\nLOG:  shut down"})
+    assert why_useless(seen) == f"{meaning} ({line})"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "node: the primary at 10.0.0.3 does not answer; nothing was removed.",
+        "node: No space left on device for another copy: it needs 9 MB and may have 2 MB; nothing was removed.",
+        'pg_rewind: error: connection to server at "10.0.0.3", port 5432 failed: timeout expired',
+        "FATAL:  could not connect to the primary server: Connection refused",
+        'FATAL:  could not write lock file "postmaster.pid": No space left on device',
+        "FATAL:  the database system is starting up",
+        'FATAL:  could not open file "/var/lib/postgresql/conf/pg_hba.conf": Permission denied',
+        "FATAL:  could not map anonymous shared memory: Cannot allocate memory",
+        "FATAL:  recovery aborted because of insufficient parameter settings",
+    ],
+)
+def test_errors_that_say_nothing_about_the_data_are_none(line: str) -> None:
+    assert why_useless(WHOLE.model_copy(update={"log": line})) is None
+
+
+def test_what_was_said_of_other_data_before_a_copy_is_no_evidence() -> None:
+    assert why_useless(WHOLE.model_copy(update={"log": f"{DIVERGED}\n{COPIED}\nLOG:  streaming"})) is None
+    assert why_useless(WHOLE.model_copy(update={"log": f"{COPIED}\n{DIVERGED}"})) is not None
+
+
+@pytest.mark.parametrize("control", [None, b"", bytes(512)])
+def test_control_file_that_cannot_be_read_is_evidence(control: bytes | None) -> None:
+    assert "control file" in (why_useless(WHOLE.model_copy(update={"control": control})) or "")
+
+
+@pytest.mark.parametrize(("log", "useless"), [("servers diverged at 0/1", False), ("need to copy 12 MB", True)])
+def test_rewind_that_was_cut_short_is_evidence_once_it_had_begun_to_write(log: str, useless: bool) -> None:
+    seen = WHOLE.model_copy(update={"finished": False, "rewinding": True, "rewind_log": log})
+    assert (why_useless(seen) is not None) is useless
+
+
+def test_data_that_were_never_finished_need_no_evidence() -> None:
+    assert why_useless(WHOLE.model_copy(update={"finished": False, "control": None})) is None
