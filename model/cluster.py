@@ -95,7 +95,8 @@ class FormerUser(Record):
 
 
 FORMER_USERS = 1000
-"""How many names of deleted users are kept on record, the latest. Postgres keeps them all (activities/postgres/passwords.py)."""
+"""How many names of deleted users are kept on record, the latest. Postgres keeps them all
+(activities/postgres/passwords.py)."""
 
 
 class Database(Record):

@@ -21,7 +21,7 @@ DIVERGED = "FATAL:  requested timeline 3 is not a child of this server's history
         ),
         (DIVERGED, "its history has diverged"),
         (
-            "LOG:  new timeline 3 forked off current database system timeline 2 before current recovery point 0/5000060",
+            "LOG:  new timeline 3 forked off current database system timeline 2 before current recovery point 0/50",
             "its history has diverged",
         ),
         ("PANIC:  could not locate a valid checkpoint record at 0/1013808", "its last checkpoint is not in its WAL"),

@@ -36,6 +36,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 SYNC, ASYNC, SESSION = "adopt-sync", "adopt-async", "adopt-session"
 NAMES = (ASYNC, SESSION, SYNC)
+DELETED = "dan"
+"""A user who is made, deleted before the record is lost, and made again after it."""
 USERS = {"amy": Role.WRITER, "ben": Role.READER, "cleo": Role.SCHEMA_ADMIN}
 
 
@@ -143,6 +145,31 @@ async def stack(program: Mpg, engine: docker_sdk.DockerClient, rig: Rig) -> Asyn
             await rig.cleanup.remove_cluster(RemoveClusterInput(cluster_id=cluster_id))
 
 
+async def delete_dan(stack: Stack) -> str:
+    """Delete a user; return how it connected."""
+    async with stack.client() as mpg:
+        uri = await mpg.connection_uri(SYNC, user=DELETED)
+        await (await mpg.delete_user(SYNC, DELETED)).result()
+    stack.uris = {key: kept for key, kept in stack.uris.items() if key[1] != DELETED}
+    return uri
+
+
+async def make_dan_again(stack: Stack, old: str) -> None:
+    """Make the user again, give it a new password, and see each time that those before are refused."""
+    await stack.run("users", "create", SYNC, "-u", DELETED, "-r", "reader")
+    for _ in range(2):
+        async with stack.client() as mpg:
+            new = await mpg.connection_uri(SYNC, user=DELETED)
+        assert new != old
+        async with await psycopg.AsyncConnection.connect(new, connect_timeout=10) as session:
+            assert await rows(session, "SELECT session_user::text") == [(DELETED,)]
+        with pytest.raises(psycopg.OperationalError):
+            await psycopg.AsyncConnection.connect(old, connect_timeout=10)
+        old = new
+        await stack.run("users", "rotate-password", SYNC, "-u", DELETED)
+    await stack.run("users", "delete", SYNC, "-u", DELETED, "--yes")
+
+
 async def make_clusters(mpg: MpgClient, ids: list[str]) -> None:
     creations = [
         await mpg.create_cluster(SYNC, storage_gb=7),
@@ -158,6 +185,7 @@ async def make_clusters(mpg: MpgClient, ids: list[str]) -> None:
     changes.append(await mpg.delete_user(SYNC, "ben"))
     await asyncio.gather(*(operation.result() for operation in changes))
     await (await mpg.create_user(SYNC, "ben", Role.READER)).result()
+    await (await mpg.create_user(SYNC, DELETED, Role.READER)).result()
 
 
 @asynccontextmanager
@@ -196,6 +224,9 @@ def forgotten(state: ClusterState) -> ClusterState:
 
 
 async def test_with_its_key_a_lost_stack_takes_its_clusters_over_as_they_were(stack: Stack) -> None:
+    old = await delete_dan(stack)
+    await stack.remember()
+    assert [former.name for former in stack.states[SYNC].spec.former_users] == [DELETED]
     async with writing(stack.uris[SYNC, "fly-user", EndpointKind.POOLED]) as writer:
         await stack.lose(keep_key=True)
         await more_rows(writer)
@@ -216,6 +247,7 @@ async def test_with_its_key_a_lost_stack_takes_its_clusters_over_as_they_were(st
         assert again.out == f"Cluster {SYNC} is known here already.\n"
         await stack.run("switchover", SYNC)
     await stack.log_in_everywhere()
+    await make_dan_again(stack, old)
     await stack.run("users", "create", SESSION, "-u", "dora", "-r", "writer")
     async with stack.cluster(SYNC) as cluster:
         await loses_its_primary(cluster)

@@ -5,12 +5,15 @@ from datetime import UTC, datetime
 import pytest
 
 from model.cluster import (
+    FORMER_USERS,
+    UNKNOWN_PASSWORD,
     ClusterPhase,
     ClusterSpec,
     ClusterState,
     ClusterStatus,
     Condition,
     Database,
+    FormerUser,
     Network,
     Node,
     NodePhase,
@@ -128,6 +131,39 @@ def test_kinds_are_as_histories_have_them():
 def test_user_is_changed_in_place(state: ClusterState):
     after = apply(state, [UserIs(user=User(name="fly-user", role=Role.SCHEMA_ADMIN, password_version=2))])
     assert [user.password_version for user in after.spec.users] == [2]
+
+
+def user_is(version: int) -> UserIs:
+    return UserIs(user=User(name="amy", role=Role.READER, password_version=version))
+
+
+def test_deleted_user_leaves_the_version_of_its_last_password(state: ClusterState):
+    assert state.spec.next_password_version("amy") == 1
+    deleted = apply(state, [user_is(3), UserGone(name="amy")])
+    assert deleted.spec.former_users == (FormerUser(name="amy", password_version=3),)
+    assert deleted.spec.next_password_version("amy") == 4
+    assert apply(deleted, [UserGone(name="amy"), UserGone(name="nobody")]) == deleted
+    again = apply(deleted, [user_is(4)])
+    assert (again.spec.former_users, again.spec.next_password_version("amy")) == ((), 5)
+
+
+def test_password_that_is_not_known_does_not_make_the_record_forget(state: ClusterState):
+    deleted = apply(state, [user_is(3), UserGone(name="amy"), user_is(UNKNOWN_PASSWORD)])
+    assert deleted.spec.next_password_version("amy") == 4
+    assert apply(deleted, [UserGone(name="amy")]).spec.next_password_version("amy") == 4
+
+
+def test_record_keeps_the_latest_of_the_deleted_users(state: ClusterState):
+    names = [f"user{number}" for number in range(FORMER_USERS + 2)]
+    for name in names:
+        state = apply(state, [UserIs(user=User(name=name, role=Role.READER)), UserGone(name=name)])
+    assert [former.name for former in state.spec.former_users] == names[2:]
+
+
+def test_record_of_older_code_has_no_memory(state: ClusterState):
+    old = state.spec.model_dump(mode="json")
+    del old["former_users"]
+    assert ClusterSpec.model_validate(old) == state.spec
 
 
 def test_new_primary_makes_the_other_a_replica_that_is_not_known_in_sync(state: ClusterState):
