@@ -32,11 +32,18 @@ _SAID = tuple(
         (r"could not locate (a valid|required) checkpoint record", "its last checkpoint is not in its WAL"),
         (r"WAL ends before (consistent recovery point|end of online backup)", "it lacks WAL to be consistent"),
         (r"WAL contains references to invalid pages", "its pages are not those that its WAL is about"),
-        (r"(control file contains invalid|incorrect checksum in control file|calculated CRC checksum)", "damaged"),
-        (r"(PANIC|FATAL): +could not (open|read|access) (file|directory) \"(base|global|pg_\w+)[/\"]", "files lack"),
+        (r"(control file contains invalid|incorrect checksum in control file)", "its control file is damaged"),
+        (
+            r"(PANIC|FATAL): +could not (open|access|read) (file|directory) \"(base|global|pg_\w+)[/\"].*No such file",
+            "files of it are not there",
+        ),
         (r"is not a valid data directory", "it is not a whole data directory"),
     )
 )
+
+_ITS_OWN = re.compile(r"pg_rewind: |\S+ \S+ \S+ \[\d+\] (LOG|WARNING|ERROR|FATAL|PANIC): ")
+"""Lines of Postgres's own processes. A session's name its user (``log_line_prefix``, model/tuning.py), and what clients
+write goes on with a tab: nobody can have evidence logged by a statement."""
 
 
 class DataSeen(Record):
@@ -60,7 +67,7 @@ def why_useless(seen: DataSeen) -> str | None:
         return None
     if (damage := _damage(seen.control)) is not None:
         return damage
-    lines = seen.log.rpartition(COPIED)[2].splitlines()
+    lines = [line for line in seen.log.rpartition(COPIED)[2].splitlines() if _ITS_OWN.match(line)]
     found = ((meaning, line) for line in reversed(lines) for said, meaning in _SAID if said.search(line))
     return next((f"{meaning} ({line.strip()})" for meaning, line in found), None)
 

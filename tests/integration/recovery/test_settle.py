@@ -7,6 +7,8 @@ import psycopg
 import pytest
 from rig import PLAN, Rig, TestCluster, cut_off, make_cluster, make_poolers
 
+from activities.engine.docker_types import File
+from activities.nodes.files import FORMER_DATA
 from model.cluster import (
     ClusterPhase,
     ClusterSpec,
@@ -18,7 +20,7 @@ from model.cluster import (
 )
 from model.effects import ObserveInput, SettleInput, Target
 from model.errors import NeedsOperator
-from model.facts import NodeIs, apply
+from model.facts import InSync, NodeIs, apply
 
 pytestmark = pytest.mark.integration
 
@@ -81,6 +83,19 @@ async def test_stopped_primary_held_poolers_and_missing_rules_are_put_right(rig:
     assert settled.status.primary is not None
     assert (settled.status.primary.name, settled.status.primary.phase) == ("a", NodePhase.RUNNING)
     await _writes(cluster)
+
+
+async def test_what_a_copy_took_the_place_of_goes_once_the_record_says_that_the_copy_is_in_sync(
+    rig: Rig, cluster: TestCluster
+) -> None:
+    state = _state(cluster)
+    assert cluster.b is not None
+    left = f"{FORMER_DATA}/PG_VERSION"
+    await rig.docker.put_files(cluster.b.container, {left: File(content=b"17")})
+    await _settle(rig, state)
+    assert await rig.docker.path_exists(cluster.b.container, left)
+    await _settle(rig, apply(state, [InSync(name="b", value=True)]))
+    assert not await rig.docker.path_exists(cluster.b.container, FORMER_DATA)
 
 
 async def test_endpoint_that_was_stopped_comes_back_with_its_poolers(rig: Rig, cluster: TestCluster) -> None:

@@ -8,29 +8,36 @@ from model.evidence import COPIED, DataSeen, why_useless
 
 CONTROL = struct.pack("<QIIi4xqQQI", 7, 1700, 1, 6, 0, 1, 1, 1)
 WHOLE = DataSeen(finished=True, rewinding=False, control=CONTROL, rewind_log="", log="")
-DIVERGED = "FATAL:  requested timeline 3 is not a child of this server's history"
+OWN = "2026-11-28 13:09:37.022 GMT [32] "
+DIVERGED = f"{OWN}FATAL:  requested timeline 3 is not a child of this server's history"
 
 
 @pytest.mark.parametrize(
     ("line", "meaning"),
     [
         (
-            "FATAL:  could not receive data from WAL stream: ERROR:  requested WAL segment 000000010000000000000003 has"
-            " already been removed",
+            f"{OWN}FATAL:  could not receive data from WAL stream: ERROR:  requested WAL segment"
+            " 000000010000000000000003 has already been removed",
             "the primary no longer has the WAL that it lacks",
         ),
         (DIVERGED, "its history has diverged"),
         (
-            "LOG:  new timeline 3 forked off current database system timeline 2 before current recovery point 0/50",
+            f"{OWN}LOG:  new timeline 3 forked off current database system timeline 2 before this",
             "its history has diverged",
         ),
-        ("PANIC:  could not locate a valid checkpoint record at 0/1013808", "its last checkpoint is not in its WAL"),
+        (
+            f"{OWN}PANIC:  could not locate a valid checkpoint record at 0/1013808",
+            "its last checkpoint is not in its WAL",
+        ),
         (
             "pg_rewind: error: could not find previous WAL record at 0/3000028: unexpected pageaddr",
             "it lacks the WAL to rewind it by",
         ),
-        ("PANIC:  WAL contains references to invalid pages", "its pages are not those that its WAL is about"),
-        ('FATAL:  could not open file "global/pg_filenode.map": No such file or directory', "files lack"),
+        (f"{OWN}PANIC:  WAL contains references to invalid pages", "its pages are not those that its WAL is about"),
+        (
+            f'{OWN}FATAL:  could not open file "global/pg_filenode.map": No such file or directory',
+            "files of it are not there",
+        ),
     ],
 )
 def test_what_postgres_said_of_its_data_is_evidence_and_is_quoted(line: str, meaning: str) -> None:
@@ -44,12 +51,15 @@ def test_what_postgres_said_of_its_data_is_evidence_and_is_quoted(line: str, mea
         "node: the primary at 10.0.0.3 does not answer; nothing was removed.",
         "node: No space left on device for another copy: it needs 9 MB and may have 2 MB; nothing was removed.",
         'pg_rewind: error: connection to server at "10.0.0.3", port 5432 failed: timeout expired',
-        "FATAL:  could not connect to the primary server: Connection refused",
-        'FATAL:  could not write lock file "postmaster.pid": No space left on device',
-        "FATAL:  the database system is starting up",
-        'FATAL:  could not open file "/var/lib/postgresql/conf/pg_hba.conf": Permission denied',
-        "FATAL:  could not map anonymous shared memory: Cannot allocate memory",
-        "FATAL:  recovery aborted because of insufficient parameter settings",
+        f"{OWN}FATAL:  could not connect to the primary server: Connection refused",
+        f'{OWN}FATAL:  could not write lock file "postmaster.pid": No space left on device',
+        f"{OWN}FATAL:  the database system is starting up",
+        f'{OWN}FATAL:  could not open file "base/5/1249": Too many open files',
+        f'{OWN}FATAL:  could not open file "/var/lib/postgresql/conf/pg_hba.conf": Permission denied',
+        f"{OWN}FATAL:  could not map anonymous shared memory: Cannot allocate memory",
+        f"{OWN}FATAL:  recovery aborted because of insufficient parameter settings",
+        "2026-11-28 13:09:37.022 GMT [33] amy@shop ERROR:  requested WAL segment 3 has already been removed",
+        "\tPANIC:  could not locate a valid checkpoint record",
     ],
 )
 def test_errors_that_say_nothing_about_the_data_are_none(line: str) -> None:
