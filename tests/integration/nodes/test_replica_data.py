@@ -15,9 +15,9 @@ from live_cluster import LiveCluster
 from rig import Rig, TestCluster, make_cluster, node_spec, until
 
 from activities.nodes import probe as node_probe
+from activities.nodes.replica_data import ReplicaDataActivities
 from activities.nodes.replication import ReplicationActivities
 from activities.postgres.sql import SqlSessions
-from activities.replica_data import ReplicaDataActivities
 from model.effects import AwaitCaughtUpInput, Bootstrap, EnsureNodeInput, NodeRef, Rejoin, Target
 from model.errors import HostFull, MpgError, Refused
 from model.names import PGDATA, VOLUME_PATH, node_volume

@@ -8,9 +8,10 @@ from postgres_servers import CLUSTER_ID, MASTER_KEY, Effects
 from psycopg.conninfo import make_conninfo
 from test_reconcile import spec
 
-from activities.passwords import former_users, last_version
 from activities.postgres.catalog import CatalogActivities
+from activities.postgres.passwords import former_users, last_version
 from activities.postgres.reconcile import ReconcileActivities
+from activities.routing.pooled_sessions import PooledSessions
 from model.cluster import UNKNOWN_PASSWORD, FormerUser, Role, User
 from model.effects import DropUserInput, ReconcileInput
 from model.facts import UserIs
@@ -113,7 +114,7 @@ async def test_password_that_is_not_known_is_followed_by_one_that_was_never_in_f
 
 @pytest.fixture
 async def reconcile() -> AsyncGenerator[ReconcileActivities]:
-    made = ReconcileActivities(MASTER_KEY)
+    made = ReconcileActivities(MASTER_KEY, PooledSessions(MASTER_KEY))
     yield made
     await made.close()
 
