@@ -54,9 +54,9 @@ class ClusterRecord:
         self.show()
 
     def take_back(self, granted: ClusterState) -> None:
-        """Return to the state that an operation was *granted* the turn with; it told its caller that nothing was done.
+        """Take back what an operation recorded that was *granted* the turn with this state, and then undid what it did.
 
-        Which poolers there are stays: they come and go beside operations.
+        The spec and the poolers are as they were then. The rest of the status stays: what became of nodes is so.
         """
         status = self.status.model_copy(update={"poolers": granted.status.poolers})
         self._state = ClusterState(spec=granted.spec, status=status)

@@ -99,10 +99,9 @@ class Turns:
         """Tell whether this operation has the turn."""
         return self._holder is not None and self._holder.id == operation_id
 
-    def give_to(self, holder: OperationRef | None) -> OperationRef | None:
-        """Have *holder* as the one with the turn, and return who had it: it gets it back, or its turn is over."""
-        former, self._holder = self._holder, holder
-        return former
+    def give_to(self, holder: OperationRef | None) -> None:
+        """Have *holder* as the one with the turn: it is lent the turn or gets it back, or nobody has it any more."""
+        self._holder = holder
 
     async def tell(self, operation_id: str, run_id: str) -> bool:
         """Give an operation the state as it stands; return whether the operation is there to hear it."""

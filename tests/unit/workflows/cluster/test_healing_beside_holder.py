@@ -41,13 +41,13 @@ class Healed:
         self.record.listen(self.losses.hear)
         self.settling = Settling(self.record, (), lambda: False)
         self.healing = Healing(self.record, self.turns, self.losses, self.settling)
-        self.end = asyncio.get_running_loop().create_future()
         runtime.journal.clear()
 
     def follow(self, operation: str = "ChangePlan") -> "asyncio.Task[None]":
         """Let an operation of this type work with the turn."""
         holder = OperationRef(id=HOLDER, run_id="run", type=operation, started_at=self.runtime.now())
         self.turns.give_to(holder)
+        self.end = asyncio.get_running_loop().create_future()
 
         async def following() -> object:
             return await self.end
@@ -70,7 +70,7 @@ class Healed:
 
 
 @pytest.fixture
-async def healed(runtime: Runtime) -> Healed:
+def healed(runtime: Runtime) -> Healed:
     return Healed(runtime)
 
 
