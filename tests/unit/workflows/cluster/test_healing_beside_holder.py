@@ -1,213 +1,22 @@
-"""What is done about a loss, with the turn and beside an operation that has it."""
+"""What is done about a loss beside an operation that has the turn."""
 
 import asyncio
 
 import pytest
-from temporalio.exceptions import ApplicationError, CancelledError
+from temporalio.exceptions import ApplicationError
 
 from model import effects
-from model.cluster import ClusterPhase, Durability, OperationRef
-from model.effects import Alarm, AlarmKind
 from model.errors import NotYet, Refused
-from model.facts import AbsencesPlanned, Fact, InSync, NodeGone, PhaseIs, PrimaryIs
-from model.operations import FailoverRequest, RepairRequest, TurnGrant
-from tests.unit.workflows.runtime import Child, Runtime, ScriptedRecord
-from tests.workflows.samples import ready_cluster
-from workflows.cluster.healing import HEALING_TASK, YIELD_BOUND, Healing
-from workflows.cluster.losses import DEGRADED, Losses
-from workflows.cluster.record import NEEDS_OPERATOR
-from workflows.cluster.settling import Settling
-from workflows.cluster.turns import Turns
+from model.facts import AbsencesPlanned, PrimaryIs
+from model.operations import TurnGrant
+from tests.unit.workflows.cluster.alarms import POOLER, A, B
+from tests.unit.workflows.cluster.healed import GRANT, HOLDER, YIELD, Healed
+from tests.unit.workflows.runtime import Runtime
+from workflows.cluster.healing import YIELD_BOUND
+from workflows.cluster.losses import DEGRADED
 
-A = Alarm(kind=AlarmKind.NODE, name="a", how="its process ended")
-B = Alarm(kind=AlarmKind.NODE, name="b", how="its process ended")
-POOLER = Alarm(kind=AlarmKind.WAY_IN, name="pooler-1-1", how="its container does not run")
-BEHIND = InSync(name="b", value=False)
-HOLDER = "change-plan/orders/1"
-YIELD, GRANT = f"signal yield_turn to {HOLDER}", f"signal grant_turn to {HOLDER}"
-FAIL_OVER, REPAIR = "start Failover for a", "start Repair for b"
+FAIL_OVER = "start Failover for a"
 RELEASE = "release_commits on=a"
-
-
-class Healed:
-    """A cluster and what heals it; its holder, where it has one, ends when the test says so."""
-
-    def __init__(self, runtime: Runtime, *facts: Fact, durability: Durability = Durability.SYNC) -> None:
-        self.runtime = runtime
-        self.record = ScriptedRecord(ready_cluster(durability=durability), runtime)
-        self.record.learn(*facts)
-        self.turns = Turns(self.record)
-        self.losses = Losses(lambda: self.record.state)
-        self.record.listen(self.losses.hear)
-        self.settling = Settling(self.record, (), lambda: False)
-        self.healing = Healing(self.record, self.turns, self.losses, self.settling)
-        runtime.journal.clear()
-
-    def follow(self, operation: str = "ChangePlan") -> "asyncio.Task[None]":
-        """Let an operation of this type work with the turn."""
-        holder = OperationRef(id=HOLDER, run_id="run", type=operation, started_at=self.runtime.now())
-        self.turns.give_to(holder)
-        self.end = asyncio.get_running_loop().create_future()
-
-        async def following() -> object:
-            return await self.end
-
-        return asyncio.create_task(self.healing.let_work(holder, asyncio.create_task(following())))
-
-    async def child(self, number: int = 1) -> Child:
-        """Return the operation that the cluster started itself, when it has."""
-        await self.runtime.until(lambda: len(self.runtime.children) == number)
-        return self.runtime.children[-1]
-
-    async def yields(self) -> None:
-        """Let the holder stop, once it is asked to."""
-        await self.runtime.until(lambda: YIELD in self.runtime.journal)
-        self.healing.turn_yielded()
-
-    @property
-    def conditions(self) -> dict[str, str]:
-        return {each.type: each.message for each in self.record.status.conditions}
-
-
-@pytest.fixture
-def healed(runtime: Runtime) -> Healed:
-    return Healed(runtime)
-
-
-# --- what the watch says --------------------------------------------------------------------------------------------
-
-
-def test_alarm_is_noted_and_from_then_on_the_watch_need_not_tell_of_it(healed: Healed):
-    healed.healing.note(B)
-    assert healed.losses.next == B
-    assert healed.healing.absences == ("b",)
-
-
-async def test_alarm_about_what_is_away_on_purpose_or_left_alone_is_none(healed: Healed):
-    healed.record.learn(AbsencesPlanned(names=("a",)))
-    healed.losses.rest("b")
-    for alarm in (A, B):
-        healed.healing.note(alarm)
-    assert healed.losses.known == ("b",)
-    assert healed.healing.absences == ("a", "b")
-
-
-@pytest.mark.parametrize("phase", [ClusterPhase.INITIALIZING, ClusterPhase.DESTROYING])
-async def test_no_node_is_missed_while_a_cluster_is_made_or_destroyed(healed: Healed, phase: ClusterPhase):
-    healed.record.learn(PhaseIs(phase=phase))
-    healed.healing.note(B)
-    assert healed.losses.known == ()
-    assert healed.healing.absences == ("a", "b")
-
-
-async def test_no_node_is_missed_while_the_cluster_settles(runtime: Runtime, healed: Healed):
-    nodes = runtime.lasts(effects.SETTLE_CLUSTER)
-    settling = asyncio.create_task(healed.settling.settle())
-    await runtime.until(lambda: healed.settling.under_way)
-    healed.healing.note(A)
-    assert healed.losses.known == ()
-    assert healed.healing.absences == ("a", "b")
-    nodes.set_result(effects.Observation(facts=()))
-    await settling
-    assert healed.healing.absences == ()
-    healed.healing.note(A)
-    assert healed.losses.primary == A
-
-
-# --- with the turn --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("alarm", "request_type"), [(A, FailoverRequest), (B, RepairRequest), (POOLER, RepairRequest)])
-async def test_loss_is_healed_by_an_operation_that_has_the_turn_from_its_beginning(
-    healed: Healed, alarm: Alarm, request_type: type[FailoverRequest | RepairRequest]
-):
-    healed.healing.note(alarm)
-    healing = asyncio.create_task(healed.healing.heal(alarm))
-    child = await healed.child()
-    assert healed.turns.holds(child.id)
-    assert type(child.request) is request_type
-    assert (child.request.lost, child.request.how) == (alarm.name, alarm.how)
-    # It is away on purpose now, for the cluster and for the operation alike.
-    assert healed.record.status.absences == (alarm.name,)
-    assert child.request.state == healed.record.state
-    assert child.options["task_timeout"] == HEALING_TASK
-    child.completes()
-    await healing
-    assert healed.turns.holder is None
-    assert healed.record.status.absences == ()
-    assert healed.losses.known == ()
-
-
-async def test_turn_is_given_back_to_whom_it_was_taken_from(healed: Healed):
-    following = healed.follow()
-    holder = healed.turns.holder
-    healed.healing.note(A)
-    await healed.yields()
-    child = await healed.child()
-    assert not healed.turns.holds(HOLDER)
-    child.fails("no")
-    await healed.runtime.until(lambda: GRANT in healed.runtime.journal)
-    assert healed.turns.holder == holder
-    healed.end.set_result(None)
-    await following
-
-
-async def test_healed_cluster_is_not_degraded_and_needs_nobody(healed: Healed):
-    healed.record.learn(healed.record.condition(DEGRADED, "b is away"))
-    healed.record.give_to_operator("The primary is lost.")
-    healing = asyncio.create_task(healed.healing.heal(A))
-    (await healed.child()).completes()
-    await healing
-    assert healed.record.status.phase is ClusterPhase.READY
-    assert healed.conditions == {}
-
-
-async def test_cluster_serves_degraded_without_a_replica_that_does_not_come_back(healed: Healed):
-    healing = asyncio.create_task(healed.healing.heal(B))
-    (await healed.child()).fails("Its disk is full.")
-    await healing
-    assert healed.record.status.phase is ClusterPhase.READY
-    said = "b was lost (its process ended) and does not come back; it is tried again. Its disk is full."
-    assert healed.conditions == {DEGRADED: said}
-    # Left alone for a while.
-    assert healed.healing.absences == ("b",)
-    await healed.runtime.pass_time(2)
-    assert healed.healing.absences == ()
-
-
-@pytest.mark.parametrize(
-    ("facts", "durability", "choice"),
-    [
-        ((), Durability.SYNC, False),
-        ((BEHIND,), Durability.SYNC, True),
-        ((BEHIND,), Durability.ASYNC, False),
-        ((NodeGone(name="b"),), Durability.SYNC, False),
-    ],
-)
-async def test_lost_primary_that_is_not_replaced_is_for_an_operator_who_has_a_choice_where_one_may_lose(
-    runtime: Runtime, facts: tuple[Fact, ...], durability: Durability, choice: bool
-):
-    healed = Healed(runtime, *facts, durability=durability)
-    healing = asyncio.create_task(healed.healing.heal(A))
-    (await healed.child()).fails("Nobody answers.")
-    await healing
-    assert healed.record.status.phase is ClusterPhase.NEEDS_OPERATOR
-    said = "Node a was lost (its process ended) and could not be replaced or restarted. Nobody answers."
-    accept = f" To give up what its replica lacks: mpg failover {healed.record.spec.name} --accept-loss."
-    assert healed.conditions == {NEEDS_OPERATOR: said + (accept if choice else "")}
-    assert healed.healing.absences == ("a",)
-
-
-async def test_cancellation_of_a_healing_is_no_failure_of_it(healed: Healed):
-    healing = asyncio.create_task(healed.healing.heal(B))
-    (await healed.child()).end.set_exception(CancelledError("cancelled"))
-    with pytest.raises(CancelledError):
-        await healing
-    assert healed.turns.holder is None
-    assert healed.conditions == {}
-
-
-# --- beside the holder ----------------------------------------------------------------------------------------------
 
 
 async def test_holder_of_a_whole_cluster_is_left_to_itself(runtime: Runtime, healed: Healed):

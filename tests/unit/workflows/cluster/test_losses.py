@@ -7,14 +7,12 @@ import pytest
 from model.cluster import ClusterPhase, ClusterState, Condition, Durability
 from model.effects import Alarm, AlarmKind
 from model.facts import AbsencesPlanned, ConditionIs, Fact, InSync, NodeGone, PhaseIs, apply
+from tests.unit.workflows.cluster.alarms import POOLER, A, B
 from tests.unit.workflows.runtime import Runtime
 from tests.workflows.samples import ready_cluster
 from workflows.cluster.losses import DEGRADED, Losses
 from workflows.cluster.record import no_condition
 
-A = Alarm(kind=AlarmKind.NODE, name="a", how="its process ended")
-B = Alarm(kind=AlarmKind.NODE, name="b", how="its process ended")
-POOLER = Alarm(kind=AlarmKind.WAY_IN, name="pooler-1-1", how="its container does not run")
 LEFT = Alarm(kind=AlarmKind.NODE, name="b", how="it is not in sync")
 
 NEEDS_OPERATOR = PhaseIs(phase=ClusterPhase.NEEDS_OPERATOR)

@@ -4,15 +4,14 @@ import pytest
 
 from model import effects
 from model.cluster import ClusterPhase
-from model.effects import Alarm, AlarmKind
+from model.effects import Alarm
 from model.errors import Refused
 from model.facts import InSync, PhaseIs
+from tests.unit.workflows.cluster.alarms import A, B
 from tests.unit.workflows.runtime import Runtime, ScriptedRecord
 from tests.workflows.samples import ready_cluster
 from workflows.cluster.watch import Watch
 
-A = Alarm(kind=AlarmKind.NODE, name="a", how="its process ended")
-B = Alarm(kind=AlarmKind.NODE, name="b", how="its process ended")
 READY = PhaseIs(phase=ClusterPhase.READY)
 DESTROYING = PhaseIs(phase=ClusterPhase.DESTROYING)
 
