@@ -160,6 +160,7 @@ class Runtime:
             "uuid4": lambda: uuid.UUID(int=len(self.children)),
             "info": lambda: SimpleNamespace(workflow_id="switchover/orders/1", run_id="run"),
             "upsert_search_attributes": self.upsert,
+            "patched": lambda patch: True,
             "set_current_details": lambda details: None,
             "get_external_workflow_handle": self.handle_of,
             "start_child_workflow": self.start_child,

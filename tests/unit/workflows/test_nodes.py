@@ -7,10 +7,10 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from model import effects
-from model.cluster import Durability, Node, PoolMode
+from model.cluster import Durability, Node, NodeRole, PoolMode
 from model.effects import Bootstrap, Effect
 from model.errors import LongTransaction, NeedsOperator, NotYet, ReplicaBehind
-from model.facts import InSync, NodeGone, NodeIs, PrimaryIs
+from model.facts import InSync, NodeIs, PrimaryIs
 from model.operations import SwitchoverRequest
 from model.plans import DEFAULT_PLANS
 from model.poolers import plan_generation
@@ -171,7 +171,7 @@ async def test_facts_of_bringing_in_sync_are_for_the_caller_to_record(runtime: R
 
 
 async def test_cluster_without_a_pair_of_nodes_is_not_brought_in_sync(runtime: Runtime, worked: Worked):
-    await worked.operation.commit(NodeGone(name="b"))
+    await worked.operation.commit(NodeIs(node=worked.node("b").model_copy(update={"role": NodeRole.PRIMARY})))
     with pytest.raises(NeedsOperator, match="no pair of nodes"):
         await bring_in_sync(worked.operation.effect, worked.operation.state)
 

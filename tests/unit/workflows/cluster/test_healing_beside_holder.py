@@ -18,6 +18,9 @@ from workflows.cluster.losses import DEGRADED
 FAIL_OVER = "start Failover for a"
 RELEASE = "release_commits on=a"
 
+WITHOUT_B = "commit in_sync name=b value=False, condition_is"
+"""Recorded together: that nobody promotes it, and what people see."""
+
 
 async def test_holder_of_a_whole_cluster_is_left_to_itself(runtime: Runtime, healed: Healed):
     following = healed.follow()
@@ -115,7 +118,10 @@ async def test_repair_that_made_room_for_a_failover_is_no_failure_of_what_it_rep
     await healing
     assert healed.losses.next == A
     assert healed.losses.known == ("a",)
-    assert healed.conditions == {}
+    # It is not in sync, which nothing but its repair changes.
+    assert healed.conditions == {
+        DEGRADED: "b was lost (its process ended): no commit waits for it until it is in sync again."
+    }
 
 
 # --- what is in nobody's way ----------------------------------------------------------------------------------------
@@ -126,7 +132,7 @@ async def test_writes_go_on_without_a_lost_replica_which_nobody_promotes_from_th
     released = runtime.lasts(effects.RELEASE_COMMITS)
     healed.healing.note(B)
     await runtime.until(lambda: RELEASE in runtime.journal)
-    assert runtime.journal == ["commit in_sync name=b value=False", RELEASE]
+    assert runtime.journal == [WITHOUT_B, RELEASE]
     released.set_result(effects.Nothing())
     await runtime.rest()
     # Once is enough; its repair waits for the turn.
@@ -142,7 +148,7 @@ async def test_commits_that_cannot_be_released_are_not_tried_again_and_harm_nobo
     healed.healing.note(B)
     await runtime.until(lambda: RELEASE in runtime.journal)
     await runtime.rest()
-    assert runtime.journal == ["commit in_sync name=b value=False", RELEASE]
+    assert runtime.journal == [WITHOUT_B, RELEASE]
     assert not following.done()
 
 
@@ -216,4 +222,4 @@ async def test_replica_comes_before_the_way_in(runtime: Runtime, healed: Healed)
     healed.healing.note(B)
     healed.follow()
     await runtime.until(lambda: "mend_way_in" in runtime.journal)
-    assert runtime.journal == ["commit in_sync name=b value=False", RELEASE, "mend_way_in"]
+    assert runtime.journal == [WITHOUT_B, RELEASE, "mend_way_in"]

@@ -8,9 +8,9 @@ from temporalio.exceptions import CancelledError
 from model import effects
 from model.cluster import ClusterPhase, Durability
 from model.effects import Alarm
-from model.facts import AbsencesPlanned, Fact, NodeGone, PhaseIs
+from model.facts import AbsencesPlanned, Fact, PhaseIs
 from model.operations import FailoverRequest, RepairRequest
-from tests.unit.workflows.cluster.alarms import POOLER, A, B
+from tests.unit.workflows.cluster.alarms import NO_REPLICA, POOLER, A, B
 from tests.unit.workflows.cluster.healed import BEHIND, GRANT, HOLDER, Healed
 from tests.unit.workflows.runtime import Runtime
 from workflows.cluster.healing import HEALING_TASK
@@ -124,7 +124,7 @@ async def test_cluster_serves_degraded_without_a_replica_that_does_not_come_back
         ((), Durability.SYNC, False),
         ((BEHIND,), Durability.SYNC, True),
         ((BEHIND,), Durability.ASYNC, False),
-        ((NodeGone(name="b"),), Durability.SYNC, False),
+        ((NO_REPLICA,), Durability.SYNC, False),
     ],
 )
 async def test_lost_primary_that_is_not_replaced_is_for_an_operator_who_has_a_choice_where_one_may_lose(

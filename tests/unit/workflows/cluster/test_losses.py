@@ -6,8 +6,8 @@ import pytest
 
 from model.cluster import ClusterPhase, ClusterState, Condition, Durability
 from model.effects import Alarm, AlarmKind
-from model.facts import AbsencesPlanned, ConditionIs, Fact, InSync, NodeGone, PhaseIs, apply
-from tests.unit.workflows.cluster.alarms import POOLER, A, B
+from model.facts import AbsencesPlanned, ConditionIs, Fact, InSync, PhaseIs, apply
+from tests.unit.workflows.cluster.alarms import NO_PRIMARY, NO_REPLICA, POOLER, A, B
 from tests.unit.workflows.runtime import Runtime
 from tests.workflows.samples import ready_cluster
 from workflows.cluster.losses import DEGRADED, Losses
@@ -17,7 +17,6 @@ LEFT = Alarm(kind=AlarmKind.NODE, name="b", how="it is not in sync")
 
 NEEDS_OPERATOR = PhaseIs(phase=ClusterPhase.NEEDS_OPERATOR)
 BEHIND = InSync(name="b", value=False)
-NO_PRIMARY = NodeGone(name="a")
 
 
 class Known(Losses):
@@ -108,7 +107,7 @@ def test_way_in_is_a_loss_of_its_own(runtime: Runtime):
         (Durability.SYNC, (BEHIND,), LEFT),
         (Durability.SYNC, (), None),
         (Durability.SYNC, (BEHIND, NEEDS_OPERATOR), None),
-        (Durability.SYNC, (NodeGone(name="b"),), None),
+        (Durability.SYNC, (NO_REPLICA,), None),
         (Durability.ASYNC, (BEHIND,), None),
     ],
 )
