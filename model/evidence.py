@@ -61,10 +61,9 @@ def why_useless(seen: DataSeen) -> str | None:
 
     Data that were never finished need no evidence: a rejoin makes them anew by itself.
     """
-    if seen.rewinding and REWIND_WRITES in seen.rewind_log:
-        return "a rewind of its data was cut short after it had begun to write"
     if not seen.finished:
-        return None
+        cut_short = seen.rewinding and REWIND_WRITES in seen.rewind_log
+        return "a rewind of its data was cut short after it had begun to write" if cut_short else None
     if (damage := _damage(seen.control)) is not None:
         return damage
     lines = [line for line in seen.log.rpartition(COPIED)[2].splitlines() if _ITS_OWN.match(line)]

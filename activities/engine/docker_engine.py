@@ -180,6 +180,15 @@ class DockerEngine:
 
         return await self._call(attach)
 
+    async def start_exec(self, container: str, command: tuple[str, ...]) -> None:
+        """Start *command*, as root, inside the running *container*; it goes on by itself."""
+
+        def start(client: Any) -> None:
+            made = client.exec_create(container, list(command), user="root")
+            client.exec_start(made["Id"], detach=True)
+
+        await self._call(start)
+
     # --- networks, volumes, the machine
 
     async def networks(self) -> list[NetworkInfo]:

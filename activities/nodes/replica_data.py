@@ -1,5 +1,8 @@
 """Effects on what a replica has on its volume: what it is worth, and the end of what a fresh copy took the place of."""
 
+import asyncio
+import time
+
 import structlog
 from temporalio import activity
 
@@ -16,8 +19,9 @@ log = structlog.get_logger()
 
 LOG_LINES = 200
 """A standby that finds no WAL says so each 50 ms, in three lines."""
-REMOVED = b"node: removed."
-REMOVAL_S = 12 * 3600.0
+REMOVED_POLL_S = 0.2
+REMOVAL_S = 3600.0
+"""How long the removal of a data directory is waited for; it goes on all the same."""
 
 
 class ReplicaDataActivities:
@@ -53,8 +57,7 @@ class ReplicaDataActivities:
     async def discard_former(self, arg: NodeRef) -> Nothing:
         """Remove what a fresh copy on a node took the place of; nothing happens where there is no such thing.
 
-        That the copy is in sync is the caller's to know. Raises :class:`NotYet` when the node does not run,
-        and :class:`~model.errors.StackDown` when it ends meanwhile.
+        That the copy is in sync is the caller's to know. Raises :class:`NotYet` when the node does not run.
         """
         async with heartbeating():
             await discard_former(self._docker, node_container(arg.cluster_id, arg.name))
@@ -65,15 +68,21 @@ async def discard_former(docker: DockerEngine, container: str) -> None:
     """See :meth:`ReplicaDataActivities.discard_former`."""
     if not await docker.path_exists(container, FORMER_DATA):
         return
+    await _require_running(docker, container)
+    log.warning("removing what a copy that is in sync took the place of", node=container)
+    await docker.start_exec(container, ("node", "discard-former"))
+    deadline = time.monotonic() + REMOVAL_S
+    while await docker.path_exists(container, FORMER_DATA):
+        await _require_running(docker, container)
+        if time.monotonic() > deadline:
+            raise NotYet(f"The former data of node {container} are still there after {REMOVAL_S:g} s.")
+        await asyncio.sleep(REMOVED_POLL_S)
+
+
+async def _require_running(docker: DockerEngine, container: str) -> None:
     found = await docker.inspect(container)
     if found is None or not found.running:
         raise NotYet(f"Node {container} does not run, so that its former data cannot be removed.")
-    log.warning("removing what a copy that is in sync took the place of", node=container)
-    session = await docker.open_exec(container, ("node", "discard-former"))
-    try:
-        await session.converse(b"", REMOVED, REMOVAL_S)
-    finally:
-        await session.close()
 
 
 def _text(content: bytes | None) -> str:
