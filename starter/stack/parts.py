@@ -17,6 +17,8 @@ from starter.prerequisites.temporal_flags import always_set, flags
 TEMPORAL = "temporal"
 """Name of the part that is Temporal; every other part works for it."""
 
+_RESTORE = "Move it away with its -wal and -shm; then restore it from a backup, or start with an empty one."
+
 
 class Part(Record):
     """One process to keep running."""
@@ -90,32 +92,45 @@ def refuse_taken_ports(settings: Settings) -> None:
 
 
 def set_aside_unfinished_db(path: Path) -> Path | None:
-    """Move a database away that was never served from, and return where to.
+    """Move a database away that was never served from, with its log, and return where to.
 
     A server killed in its first tenth of a second leaves tables half made, and refuses to start from then on. One that
-    got further has registered a namespace: then the file is kept, whatever else is in it.
+    got further has registered a namespace: then the file is kept, whatever else is in it. Nothing is removed.
 
     Raises:
-        Refused: the file is not a database.
+        Refused: it cannot be read, so that nobody can tell. Nothing was changed.
     """
     if not path.exists() or _has_namespace(path):
         return None
-    aside = path.with_name(f"{path.name}.unfinished-{int(time.time())}")
-    path.rename(aside)
-    for suffix in ("-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    at = int(time.time())
+    while (aside := path.with_name(f"{path.name}.unfinished-{at}")).exists():
+        at += 1
+    # The log before the file: one that stays behind would be taken for the next database's.
+    for suffix in ("-wal", "-shm", ""):
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
     return aside
 
 
 def _has_namespace(path: Path) -> bool:
+    log = path.with_name(f"{path.name}-wal")
+    if path.stat().st_size == 0 and log.exists() and log.stat().st_size > 0:
+        # SQLite removes the log of an empty file, unread.
+        raise Refused(f"{path} is empty, and its log {log.name} is not.", remedy=_RESTORE)
     try:
-        with contextlib.closing(sqlite3.connect(path, timeout=5)) as connection:
+        # Read-only: what is only in the log is seen, and the log stays as it is.
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
+            tables = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'namespaces'"
+            if connection.execute(tables).fetchone()[0] == 0:
+                return False
             return connection.execute("SELECT count(*) FROM namespaces").fetchone()[0] > 0
-    except sqlite3.OperationalError:
-        return False
+    except sqlite3.OperationalError as error:
+        remedy = (
+            "See that no other program has it open, and to its permissions and the room on its disk; then try again."
+        )
+        raise Refused(f"{path} can't be read now: {error}.", remedy=remedy) from error
     except sqlite3.DatabaseError as error:
-        remedy = "Restore it from a backup, or move it away to start with an empty one."
-        raise Refused(f"{path} can't be read as a database: {error}.", remedy=remedy) from error
+        raise Refused(f"{path} can't be read as a database: {error}.", remedy=_RESTORE) from error
 
 
 def fold_log_into_db(path: Path) -> None:
