@@ -2,23 +2,98 @@
 
 import os
 import secrets
+import time
 from pathlib import Path
 
 from model.errors import Refused
+from model.secrets import key_id
 
 KEY_BYTES = 32
 """Length of the key, as HKDF-SHA256 wants it (RFC 5869: at least the length of the hash)."""
+_SERVED = ("temporal.db", "run/workers")
+"""What a stack that has served leaves beside its key. Directories of older versions have no record of it."""
+_RESTORE = (
+    "Restore the former one from your backup. Only if it is lost for good: 'mpg up --new-key', then "
+    "'mpg adopt CLUSTER --new-key' for each cluster."
+)
 
 
 def load_or_create_master_key(path: Path) -> bytes:
-    """Return the 32 bytes in *path*, made with mode 0600 if there is no such file; an existing one is never replaced.
+    """Return the 32 bytes in *path*, made with mode 0600 where this state directory has never served with a key.
+
+    An existing one is never replaced. Its id is recorded beside it the first time (:func:`key_record`).
 
     Raises:
-        Refused: the file is there but is not a key, or others than its owner may read it.
+        Refused: it is missing though there may be clusters that were made with it; or as :func:`load_master_key`.
     """
+    # Looked at first: a key that another process makes meanwhile is not a lost one.
+    served = has_served(path)
     if not path.exists():
-        _create(path)
-    key = path.read_bytes()
+        if served:
+            raise _missing(path)
+        _put(path, secrets.token_bytes(KEY_BYTES))
+    key = load_master_key(path)
+    _put(key_record(path), f"{key_id(key)}\n".encode())
+    return key
+
+
+def load_master_key(path: Path) -> bytes:
+    """Return the 32 bytes in *path*.
+
+    Raises:
+        Refused: it is missing, it is not a key, others than its owner may read it, or it is another one than recorded.
+    """
+    key, recorded = _read(path), _recorded(path)
+    if recorded not in {None, key_id(key)}:
+        raise Refused(
+            f"{path} is another key ({key_id(key)}) than this stack has served with ({recorded}).", remedy=_RESTORE
+        )
+    return key
+
+
+def renew_master_key(path: Path) -> None:
+    """Have the stack serve with another key than the one on record: what is in *path*, or a new one if it is missing.
+
+    For a key that is lost for good. No cluster lets the stack in before it is adopted with it. The former record is
+    kept under another name. Raises :class:`Refused` for a file that cannot be used.
+    """
+    record, recorded = key_record(path), _recorded(path)
+    key = _read(path) if path.exists() else None
+    if recorded is not None and (key is None or recorded != key_id(key)):
+        record.rename(record.with_name(f"{record.name}.until-{int(time.time())}"))
+    if key is None:
+        _put(path, secrets.token_bytes(KEY_BYTES))
+    load_or_create_master_key(path)
+
+
+def has_served(path: Path) -> bool:
+    """Tell whether the state directory of the key in *path* has served with one."""
+    return key_record(path).exists() or any((path.parent / name).exists() for name in _SERVED)
+
+
+def key_record(path: Path) -> Path:
+    """Return the file that holds the id (:func:`model.secrets.key_id`) of the key that belongs in *path*."""
+    return path.with_name(f"{path.name}.id")
+
+
+def _recorded(path: Path) -> str | None:
+    try:
+        return key_record(path).read_text(errors="replace").strip()
+    except FileNotFoundError:
+        return None
+
+
+def _missing(path: Path) -> Refused:
+    recorded = _recorded(path)
+    which = f" with id {recorded}" if recorded else ""
+    return Refused(f"There is no {path}, and this stack has served with a master key{which}.", remedy=_RESTORE)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        key = path.read_bytes()
+    except FileNotFoundError:
+        raise _missing(path) from None
     if len(key) != KEY_BYTES:
         raise Refused(f"{path} does not hold a master key of {KEY_BYTES} bytes.", remedy="Restore it from your backup.")
     if path.stat().st_mode & 0o077:
@@ -26,14 +101,16 @@ def load_or_create_master_key(path: Path) -> bytes:
     return key
 
 
-def _create(path: Path) -> None:
-    """Put a new key at *path* as a whole or not at all; of two processes that try, the first one's key stays."""
+def _put(path: Path, content: bytes) -> None:
+    """Make a file as a whole or not at all; one that is there already stays."""
+    if path.exists():
+        return
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(KEY_BYTES))
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.link(draft, path)  # fails where the name is taken, unlike a rename

@@ -29,7 +29,7 @@ class Stopped(Record):
 
 def register(app: typer.Typer) -> None:
     """Add the commands to *app*."""
-    app.command(rich_help_panel=Panel.STACK, epilog=options.example("mpg up --detach"))(up)
+    app.command(rich_help_panel=Panel.STACK, epilog=options.example("mpg up --detach", "mpg up --detach --new-key"))(up)
     app.command(rich_help_panel=Panel.STACK, epilog=options.example("mpg down"))(down)
     app.command(
         rich_help_panel=Panel.STACK,
@@ -39,6 +39,12 @@ def register(app: typer.Typer) -> None:
 
 def up(
     detach: Annotated[bool, typer.Option("--detach", help="Return once the stack is ready.")] = False,
+    new_key: Annotated[
+        bool,
+        typer.Option(
+            "--new-key", help="The old master key is lost for good: go on with master.key as it is, or a new one."
+        ),
+    ] = False,
     as_json: options.Json = False,
     org: options.Org = DEFAULT_ORG,
 ) -> None:
@@ -47,6 +53,8 @@ def up(
     Waits up to a minute for clusters that do not serve yet, as after a reboot, and names those that still do not.
     """
     import asyncio
+
+    from starter.stack import embedded as stack
 
     def ready(started: "Started") -> None:
         if as_json:
@@ -57,7 +65,10 @@ def up(
                 say("Ctrl-C stops it; clusters keep running.")
 
     starting = _in_background if detach else _in_foreground
-    asyncio.run(starting(settings(), ready))
+    chosen = settings()
+    if new_key:
+        stack.renew_key(chosen)
+    asyncio.run(starting(chosen, ready))
 
 
 async def _in_background(chosen: "Settings", ready: "Callable[[Started], None]") -> None:

@@ -8,6 +8,7 @@ from functools import partial
 from model.errors import MpgError
 from model.settings import Settings
 from starter.prerequisites.engine import check_engine, ensure_engine
+from starter.prerequisites.master_key import check_master_key, ensure_master_key
 from starter.prerequisites.node_image import check_image, ensure_image, wants_postgis
 from starter.prerequisites.result import CheckName, CheckResult, CheckState, Missing, OnProgress
 from starter.prerequisites.temporal_binary import check_temporal, ensure_temporal
@@ -18,6 +19,7 @@ Fix = Callable[[Settings, OnProgress], str]
 _STEPS: dict[CheckName, tuple[Look, Fix]] = {
     CheckName.DOCKER: (check_engine, ensure_engine),
     CheckName.TEMPORAL: (check_temporal, ensure_temporal),
+    CheckName.MASTER_KEY: (check_master_key, ensure_master_key),
     CheckName.NODE_IMAGE: (check_image, ensure_image),
     CheckName.POSTGIS_IMAGE: (partial(check_image, postgis=True), partial(ensure_image, postgis=True)),
 }
@@ -25,7 +27,7 @@ _STEPS: dict[CheckName, tuple[Look, Fix]] = {
 
 async def check(settings: Settings) -> list[CheckResult]:
     """Return what is there and what is missing; nothing is changed."""
-    names = (CheckName.DOCKER, CheckName.TEMPORAL, *await _images(settings))
+    names = (CheckName.DOCKER, CheckName.TEMPORAL, CheckName.MASTER_KEY, *await _images(settings))
     return await asyncio.gather(*(asyncio.to_thread(_look, name, settings) for name in names))
 
 
@@ -37,9 +39,12 @@ async def ensure(settings: Settings, on_progress: OnProgress) -> list[CheckResul
         on_progress: takes one line at a time, each beginning with the name of its check.
     """
     # Temporal needs no engine and may take minutes; the images need the engine.
-    temporal = asyncio.to_thread(_look_and_fix, CheckName.TEMPORAL, settings, on_progress)
-    found, (engine, *images) = await asyncio.gather(temporal, _engine_then_images(settings, on_progress))
-    return [engine, found, *images]
+    temporal, key = (
+        asyncio.to_thread(_look_and_fix, name, settings, on_progress)
+        for name in (CheckName.TEMPORAL, CheckName.MASTER_KEY)
+    )
+    found, held, (engine, *images) = await asyncio.gather(temporal, key, _engine_then_images(settings, on_progress))
+    return [engine, found, held, *images]
 
 
 async def _engine_then_images(settings: Settings, on_progress: OnProgress) -> list[CheckResult]:

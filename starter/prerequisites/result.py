@@ -25,6 +25,7 @@ class CheckName(StrEnum):
 
     DOCKER = "Docker engine"
     TEMPORAL = "Temporal"
+    MASTER_KEY = "master key"
     NODE_IMAGE = "node image"
     POSTGIS_IMAGE = "PostGIS image"
 

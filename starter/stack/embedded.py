@@ -11,7 +11,8 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
-from model.errors import StackDown
+from model.errors import Refused, StackDown
+from model.master_key import renew_master_key
 from model.settings import Settings
 from starter.stack.part_runner import bound_log, last_line
 from starter.stack.process import end
@@ -23,6 +24,7 @@ __all__ = [
     "StackState",
     "StackStatus",
     "Started",
+    "renew_key",
     "run_foreground",
     "start_detached",
     "status",
@@ -56,6 +58,18 @@ async def status(settings: Settings) -> StackStatus:
     left = initial_status(settings, ended)
     alive = tuple(part for part in recorded.parts if part.process and part.process.is_alive())
     return left.model_copy(update={"error": recorded.error, "parts": alive})
+
+
+def renew_key(settings: Settings) -> None:
+    """Have the stack, which is down, serve with another master key than before: see :func:`renew_master_key`.
+
+    Raises:
+        Refused: the stack is up, or the key that is there cannot be used.
+    """
+    with stack_lock(settings) as held:
+        if not held:
+            raise Refused("The stack is up, with the master key that it has.", remedy="Run 'mpg down' first.")
+        renew_master_key(settings.master_key_file)
 
 
 async def start_detached(settings: Settings) -> Started:

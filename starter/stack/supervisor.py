@@ -70,10 +70,10 @@ class Supervisor:
         settings.logs_dir.mkdir(exist_ok=True)
         end_leftovers(settings)
         self._note(StackState.STARTING)
-        load_or_create_master_key(settings.master_key_file)
         if settings.embedded:
             parts.refuse_taken_ports(settings)
             parts.set_aside_unfinished_db(parts.temporal_db(settings))
+        load_or_create_master_key(settings.master_key_file)
 
     async def _start(self) -> None:
         try:

@@ -115,7 +115,7 @@ def test_the_master_key_is_made_once_and_private(tmp_path: Path) -> None:
     assert len(keys) == 1
     assert len(keys.pop()) == KEY_BYTES
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert [file.name for file in path.parent.iterdir()] == ["master.key"]
+    assert sorted(file.name for file in path.parent.iterdir()) == ["master.key", "master.key.id"]
 
 
 def test_a_damaged_master_key_is_never_replaced(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from images.recipe import Recipe, build_context, recipe_for
 from model.errors import InvalidInput
+from model.master_key import load_or_create_master_key
+from model.secrets import key_id
 from model.settings import Settings, load_settings
 from starter.prerequisites import check, node_image
 from starter.prerequisites.command import CommandFailed, run
@@ -135,6 +137,20 @@ async def test_doctor_asks_for_the_image_with_postgis_where_it_is_wanted(tmp_pat
     assert CheckName.POSTGIS_IMAGE not in {result.name for result in await check(no_engine)}
     checks = {result.name: result for result in await check(no_engine.model_copy(update={"postgis": True}))}
     assert list(checks) == list(CheckName)
+
+
+async def test_doctor_misses_a_master_key_only_where_there_was_one(tmp_path: Path) -> None:
+    settings = load_settings(home=tmp_path, docker_host="tcp://127.0.0.1:9")
+
+    async def key() -> CheckResult:
+        return next(result for result in await check(settings) if result.name is CheckName.MASTER_KEY)
+
+    assert (await key()).detail == "the first 'mpg up' makes it"
+    made = load_or_create_master_key(settings.master_key_file)
+    assert (await key()).detail == f"its id is {key_id(made)}"
+    settings.master_key_file.unlink()
+    assert (await key()).state is CheckState.FAILED
+    assert "mpg up --new-key" in (await key()).remedy
 
 
 async def test_doctor_without_an_engine_tells_what_it_cannot_see(tmp_path: Path) -> None:
