@@ -21,6 +21,7 @@ from temporalio.worker import Worker
 
 from activities.fencing import FencedActivities, OperationFences
 from activities.log_context import LoggedActivities
+from activities.recovery.key_guard import GuardedActivities
 from activities.registry import Activities, open_activities
 from activities.watching.watch_ownership import Watches
 from model.converter import DATA_CONVERTER
@@ -73,6 +74,8 @@ async def serving(client: Client, settings: Settings, activities: Activities) ->
 def _workers(client: Client, settings: Settings, activities: Activities, watches: Watches) -> list[Worker]:
     """Return the worker of decisions and SQL work, and the one of this host's containers."""
     logged, fenced = LoggedActivities(), FencedActivities(OperationFences(settings.fences_dir))
+    # Last, so that a watch is known as one while it waits for the right key.
+    guarded = [GuardedActivities(activities.keys)] if activities.keys else []
     main = Worker(
         client,
         task_queue=MAIN_QUEUE,
@@ -80,7 +83,7 @@ def _workers(client: Client, settings: Settings, activities: Activities, watches
         activities=activities.main,
         workflow_runner=SANDBOX,
         workflow_failure_exception_types=[MpgError],
-        interceptors=[logged, fenced],
+        interceptors=[logged, fenced, *guarded],
         sticky_queue_schedule_to_start_timeout=STICKY,
         max_concurrent_activities=MOST_ACTIVITIES,
         max_concurrent_local_activities=100,
@@ -92,7 +95,7 @@ def _workers(client: Client, settings: Settings, activities: Activities, watches
         task_queue=host_queue(settings.host_name),
         identity=watches.identity,
         activities=activities.host,
-        interceptors=[logged, fenced, watches],
+        interceptors=[logged, fenced, watches, *guarded],
         max_concurrent_activities=MOST_ACTIVITIES,
         max_heartbeat_throttle_interval=timedelta(seconds=1),
         graceful_shutdown_timeout=GRACE,

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from temporalio.client import Client
@@ -25,6 +25,7 @@ from activities.postgres.roles import RoleActivities
 from activities.postgres.sql import SqlSessions
 from activities.recovery.adoption import AdoptionActivities
 from activities.recovery.cluster_recovery import ObserveActivities
+from activities.recovery.key_guard import ClusterKeys
 from activities.recovery.platform_access import AccessActivities
 from activities.routing.endpoint import EndpointActivities
 from activities.routing.pooled_sessions import PooledSessions
@@ -47,6 +48,8 @@ class Activities:
 
     main: Sequence[Method]
     host: Sequence[Method]
+    keys: ClusterKeys | None = None
+    """Which clusters they may touch; None: all."""
 
 
 @asynccontextmanager
@@ -60,8 +63,9 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
     pooled = PooledSessions(master_key)
     reconcile = ReconcileActivities(master_key, pooled)
     access = AccessActivities(docker, sql, master_key)
+    keys = ClusterKeys(docker, master_key)
     try:
-        yield arrange(
+        arranged = arrange(
             HostActivities(docker, settings),
             NodeActivities(docker, sql, master_key),
             EndpointActivities(docker, settings),
@@ -80,10 +84,11 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
             ReplicationActivities(sql),
             OperationActivities(client),
             access,
-            AdoptionActivities(docker, client, access, settings, master_key),
+            AdoptionActivities(docker, client, access, settings, master_key, keys),
             CatalogActivities(sql, master_key),
             ReplicaDataActivities(docker),
         )
+        yield replace(arranged, keys=keys)
     finally:
         await events.close()
         await reconcile.close()

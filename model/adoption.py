@@ -79,6 +79,8 @@ class AdoptionReading(Record):
 
     state: ClusterState
     known: bool = False
+    other_key: bool | None = None
+    """Whether a cluster that is known has another master key than this stack; None where that was not looked at."""
     key_id: str | None = None
     """Of the master key with which the primary's container was made."""
     notes: tuple[str, ...] = ()

@@ -204,6 +204,10 @@ class Condition(Record):
     message: str
 
 
+WRONG_MASTER_KEY = "WrongMasterKey"
+"""Type of the condition of a cluster that has another master key than the stack."""
+
+
 class ClusterStatus(Record):
     """What is, as far as it was recorded."""
 
@@ -222,6 +226,10 @@ class ClusterStatus(Record):
     def node(self, name: str) -> Node | None:
         """Return the node called *name*, if there is one."""
         return next((node for node in self.nodes if node.name == name), None)
+
+    def condition(self, type: str) -> Condition | None:
+        """Return the condition of that type, if it holds."""
+        return next((condition for condition in self.conditions if condition.type == type), None)
 
     @property
     def primary(self) -> Node | None:

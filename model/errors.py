@@ -59,6 +59,10 @@ class Preempted(MpgError):
     """The primary was lost while the operation ran; it was undone."""
 
 
+class WrongMasterKey(MpgError):
+    """The cluster has another master key than the stack; nothing of it is touched."""
+
+
 class NeedsOperator(MpgError):
     """No safe automatic step is left; the sentence says what a person has to do."""
 
@@ -97,6 +101,7 @@ _TYPES: dict[str, type[MpgError]] = {
         LongTransaction,
         ReplicaBehind,
         Preempted,
+        WrongMasterKey,
         NeedsOperator,
         Cancelled,
         StackDown,

@@ -10,6 +10,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities.engine.docker_engine import DockerEngine
 from activities.heartbeat import heartbeating
 from activities.recovery.container_discovery import ClusterSeen, clusters_on, read_parts
+from activities.recovery.key_guard import ClusterKeys
 from activities.recovery.platform_access import AccessActivities, does_not_fit
 from model import effects
 from model.adoption import (
@@ -36,9 +37,16 @@ class AdoptionActivities:
     """The effects ``find_clusters`` and ``read_cluster``. Neither changes anything."""
 
     def __init__(
-        self, docker: DockerEngine, client: Client, access: AccessActivities, settings: Settings, master_key: bytes
+        self,
+        docker: DockerEngine,
+        client: Client,
+        access: AccessActivities,
+        settings: Settings,
+        master_key: bytes,
+        keys: ClusterKeys,
     ) -> None:
-        """Look through *docker* and *access*, ask *client* what is known; plans come from *settings*."""
+        """Look through *docker*, *access* and *keys*, ask *client* what is known; plans come from *settings*."""
+        self._keys = keys
         self._key_id = key_id(master_key)
         self._docker = docker
         self._client = client
@@ -75,7 +83,8 @@ class AdoptionActivities:
                 case WorkflowExecutionStatus.RUNNING:
                     cluster = self._client.get_workflow_handle(cluster_workflow_id(arg.cluster_id))
                     view = await cluster.query("view", result_type=ClusterView)
-                    return AdoptionReading(state=view.state, known=True)
+                    other = await self._keys.mismatch(arg.cluster_id) is not None
+                    return AdoptionReading(state=view.state, known=True, other_key=other)
                 case WorkflowExecutionStatus.COMPLETED:
                     raise Refused(
                         f"Cluster {arg.cluster_id} was destroyed on record; some of its containers are still there.",

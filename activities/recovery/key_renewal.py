@@ -17,6 +17,7 @@ from activities.nodes.files import PGPASS, pgpass
 from activities.nodes.local_superuser import local_superuser
 from activities.postgres.sql import SqlSessions
 from activities.postgres.statements import KEEP_VERIFIERS_OUT, Script, put_platform_role, script, set_password
+from activities.recovery.key_guard import ClusterKeys
 from activities.routing.health import start_pooler
 from activities.routing.pooler_console import Console
 from activities.routing.pooler_files import write_pooler_files
@@ -63,6 +64,8 @@ class KeyRenewal:
                 f"mpg.cluster={state.spec.id}.",
             )
         poolers = await asyncio.gather(*(self._lets_us_in(state, pooler) for pooler in state.status.poolers))
+        if await ClusterKeys(self._docker, self._master_key).mismatch(state.spec.id) is not None:
+            return False
         return all(poolers) and found == {name: self._verifier(state, name) for name in _PLATFORM}
 
     async def take_superuser(self, state: ClusterState, primary: Node) -> None:
@@ -96,6 +99,8 @@ class KeyRenewal:
             await self._signal(poolers, "SIGHUP")
             await asyncio.gather(*(self._see_read(state, pooler) for pooler in poolers))
             await self._put_roles(state, primary)
+        # Last: from here on the cluster is watched, with this key.
+        await ClusterKeys(self._docker, self._master_key).give(state.spec.id)
 
     async def _put_roles(self, state: ClusterState, primary: Node) -> None:
         roles: list[Script] = [put_platform_role(name, self._verifier(state, name), exists=True) for name in _PLATFORM]

@@ -21,6 +21,8 @@ class AlarmKind(StrEnum):
     """A node's process ended, or it does not answer."""
     WAY_IN = "way_in"
     """The endpoint or a pooler ended; Docker starts these again, but poolers must join a new endpoint's namespace."""
+    MASTER_KEY = "master_key"
+    """Nothing: whether the cluster has this stack's master key is to be recorded. ``how`` is empty when it has."""
 
 
 class Alarm(Record):

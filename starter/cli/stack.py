@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from model.base import Record
+from model.cluster import WRONG_MASTER_KEY
 from model.errors import MpgError
 from model.names import DEFAULT_ORG
 from starter.cli import options
 from starter.cli.errors import ExitCode, say
 from starter.cli.output import print_fields, print_json
 from starter.cli.panels import Panel
-from starter.cli.session import settings
+from starter.cli.session import settings, with_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,14 +144,20 @@ def doctor(
     from starter.stack import embedded as stack
 
     chosen = settings(postgis=True) if postgis else settings()
+    locked_out = _locked_out(org)
     results = asyncio.run(prerequisites.ensure(chosen, say) if fix else prerequisites.check(chosen))
     if as_json:
         status = asyncio.run(stack.status(chosen))
-        print_json(Diagnosis(checks=tuple(dict(r) for r in results), settings=chosen.masked(), stack=dict(status)))
+        checks = tuple(dict(result) for result in results)
+        print_json(
+            Diagnosis(checks=checks, settings=chosen.masked(), stack=dict(status), wrong_master_key=dict(locked_out))
+        )
     else:
         _show_checks(results)
         _show_stack(asyncio.run(stack.status(chosen)), None)
-    if not all(result.passed for result in results):
+        for cluster, message in locked_out:
+            print(f"✗ cluster {cluster}: {message}")
+    if locked_out or not all(result.passed for result in results):
         say("Error: Something is missing. What can be repaired is with 'mpg doctor --fix'.")
         raise typer.Exit(ExitCode.FAILED)
 
@@ -161,6 +168,18 @@ class Diagnosis(Record):
     checks: tuple[dict[str, Any], ...]
     settings: dict[str, Any]
     stack: dict[str, Any]
+    wrong_master_key: dict[str, str]
+    """What there is to know of clusters that have another master key, by their names."""
+
+
+def _locked_out(org: str) -> list[tuple[str, str]]:
+    """Return the clusters on record that do not let the stack in, each with what to do."""
+    try:
+        views = with_client(lambda mpg: mpg.clusters(org=org))
+    except MpgError:
+        return []  # the stack is down, which is said beside this
+    found = ((view.state.spec.name, view.state.status.condition(WRONG_MASTER_KEY)) for view in views)
+    return [(name, condition.message) for name, condition in found if condition is not None]
 
 
 def _show_checks(results: "list[CheckResult]") -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from model.base import Record
-from model.cluster import Address, ClusterState
+from model.cluster import WRONG_MASTER_KEY, Address, ClusterState
 from model.errors import NotFound, NotYet, Refused
-from model.master_key import load_or_create_master_key
+from model.master_key import load_master_key
 from model.names import DEFAULT_DATABASE, DEFAULT_USER
 from model.secrets import derive_password
 
@@ -50,9 +50,11 @@ def connection(
     Raises:
         NotFound: the cluster has no such user or database.
         NotYet: the cluster has no endpoint yet.
-        Refused: the user's password is not one that can be derived.
+        Refused: the user's password is not one that can be derived, or not from this key.
     """
     spec = state.spec
+    if (wrong := state.status.condition(WRONG_MASTER_KEY)) is not None:
+        raise Refused(wrong.message)
     found = spec.user(user)
     if found is None:
         raise NotFound(f"Cluster {spec.name} has no user {user!r}.")
@@ -106,7 +108,7 @@ def read_master_key(path: Path) -> bytes:
             f"There is no master key at {path}, so passwords cannot be derived here.",
             remedy="Set MPG_HOME to the stack's state directory, or start the stack with 'mpg up'.",
         )
-    return load_or_create_master_key(path)
+    return load_master_key(path)
 
 
 def _bracketed(host: str) -> str:

@@ -54,7 +54,7 @@ class Faults:
         def all_of(methods: Any) -> list[Callable[..., Any]]:
             return [self._wrapped(effects[method.__name__], method) for method in methods]
 
-        return Activities(main=all_of(activities.main), host=all_of(activities.host))
+        return Activities(main=all_of(activities.main), host=all_of(activities.host), keys=activities.keys)
 
     def _wrapped(self, effect: Effect[Any, Any], real: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
         async def run(arg: Any) -> Any:

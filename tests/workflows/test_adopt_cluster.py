@@ -67,6 +67,44 @@ async def test_known_cluster_is_left_alone(bench: Bench, stubs: Stubs):
     assert [call.text for call in stubs.effects] == ["read_cluster"]
 
 
+async def test_known_cluster_with_another_key_is_given_the_new_one_and_forgets_passwords(bench: Bench, stubs: Stubs):
+    state = ready_cluster()
+    await bench.cluster(state)
+    stubs.answers["read_cluster"] = AdoptionReading(state=state, known=True, other_key=True)
+    users = tuple(unknown_password(user.name) for user in state.spec.users)
+    stubs.answers["read_catalog"] = Catalog(users=users, databases=(), legacy_roles=False)
+    handle = await bench.start(AdoptClusterRequest(cluster_id=state.spec.id, new_key=True))
+    assert f"Cluster {state.spec.name} has this stack's master key" in (await handle.result()).message
+    commit = "commit " + ", ".join(f"user_is {user.name}" for user in users)
+    assert stubs.texts(handle.id) == ["read_cluster", "ensure_access with a new key", "read_catalog of a", commit]
+    now = (await bench.free(state.spec.id)).state
+    assert [user.password_known for user in now.spec.users] == [False] * len(users)
+    assert [user.role for user in now.spec.users] == [user.role for user in state.spec.users]
+    assert now.spec.databases == state.spec.databases
+
+
+async def test_renewal_that_was_cut_off_before_passwords_were_read_is_completed(bench: Bench, stubs: Stubs):
+    state = ready_cluster()
+    await bench.cluster(state)
+    stubs.answers["read_cluster"] = AdoptionReading(state=state, known=True, other_key=False)
+    users = tuple(unknown_password(user.name) for user in state.spec.users)
+    stubs.answers["read_catalog"] = Catalog(users=users, databases=(), legacy_roles=False)
+    request = AdoptClusterRequest(cluster_id=state.spec.id, new_key=True)
+    assert (await bench.run(request)).changed
+    assert "ensure_access with a new key" not in [call.text for call in stubs.effects]
+    assert not any(user.password_known for user in (await bench.free(state.spec.id)).state.spec.users)
+    assert not (await bench.run(request)).changed
+
+
+async def test_known_cluster_with_another_key_is_left_alone_unless_it_is_to_have_the_new_one(
+    bench: Bench, stubs: Stubs
+):
+    state = ready_cluster()
+    await bench.cluster(state)
+    stubs.answers["read_cluster"] = AdoptionReading(state=state, known=True, other_key=True)
+    assert not (await bench.run(AdoptClusterRequest(cluster_id=state.spec.id))).changed
+
+
 async def test_name_of_another_cluster_refuses_it_and_stays_with_that(bench: Bench, stubs: Stubs):
     taken = CreateClusterRequest(cluster_id=new_id(), name="orders-taken")
     await bench.run(taken)

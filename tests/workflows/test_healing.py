@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
-from model.cluster import ClusterPhase, ClusterState, Durability, NodeRole, Role
+from model.cluster import WRONG_MASTER_KEY, ClusterPhase, ClusterState, Durability, NodeRole, Role
 from model.effects import Alarm, AlarmKind
 from model.errors import HostFull, NeedsOperator, NotFound, ReplicaBehind
 from model.facts import InSync, apply
@@ -79,6 +79,30 @@ async def test_async_cluster_promotes_its_replica(bench: Bench) -> None:
         return node is not None and node.name == "b" and view.operation is None
 
     await until(promoted)
+
+
+async def test_cluster_with_another_master_key_says_so_and_heals_nothing_until_that_is_over(bench: Bench) -> None:
+    state = ready_cluster()
+    await bench.cluster(state)
+
+    async def told() -> str | None:
+        found = (await bench.view(state.spec.id)).state.status.condition(WRONG_MASTER_KEY)
+        return found and found.message
+
+    def key(how: str) -> Alarm:
+        return Alarm(kind=AlarmKind.MASTER_KEY, name="master key", how=how)
+
+    async def noted() -> bool:
+        return (await told(), (await bench.view(state.spec.id)).state.status.absences) == ("Another key.", ("a",))
+
+    bench.stubs.alarm(state.spec.id, key("Another key."))
+    bench.stubs.alarm(state.spec.id, lost("a"))
+    await until(noted)
+    assert asked(bench, "fail_over") == []
+    assert (await bench.view(state.spec.id)).state.status.phase is ClusterPhase.READY
+    bench.stubs.alarm(state.spec.id, key(""))
+    await healed(bench, state.spec.id, "b")
+    assert await told() is None
 
 
 async def test_both_lost_starts_the_primary_again_and_promotes_nobody(bench: Bench) -> None:

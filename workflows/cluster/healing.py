@@ -15,7 +15,7 @@ from temporalio.exceptions import FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from model import effects
-    from model.cluster import ClusterPhase, OperationRef
+    from model.cluster import WRONG_MASTER_KEY, ClusterPhase, OperationRef
     from model.effects import Alarm, AlarmKind, Target
     from model.errors import MpgError
     from model.facts import AbsencesPlanned, ConditionIs, InSync
@@ -55,6 +55,10 @@ class Healing:
 
     def note(self, alarm: Alarm) -> None:
         """The watch says that something is lost."""
+        if alarm.kind is AlarmKind.MASTER_KEY:
+            wrong = self._record.condition(WRONG_MASTER_KEY, alarm.how)
+            self._record.learn(wrong if alarm.how else no_condition(WRONG_MASTER_KEY))
+            return
         # It may have been under way when an absence was planned, or when it was decided to leave it alone.
         if alarm.name not in self.absences:
             workflow.logger.warning("alarm", extra={"kind": alarm.kind, "lost": alarm.name, "how": alarm.how})

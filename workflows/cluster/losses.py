@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from model.cluster import ClusterPhase, ClusterState, Durability
+    from model.cluster import WRONG_MASTER_KEY, ClusterPhase, ClusterState, Durability
     from model.effects import Alarm, AlarmKind
     from model.facts import AbsencesPlanned, Fact, InSync, PhaseIs
     from model.healing import Remedy, pause_s, remedy
@@ -63,8 +63,8 @@ class Losses:
 
     @property
     def next(self) -> Alarm | None:
-        """What to heal next: the primary before all else, and nothing without it."""
-        if not self._watched:
+        """What to heal next: the primary before all else, and nothing without it, or with another master key."""
+        if not self._watched or self._state().status.condition(WRONG_MASTER_KEY) is not None:
             return None
         if (alarm := self.primary) is not None:
             return alarm

@@ -13,7 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from model.adoption import EnsureAccessInput, ReadClusterInput
     from model.cluster import ClusterState, NodePhase
     from model.errors import AlreadyExists
-    from model.facts import apply
+    from model.facts import UserIs, apply
     from model.operations import AdoptClusterRequest, OperationResult
     from model.tuning import connection_limit
     from workflows.call import call
@@ -45,6 +45,8 @@ class AdoptCluster(Operation):
         """Look, log in, settle, read, then record. Undone, before it is on record, by giving the name back."""
 
         async def steps() -> Done:
+            if self._is_to_renew(request):
+                return await self._renew_key()
             if self._reading.known:
                 return Done(f"Cluster {self.state.spec.name} is known here already.", changed=False)
             enter = ENTER_NEWLY if request.new_key else ENTER
@@ -53,7 +55,7 @@ class AdoptCluster(Operation):
             await self.finish(self._serve())
             await self._read()
             await self.see_through(self._take_over())
-            return Done(self._told())
+            return Done(self._told("is on record again"))
 
         return await self.operate(request, steps, lambda: self._begin(request))
 
@@ -64,9 +66,33 @@ class AdoptCluster(Operation):
         arg = ReadClusterInput(cluster_id=request.cluster_id, name=request.name)
         self._reading = await call(effects.READ_CLUSTER, arg, summary="read the containers' labels", host=request.host)
         self.state = self._reading.state
+        if self._is_to_renew(request):
+            return await self._ask_for_turn(request)
         if not self._reading.known:
             await self.finish(claim_name_for(self))
         return self.state
+
+    def _is_to_renew(self, request: AdoptClusterRequest) -> bool:
+        return self._reading.known and request.new_key and self._reading.other_key is not None
+
+    async def _renew_key(self) -> Done:
+        """Give a cluster on record the stack's key; of its record only the passwords' versions change.
+
+        A former try may have been cut off between the two steps: the second one is done in any case.
+        """
+        self.plan(ENTER_NEWLY, READ)
+        if self._reading.other_key:
+            await self.finish(self._enter(ENTER_NEWLY, new_key=True))
+        catalog = await self.step(READ, effects.READ_CATALOG, self.primary)
+        versions = {user.name: user.password_version for user in catalog.users}
+        facts = [
+            UserIs(user=user.model_copy(update={"password_version": versions[user.name]}))
+            for user in self.state.spec.users
+            if versions.get(user.name, user.password_version) != user.password_version
+        ]
+        if facts:
+            await self.conclude(*facts)
+        return Done(self._told("has this stack's master key"), changed=bool(self._reading.other_key or facts))
 
     # --- steps --------------------------------------------------------------------------------------------------------
 
@@ -126,11 +152,11 @@ class AdoptCluster(Operation):
         )
         await self.effect(effects.SET_CONNECTION_LIMITS, arg, f"give the users the limits of plan {spec.plan.name}")
 
-    def _told(self) -> str:
+    def _told(self, what: str) -> str:
         """What was done, and all that somebody has to know of it."""
         spec = self.state.spec
         holds = f"{_counted(len(spec.users), 'user')} and {_counted(len(spec.databases), 'database')}"
-        said = [f"Cluster {spec.name} is on record again, with {holds}."]
+        said = [f"Cluster {spec.name} {what}, with {holds}."]
         unknown = [user.name for user in spec.users if not user.password_known]
         if unknown:
             said.append(

@@ -9,12 +9,14 @@ from pydantic import BaseModel, ValidationError
 
 from model.cluster import (
     UNKNOWN_PASSWORD,
+    WRONG_MASTER_KEY,
     Address,
     ClusterPhase,
     ClusterSpec,
     ClusterState,
     ClusterStatus,
     ClusterView,
+    Condition,
     Database,
     Endpoint,
     OperationRef,
@@ -24,6 +26,7 @@ from model.cluster import (
 )
 from model.effects import Extension, InstalledExtension
 from model.errors import InvalidInput, NotFound, NotYet, Refused
+from model.facts import ConditionIs, apply
 from model.operations import ChangePlanRequest, CreateClusterRequest, CreateUserRequest, SetPoolModeRequest
 from model.plans import DEFAULT_PLANS
 from model.secrets import derive_password
@@ -78,6 +81,13 @@ def test_what_is_not_there_is_said() -> None:
         connection_uri(view().state, master_key=KEY, database="ghost")
     with pytest.raises(NotYet, match="no endpoint yet"):
         connection_uri(view(endpoint=False).state, master_key=KEY)
+
+
+def test_no_password_is_shown_of_a_cluster_with_another_master_key() -> None:
+    told = Condition(type=WRONG_MASTER_KEY, status=True, since=datetime(2026, 1, 1, tzinfo=UTC), message="Another key.")
+    state = apply(view().state, [ConditionIs(condition=told)])
+    with pytest.raises(Refused, match="Another key"):
+        connection_uri(state, master_key=KEY)
 
 
 def test_client_never_makes_a_master_key(tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_on_a_full_disk_nothing_is_touched(small_disk: Path) -> None:
     path.with_name("temporal.db-shm").unlink()
     fill(small_disk / "filler")
     before = contents(small_disk)
-    with pytest.raises(Refused, match="can't be read now: (disk I/O error|unable to open database file)"):
+    with pytest.raises(Refused, match=r"can't be read now: (disk I/O error|unable to open database file)"):
         set_aside_unfinished_db(path)
     assert contents(small_disk) == before
 
@@ -157,6 +157,6 @@ def test_log_of_an_empty_file_is_not_touched(tmp_path: Path) -> None:
     path = make(tmp_path / "temporal.db", SERVED, only_in_log=True)
     path.write_bytes(b"")
     before = contents(tmp_path)
-    with pytest.raises(Refused, match="is empty, and its log temporal.db-wal is not"):
+    with pytest.raises(Refused, match=r"is empty, and its log temporal\.db-wal is not"):
         set_aside_unfinished_db(path)
     assert contents(tmp_path) == before
