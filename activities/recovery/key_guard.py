@@ -10,6 +10,7 @@ is in a file on its volume, which names the container that it is about: one that
 import asyncio
 from typing import Any
 
+import structlog
 from temporalio import activity
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
@@ -26,6 +27,8 @@ from model.errors import WrongMasterKey
 from model.names import NODES, node_container
 from model.operations import AdoptClusterRequest, DestroyClusterRequest
 from model.secrets import key_id
+
+log = structlog.get_logger()
 
 LOOK_EVERY_S = 2.0
 """How often it is looked whether a cluster that had another key has been given this one."""
@@ -125,7 +128,10 @@ class _Guarded(ActivityInboundInterceptor):
             await asyncio.sleep(LOOK_EVERY_S)
             wrong = await self._keys.mismatch(arg.cluster_id)
         told = "" if wrong is None else str(wrong)
-        return None if told == recorded else Alarm(kind=AlarmKind.MASTER_KEY, name="master key", how=told)
+        if told == recorded:
+            return None
+        log.warning("the master key of a cluster", cluster=arg.cluster_id, told=told or "it is the right one again")
+        return Alarm(kind=AlarmKind.MASTER_KEY, name="master key", how=told)
 
 
 def _is_allowed(info: activity.Info) -> bool:
