@@ -10,10 +10,10 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
-from activities import key_guard
 from activities.engine.docker_engine import DockerEngine
 from activities.engine.docker_types import ContainerInfo, File
 from activities.engine.labels import Kind, StateLabel, make_labels
+from activities.recovery import key_guard
 from activities.recovery.key_guard import KEY_FILE, ClusterKeys, GuardedActivities
 from model import effects
 from model.cluster import WRONG_MASTER_KEY, ClusterStatus, Condition
