@@ -7,15 +7,15 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from model import effects
-from model.cluster import Durability, Node, NodeRole, PoolMode
+from model.cluster import Durability, Node, PoolerPhase, PoolMode
 from model.effects import Bootstrap, Effect
 from model.errors import LongTransaction, NeedsOperator, NotYet, ReplicaBehind
-from model.facts import InSync, NodeIs, PrimaryIs
+from model.facts import InSync, NodeIs, PoolersAre, PrimaryIs
 from model.operations import SwitchoverRequest
 from model.plans import DEFAULT_PLANS
 from model.poolers import plan_generation
 from tests.unit.workflows.runtime import Runtime, ScriptedOperation
-from tests.workflows.samples import ready_cluster
+from tests.workflows.samples import ready_cluster, without_replica
 from workflows.nodes import Nodes, bring_in_sync, resources_of
 from workflows.operation import Done, given
 
@@ -171,7 +171,7 @@ async def test_facts_of_bringing_in_sync_are_for_the_caller_to_record(runtime: R
 
 
 async def test_cluster_without_a_pair_of_nodes_is_not_brought_in_sync(runtime: Runtime, worked: Worked):
-    await worked.operation.commit(NodeIs(node=worked.node("b").model_copy(update={"role": NodeRole.PRIMARY})))
+    worked.operation.state = without_replica(worked.operation.state)
     with pytest.raises(NeedsOperator, match="no pair of nodes"):
         await bring_in_sync(worked.operation.effect, worked.operation.state)
 
@@ -179,11 +179,14 @@ async def test_cluster_without_a_pair_of_nodes_is_not_brought_in_sync(runtime: R
 async def test_new_connections_go_over_poolers_that_do_not_drain_or_those_that_are_named(
     runtime: Runtime, worked: Worked
 ):
-    poolers = worked.operation.state.status.poolers
-    new = plan_generation(worked.operation.state.spec.id, 2, PoolMode.SESSION, poolers)
+    old = worked.operation.state.status.poolers
+    new = plan_generation(worked.operation.state.spec.id, 2, PoolMode.SESSION, old)
+    draining = tuple(pooler.model_copy(update={"phase": PoolerPhase.DRAINING}) for pooler in old)
+    await worked.operation.commit(PoolersAre(poolers=(*draining, *new)))
     await worked.nodes.route(read_only=worked.node("b"))
-    await worked.nodes.route(read_only=worked.node("a"), poolers=new)
-    assert runtime.journal == [READS_TO_B, "set_routes pooled=6443+6444 direct=a read_only=a"]
+    await worked.nodes.route(read_only=worked.node("a"), poolers=old)
+    routed = "set_routes pooled=6443+6444 direct=a read_only=b"
+    assert runtime.journal[1:] == [routed, READS_TO_A]
 
 
 # --- rebuilding -----------------------------------------------------------------------------------------------------

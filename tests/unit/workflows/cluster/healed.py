@@ -2,16 +2,13 @@
 
 import asyncio
 
-from model.cluster import Durability, OperationRef
-from model.facts import Fact, InSync
+from model.cluster import ClusterState, OperationRef
 from tests.unit.workflows.runtime import Child, Runtime, ScriptedRecord
-from tests.workflows.samples import ready_cluster
 from workflows.cluster.healing import Healing
 from workflows.cluster.losses import Losses
 from workflows.cluster.settling import Settling
 from workflows.cluster.turns import Turns
 
-BEHIND = InSync(name="b", value=False)
 HOLDER = "change-plan/orders/1"
 YIELD, GRANT = f"signal yield_turn to {HOLDER}", f"signal grant_turn to {HOLDER}"
 
@@ -19,16 +16,14 @@ YIELD, GRANT = f"signal yield_turn to {HOLDER}", f"signal grant_turn to {HOLDER}
 class Healed:
     """A cluster and what heals it; its holder, where it has one, ends when the test says so."""
 
-    def __init__(self, runtime: Runtime, *facts: Fact, durability: Durability = Durability.SYNC) -> None:
+    def __init__(self, runtime: Runtime, state: ClusterState) -> None:
         self.runtime = runtime
-        self.record = ScriptedRecord(ready_cluster(durability=durability), runtime)
-        self.record.learn(*facts)
+        self.record = ScriptedRecord(state, runtime)
         self.turns = Turns(self.record)
         self.losses = Losses(lambda: self.record.state)
         self.record.listen(self.losses.hear)
         self.settling = Settling(self.record, (), lambda: False)
         self.healing = Healing(self.record, self.turns, self.losses, self.settling)
-        runtime.journal.clear()
 
     def follow(self, operation: str = "ChangePlan") -> "asyncio.Task[None]":
         """Let an operation of this type work with the turn."""

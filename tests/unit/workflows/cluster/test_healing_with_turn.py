@@ -6,13 +6,14 @@ import pytest
 from temporalio.exceptions import CancelledError
 
 from model import effects
-from model.cluster import ClusterPhase, Durability
+from model.cluster import ClusterPhase, ClusterState, Durability
 from model.effects import Alarm
-from model.facts import AbsencesPlanned, Fact, PhaseIs
+from model.facts import AbsencesPlanned, InSync, PhaseIs, apply
 from model.operations import FailoverRequest, RepairRequest
-from tests.unit.workflows.cluster.alarms import NO_REPLICA, POOLER, A, B
-from tests.unit.workflows.cluster.healed import BEHIND, GRANT, HOLDER, Healed
+from tests.unit.workflows.cluster.alarms import POOLER, A, B
+from tests.unit.workflows.cluster.healed import GRANT, HOLDER, Healed
 from tests.unit.workflows.runtime import Runtime
+from tests.workflows.samples import ready_cluster, without_replica
 from workflows.cluster.healing import HEALING_TASK
 from workflows.cluster.losses import DEGRADED
 from workflows.cluster.record import NEEDS_OPERATOR
@@ -119,18 +120,19 @@ async def test_cluster_serves_degraded_without_a_replica_that_does_not_come_back
 
 
 @pytest.mark.parametrize(
-    ("facts", "durability", "choice"),
+    ("state", "choice"),
     [
-        ((), Durability.SYNC, False),
-        ((BEHIND,), Durability.SYNC, True),
-        ((BEHIND,), Durability.ASYNC, False),
-        ((NO_REPLICA,), Durability.SYNC, False),
+        (ready_cluster(), False),
+        (apply(ready_cluster(), [InSync(name="b", value=False)]), True),
+        (ready_cluster(durability=Durability.ASYNC), False),
+        (without_replica(ready_cluster()), False),
     ],
+    ids=["in sync", "not in sync", "async", "no replica"],
 )
 async def test_lost_primary_that_is_not_replaced_is_for_an_operator_who_has_a_choice_where_one_may_lose(
-    runtime: Runtime, facts: tuple[Fact, ...], durability: Durability, choice: bool
+    runtime: Runtime, state: ClusterState, choice: bool
 ):
-    healed = Healed(runtime, *facts, durability=durability)
+    healed = Healed(runtime, state)
     healing = asyncio.create_task(healed.healing.heal(A))
     (await healed.child()).fails("Nobody answers.")
     await healing

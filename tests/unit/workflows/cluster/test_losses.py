@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from model.cluster import ClusterPhase, ClusterState, Condition, Durability
+from model.cluster import ClusterPhase, ClusterState, Condition, Durability, NodeRole
 from model.effects import Alarm, AlarmKind
 from model.facts import AbsencesPlanned, ConditionIs, Fact, InSync, PhaseIs, apply
-from tests.unit.workflows.cluster.alarms import NO_PRIMARY, NO_REPLICA, POOLER, A, B
+from tests.unit.workflows.cluster.alarms import POOLER, A, B
 from tests.unit.workflows.runtime import Runtime
-from tests.workflows.samples import ready_cluster
+from tests.workflows.samples import ready_cluster, without_replica
 from workflows.cluster.losses import DEGRADED, Losses
 from workflows.cluster.record import no_condition
 
@@ -62,7 +62,10 @@ def test_cluster_that_is_made_or_destroyed_has_nothing_to_lose(runtime: Runtime,
 
 
 def test_nothing_is_healed_without_a_primary_on_record(runtime: Runtime):
-    losses = Known(NO_PRIMARY).noting(B, POOLER)
+    losses = Known().noting(B, POOLER)
+    status = losses.state.status
+    alone = tuple(node for node in status.nodes if node.role is NodeRole.REPLICA)
+    losses.state = losses.state.model_copy(update={"status": status.model_copy(update={"nodes": alone})})
     assert losses.next is None
     assert losses.replica is None
 
@@ -107,7 +110,6 @@ def test_way_in_is_a_loss_of_its_own(runtime: Runtime):
         (Durability.SYNC, (BEHIND,), LEFT),
         (Durability.SYNC, (), None),
         (Durability.SYNC, (BEHIND, NEEDS_OPERATOR), None),
-        (Durability.SYNC, (NO_REPLICA,), None),
         (Durability.ASYNC, (BEHIND,), None),
     ],
 )
@@ -115,6 +117,12 @@ def test_replica_left_out_of_sync_is_found_although_the_watch_sees_nothing(
     runtime: Runtime, durability: Durability, facts: tuple[Fact, ...], found: Alarm | None
 ):
     assert Known(*facts, durability=durability).next == found
+
+
+def test_primary_that_has_no_replica_has_left_none_behind(runtime: Runtime):
+    losses = Known()
+    losses.state = without_replica(losses.state)
+    assert losses.next is None
 
 
 async def test_replica_left_out_of_sync_is_left_alone_while_it_rests(runtime: Runtime):

@@ -9,7 +9,6 @@ from model.cluster import ClusterPhase, Durability, Role, User
 from model.effects import Observation
 from model.errors import NotYet, Refused
 from model.facts import AbsencesPlanned, InSync, PhaseIs, PrimaryIs, UserIs, apply
-from tests.unit.workflows.cluster.alarms import NO_REPLICA
 from tests.unit.workflows.runtime import Runtime, ScriptedRecord
 from tests.workflows.samples import ready_cluster
 from workflows.cluster.record import NEEDS_OPERATOR
@@ -85,7 +84,9 @@ async def test_nodes_are_started_by_the_cluster_itself_until_it_is_ready_and_no_
     assert not settled.settling.under_way
 
 
-@pytest.mark.parametrize("looked", [Observation(facts=(NO_REPLICA,)), NotYet("The host does not answer.")])
+@pytest.mark.parametrize(
+    "looked", [Observation(facts=(InSync(name="b", value=False),)), NotYet("The host does not answer.")]
+)
 async def test_cluster_that_cannot_be_settled_is_shown_as_it_is_and_given_to_an_operator(
     runtime: Runtime, looked: Observation | NotYet
 ):
@@ -93,7 +94,9 @@ async def test_cluster_that_cannot_be_settled_is_shown_as_it_is_and_given_to_an_
     runtime.plan(effects.SETTLE_CLUSTER, Refused("Both nodes take writes."))
     runtime.plan(effects.OBSERVE_CLUSTER, looked)
     await settled.settling.settle()
-    assert (settled.record.status.replica is None) == isinstance(looked, Observation)
+    replica = settled.record.status.replica
+    assert replica is not None
+    assert replica.in_sync == isinstance(looked, NotYet)
     assert settled.record.status.phase is ClusterPhase.NEEDS_OPERATOR
     assert settled.conditions == [(NEEDS_OPERATOR, "It could not be put back in service: Both nodes take writes.")]
     assert not settled.settling.under_way
