@@ -4,7 +4,6 @@ Time stands still until a test lets it pass. What happens is written down in one
 """
 
 import asyncio
-import inspect
 import logging
 import time
 import uuid
@@ -122,7 +121,7 @@ class Runtime:
             if end is not None and self.passed >= end:
                 raise TimeoutError
             if time.monotonic() > last:
-                pytest.fail(f"never so: {inspect.getsource(condition).strip()}")
+                pytest.fail(f"never so: {condition}")
             await _next_round(0)
 
     async def wait(self, tasks: Iterable["asyncio.Future[Any]"], *, timeout: float | None = None) -> None:
