@@ -19,7 +19,7 @@ import signal
 import time
 import uuid
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -69,11 +69,11 @@ class TakeoverLocks:
         file = os.open(self._directory / f"{cluster_id}.takeover", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             await _Wait(file).until_taken()
-            _write(file, _myself().model_dump_json())
+            _sign(file)
             try:
                 yield
             finally:
-                _write(file, "")
+                os.ftruncate(file, 0)
         finally:
             os.close(file)
 
@@ -86,6 +86,7 @@ class _Wait:
         self._begun = self._since = self._ran = time.monotonic()
         self._seen: Holder | None = None
         self._ended: Holder | None = None
+        self._was_running = False
 
     async def until_taken(self) -> None:
         while not try_lock(self._file, fcntl.LOCK_EX):
@@ -93,7 +94,7 @@ class _Wait:
             if time.monotonic() - self._begun > WAIT_S:
                 raise NotYet(f"Another try of this takeover has not come to its end in {WAIT_S:g} s.")
             await asyncio.sleep(POLL_S)
-        if self._ended is not None:
+        if self._was_running:  # a stopped one has asked for nothing for a while
             await asyncio.sleep(ENGINE_S)
 
     def _look(self) -> None:
@@ -105,26 +106,25 @@ class _Wait:
             return
         if _state(holder) not in _STOPPED:
             self._ran = now
-        if now - self._ran > STOPPED_S or now - self._since > GIVE_BACK_S:
-            self._end(holder)
+        stopped = now - self._ran > STOPPED_S
+        if (stopped or now - self._since > GIVE_BACK_S) and self._end(holder):
+            self._ended, self._was_running = holder, not stopped
 
-    def _end(self, holder: Holder) -> None:
-        try:
+    def _end(self, holder: Holder) -> bool:
+        """Have the kernel end the holder's process, if it still is that; tell whether it was asked to."""
+        with suppress(ProcessLookupError):
             pidfd = os.pidfd_open(holder.pid)
-        except ProcessLookupError:
-            return
-        try:
-            # Looked at after opening: from here on neither the id nor the lock can pass to another process unnoticed.
-            if _state(holder) and _read(self._file) == holder:
-                log.warning("a takeover does not come to its end: its worker is ended", pid=holder.pid)
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-                self._ended = holder
-        except ProcessLookupError:
-            pass
-        except PermissionError:
-            raise NotYet(f"Process {holder.pid} has this takeover in hand, and is not ours to end.") from None
-        finally:
-            os.close(pidfd)
+            try:
+                # Looked at after opening: from here on the id cannot pass to another process unnoticed.
+                if _state(holder) and _read(self._file) == holder:
+                    log.warning("a takeover does not come to its end: its worker is ended", pid=holder.pid)
+                    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                    return True
+            except PermissionError:
+                raise NotYet(f"Process {holder.pid} has this takeover in hand, and is not ours to end.") from None
+            finally:
+                os.close(pidfd)
+        return False
 
 
 def _myself() -> Holder:
@@ -145,9 +145,14 @@ def _stat(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
-def _write(file: int, said: str) -> None:
-    os.ftruncate(file, 0)
-    os.pwrite(file, said.encode(), 0)
+def _sign(file: int) -> None:
+    """Write down who holds the lock. Where the disk is full nobody can end this process: the next try waits."""
+    myself = _myself().model_dump_json().encode()
+    try:
+        os.ftruncate(file, 0)
+        os.pwrite(file, myself, 0)
+    except OSError as error:
+        log.warning("who holds a takeover's lock is not written down", error=str(error))
 
 
 def _read(file: int) -> Holder | None:

@@ -15,7 +15,7 @@ from activities.heartbeat import heartbeating
 from activities.nodes.held_replay import end_reads_in_the_way
 from activities.nodes.process import fence
 from activities.routing.health import broken_way_in
-from activities.takeover.handover import Clients, Handover, no_answer, to_its_end, unfit
+from activities.takeover.handover import Clients, Handover, no_answer, unfit, until_ended
 from activities.takeover_lock import TakeoverLocks
 from model import effects
 from model.cluster import PoolerPhase
@@ -56,7 +56,7 @@ class FailoverActivities:
                 return await asyncio.shield(task)
             except asyncio.CancelledError:
                 # Half a failover is no cluster: the worker may stop, but not between fence and repoint.
-                await to_its_end(task)
+                await until_ended(task)
                 raise
 
 

@@ -217,7 +217,7 @@ class Handover(Generic[A]):
             await asyncio.sleep(POLL_S)
 
 
-async def to_its_end(task: asyncio.Task[Any]) -> None:
+async def until_ended(task: asyncio.Task[Any]) -> None:
     """Wait for the end of *task*, which no cancellation of the caller ends: the next try begins after this one."""
     while not task.done():
         with contextlib.suppress(asyncio.CancelledError):

@@ -21,7 +21,7 @@ from activities.nodes.control_file import ControlFile, locate
 from activities.nodes.process import NodeProcess, open_process
 from activities.postgres.sql import Connection
 from activities.routing.pooler_pause import longest_transaction, open_transactions_end
-from activities.takeover.handover import POLL_S, Clients, Handover, no_answer, to_its_end
+from activities.takeover.handover import POLL_S, Clients, Handover, no_answer, until_ended
 from activities.takeover_lock import TakeoverLocks
 from model import effects
 from model.effects import SwitchoverInput, SwitchoverReport, Target
@@ -102,7 +102,7 @@ async def _to_its_end(switchover: "Switchover") -> SwitchoverReport:
     except asyncio.CancelledError:
         if switchover.can_turn_back:
             task.cancel()
-        await to_its_end(task)
+        await until_ended(task)
         raise
 
 
@@ -270,7 +270,7 @@ class Switchover(Handover[SwitchoverInput]):
         except BaseException as error:
             log.warning("switchover turns back", error=str(error) or type(error).__name__)
             back = asyncio.create_task(self._back())
-            await to_its_end(back)
+            await until_ended(back)
             back.result()
             raise
 
