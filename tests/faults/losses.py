@@ -43,7 +43,8 @@ class Injury:
 
     async def lose_data(self, node: Node) -> None:
         """Remove the data directory of a node that runs."""
-        await self.run(node.container, f"rm -rf {PGDATA}")
+        # Postgres still writes: a directory may have a new file when it is to go.
+        await self.run(node.container, f"for try in 1 2 3 4 5 6 7 8; do rm -rf {PGDATA} && exit 0; done; exit 1")
 
     async def need_wal(self, node: Node) -> None:
         """Have a node begin one WAL file after the other until it cannot: Postgres then ends itself."""
