@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bench import create, failover, fleet, hops, idle, operations, orchestrator, profile, quickstart, scale, users
 from bench.machine import machine_lines
+from bench.peers import section as peers
 from bench.report import Report
 from bench.run import Run, Size
 from bench.workspace import Workspace, in_thread, open_workspace, say
@@ -35,13 +36,23 @@ SECTIONS: dict[str, Section] = {
     "scale": scale.measure,
     "fleet": fleet.measure,
     "quickstart": quickstart.measure,
+    "peers": peers.measure,
 }
+ON_REQUEST = ("peers",)
+"""Sections that run only when they are named: this one fetches and installs another product, into an image."""
+BY_DEFAULT = tuple(name for name in SECTIONS if name not in ON_REQUEST)
 
 
 def arguments(given: list[str]) -> argparse.Namespace:
     """Return the parsed command line."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure the product beside a scripted floor.")
-    parser.add_argument("sections", nargs="*", metavar="section", help=f"any of {', '.join(SECTIONS)}; all by default")
+    parser.add_argument(
+        "sections",
+        nargs="*",
+        metavar="section",
+        help=f"any of {', '.join(SECTIONS)}; by default all but {', '.join(ON_REQUEST)}, which fetches Patroni with "
+        "pip and Debian's packages for an image of its own, and removes it afterwards",
+    )
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_const", dest="size", const=Size.QUICK, help="only see that it works")
     size.add_argument("--full", action="store_const", dest="size", const=Size.FULL, help="also the largest sizes")
@@ -60,7 +71,7 @@ async def bench(chosen: argparse.Namespace) -> int:
         run = Run(workspace, chosen.size)
         machine = await _machine(workspace)
         try:
-            for name in chosen.sections or SECTIONS:
+            for name in chosen.sections or BY_DEFAULT:
                 failed += not await _section(name, run)
         finally:
             await run.close()

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from bench.floor_cluster import FloorCluster, floor_cluster
 from bench.floor_failover import failing_over
-from bench.gaps import ended_ms, longest_ms
+from bench.gaps import ended_ms
 from bench.report import Row, at_most
 from bench.run import Product, Run
 from bench.switch_report import failover_report
@@ -39,7 +39,7 @@ class Lost(NamedTuple):
     @property
     def wait_ms(self) -> float:
         """The longest wait of any writer."""
-        return max(longest_ms(gaps, self.at_s) for gaps in self.written.gaps)
+        return self.written.longest_wait_ms(self.at_s)
 
     @property
     def writable_ms(self) -> float:
@@ -59,7 +59,7 @@ async def measure(run: Run) -> None:
         for number in range(count):
             say(f"primary killed {number + 1}/{count}")
             floor.append(await _lose_floor(script))
-            killed.append(await _lose(run, cluster, _kill))
+            killed.append(await _lose(run, cluster, kill))
         for number in range(run.count(1, 3)):
             say(f"primary frozen {number + 1}")
             frozen.append(await _lose(run, cluster, _freeze))
@@ -103,8 +103,11 @@ async def _in_sync_again(connection: Connection) -> float:
     return time.monotonic()
 
 
-async def _kill(run: Run, container: str) -> float:
-    """End the postmaster as a crash would: no word to Docker before."""
+async def kill(run: Run, container: str) -> float:
+    """End the first process of *container*, a node's postmaster, as a crash would; return when (monotonic clock).
+
+    Docker is not told before.
+    """
     pid = (await in_thread(run.workspace.docker.inspect_container, container))["State"]["Pid"]
     at = time.monotonic()
     os.kill(pid, signal.SIGKILL)

@@ -1,9 +1,7 @@
 """The floor's cluster: the same containers, files and SQL as the product's, made by a script as fast as it goes."""
 
 import asyncio
-import io
 import secrets
-import tarfile
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -11,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from activities.engine.docker_calls import create_arguments, network_arguments
+from activities.engine.docker_calls import network_arguments
 from activities.engine.docker_types import ContainerSpec, File, Mount, PublishedPort
 from activities.nodes.files import node_files
 from activities.postgres import statements
@@ -19,6 +17,7 @@ from activities.postgres.databases import put_database
 from activities.postgres.roles import put_user
 from activities.routing.pooler_files import limits_by_pooler, pooler_files
 from activities.routing.rules import RULES_FILE, Rules, render_rules
+from bench.containers import make_container
 from bench.floor_scripts import CLONE, INIT, REWIND, REWIND_FILE, RUN
 from bench.workspace import Connection, Workspace, await_rows, await_streaming, first_query, in_thread
 from model.addresses import endpoint_address, node_address
@@ -29,7 +28,6 @@ from model.names import (
     DEFAULT_USER,
     NODES,
     POOLER_USER,
-    POSTGRES_ID,
     REPLICATOR,
     SUPERUSER,
     VOLUME_PATH,
@@ -136,16 +134,7 @@ class FloorCluster:
         await self._make(container, self.pooler_files(pooler, self.primary))
 
     async def _make(self, container: ContainerSpec, files: Mapping[str, File], *, root: bool = False) -> None:
-        config = create_arguments(container, container.labels)
-        if not root:
-            config["User"] = f"{POSTGRES_ID}:{POSTGRES_ID}"
-
-        def make(docker: Any) -> None:
-            docker.create_container_from_config(config, container.name)
-            docker.put_archive(container.name, "/", tar_of(files))
-            docker.start(container.name)
-
-        await self._call(make)
+        await self._call(lambda docker: make_container(docker, container, files, root=root))
 
     async def _await_query(self, begun: float) -> None:
         # A query before that would make PgBouncer hold back its next attempt for server_login_retry.
@@ -260,14 +249,3 @@ async def floor_cluster(
         yield cluster
     finally:
         await workspace.remove(f"mpgbench-{cluster.id}")
-
-
-def tar_of(files: Mapping[str, File]) -> bytes:
-    """Return *files* as the archive that Docker's API takes at ``/``."""
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w") as tar:
-        for path, file in files.items():
-            entry = tarfile.TarInfo(path.lstrip("/"))
-            entry.size, entry.mode, entry.uid, entry.gid = len(file.content), file.mode, file.uid, file.gid
-            tar.addfile(entry, io.BytesIO(file.content))
-    return stream.getvalue()

@@ -16,7 +16,8 @@ from typing import NamedTuple
 from activities.nodes.files import node_files, standby_files
 from activities.routing.pooler_console import Console
 from activities.routing.rules import render_rules
-from bench.floor_cluster import FloorCluster, tar_of
+from bench.containers import tar_of
+from bench.floor_cluster import FloorCluster
 from bench.workspace import Connection, await_rows, in_thread
 from model import pg_control
 from model.addresses import endpoint_address

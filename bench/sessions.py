@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 
 from bench.floor_cluster import FloorCluster, floor_cluster
 from bench.floor_switchover import switch_over
-from bench.gaps import longest_ms
 from bench.report import Row, at_most
 from bench.run import Product, Run, Size
 from bench.workspace import say
@@ -66,10 +65,7 @@ class _InSessions:
             self._show(f"{what}, session mode, {clients} sessions", product, floor)
 
     def _show(self, what: str, product: list[tuple[Written, float]], floor: list[tuple[Written, float]]) -> None:
-        waits, beside = (
-            tuple(max(longest_ms(gaps, begun) for gaps in each.gaps) for each, begun in side)
-            for side in (product, floor)
-        )
+        waits, beside = (tuple(each.longest_wait_ms(begun) for each, begun in side) for side in (product, floor))
         self._row(f"{what}: longest wait", "ms", waits, beside)
         errors, beside = (tuple(float(each.errors) for each, _ in side) for side in (product, floor))
         self._row(f"{what}: errors, one a session expected", "", errors, beside)

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 import psycopg
 
 from bench.client_process import ClientProcess, client_process
-from bench.gaps import Gap, gaps, gaps_of_all
+from bench.gaps import Gap, gaps, gaps_of_all, longest_ms
 from model.base import Record
 
 _ATTEMPT_S = 30
@@ -52,6 +52,10 @@ class Written(Record):
     unknown: int
     gaps: tuple[tuple[Gap, ...], ...]
     gaps_of_all: tuple[Gap, ...]
+
+    def longest_wait_ms(self, since_s: float) -> float:
+        """Return the longest wait of any client that ended after *since_s*, in milliseconds."""
+        return max(longest_ms(each, since_s) for each in self.gaps)
 
 
 class Reports(Record):

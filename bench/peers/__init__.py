@@ -1,0 +1,1 @@
+"""Patroni beside this project. :mod:`bench.peers.section` measures; the rest makes a cluster of Patroni's."""
