@@ -8,7 +8,7 @@ import signal
 import time
 import urllib.request
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -19,7 +19,7 @@ from activities.engine.docker_calls import network_arguments
 from activities.engine.docker_types import ContainerSpec, File, Mount, PublishedPort
 from bench.containers import make_container
 from bench.peers import settings
-from bench.peers.members import Member, is_whole, leader, parse_members, postmaster
+from bench.peers.members import Member, is_whole, leader, parse_members, postmaster, processes_of_node
 from bench.peers.settings import Setting
 from bench.workspace import Workspace, first_query, in_thread
 from model.addresses import endpoint_address, node_address
@@ -27,7 +27,8 @@ from model.names import NODES, VOLUME_PATH
 
 _CONFIG = "/etc/patroni.json"
 _POSTGRES_ID = 5432
-_NODE = f"pgbouncer /etc/pgbouncer/pgbouncer.ini & exec /opt/patroni/bin/patroni {_CONFIG}"
+# The shell outlives them: a node whose processes are ended keeps its address, where connections are then refused.
+_NODE = f"pgbouncer /etc/pgbouncer/pgbouncer.ini & /opt/patroni/bin/patroni {_CONFIG} & wait; exec sleep infinity"
 _WHOLE_S = 240
 
 
@@ -46,6 +47,7 @@ class PatroniCluster:
             user: secrets.token_hex(8) for user in (settings.SUPERUSER, settings.REPLICATOR, settings.USER)
         }
         self._port = workspace.free_port()
+        self._lost: str | None = None
 
     @property
     def uri(self) -> str:
@@ -87,19 +89,28 @@ class PatroniCluster:
 
     async def kill_postmaster(self) -> float:
         """Kill the primary's postmaster; return when that was (monotonic clock)."""
-        node = self.container((await self._await_leader()).name)
-        top = await in_thread(lambda: self._docker.top(node, "-o pid,args"))
-        pid, at = postmaster(top["Processes"]), time.monotonic()
-        os.kill(pid, signal.SIGKILL)
+        processes = await self._processes((await self._await_leader()).name)
+        at = time.monotonic()
+        os.kill(postmaster(processes), signal.SIGKILL)
         return at
 
-    async def primary(self) -> str:
-        """Return the name of the primary's container."""
-        return self.container((await self._await_leader()).name)
+    async def lose_node(self) -> float:
+        """Kill every process of the primary's node; return when that was (monotonic clock)."""
+        self._lost = (await self._await_leader()).name
+        processes = await self._processes(self._lost)
+        at = time.monotonic()
+        for pid in processes_of_node(processes):
+            with suppress(ProcessLookupError):  # a backend whose client left
+                os.kill(pid, signal.SIGKILL)
+        return at
 
-    async def start(self, container: str) -> None:
-        """Start a node's *container* that was killed."""
-        await in_thread(self._docker.start, container)
+    async def start_lost_node(self) -> None:
+        """Start what :meth:`lose_node` ended."""
+        assert self._lost is not None
+        await in_thread(lambda: self._docker.restart(self.container(str(self._lost)), timeout=0))
+
+    async def _processes(self, node: str) -> list[list[str]]:
+        return (await in_thread(lambda: self._docker.top(self.container(node), "-o pid,args")))["Processes"]
 
     # --- what it is made of ---------------------------------------------------------------------------------------
 

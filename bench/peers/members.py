@@ -41,3 +41,9 @@ def postmaster(processes: Sequence[Sequence[str]]) -> int:
         if program.endswith("/postgres") and rest.startswith("-D "):
             return int(pid)
     raise LookupError("No postmaster runs there.")
+
+
+def processes_of_node(processes: Sequence[Sequence[str]]) -> list[int]:
+    """Return the process ids of agent, Postgres and pooler from such rows: not those that keep the container."""
+    kept = ("tini ", "bash ", "sleep ")
+    return [int(pid) for pid, command in processes if not command.startswith(kept)]

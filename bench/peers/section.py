@@ -2,9 +2,12 @@
 
 Each writer goes through the pooled address in transaction mode, one row at a time, connects again after an error, and
 numbers its rows, so that a lost one is found. Commits wait for the standby in both. A wait is the longest gap between
-two acknowledged rows of any one writer. A lost node ends agent, Postgres and pooler of Patroni's leader at once; this
-project has no agent on a node and its poolers are elsewhere, so it loses the primary's container. Its host lives, so
-the end is proven rather than waited for; Patroni waits for its ``ttl`` whether the host lives or not.
+two acknowledged rows of any one writer.
+
+A lost node ends agent, Postgres and pooler of Patroni's leader at once. Its address stays and refuses connections,
+which is kind to Patroni: where it vanishes, HAProxy 3.0.11 was seen to hold connections that it was making until their
+clients gave up. This project has no agent on a node and its poolers are elsewhere: it loses the primary's container,
+with the address. The host lives, so that end is proven rather than waited for; Patroni waits for its ``ttl`` either way.
 """
 
 import asyncio
@@ -94,13 +97,13 @@ async def _beside(run: Run, event: Event, setting: Setting, patroni: PatroniClus
     count = run.count(1, 3, 10)
     for number in range(count):
         say(f"{event} {number + 1}/{count}, Patroni, {setting.name}")
-        theirs.append(await _meet_patroni(run, event, patroni))
+        theirs.append(await _meet_patroni(event, patroni))
         if event is not Event.POSTMASTER:
             own.append(await ours.meet(event))
     _show(run, f"{event}, Patroni: {setting.name}", own, theirs)
 
 
-async def _meet_patroni(run: Run, event: Event, patroni: PatroniCluster) -> Met:
+async def _meet_patroni(event: Event, patroni: PatroniCluster) -> Met:
     await patroni.await_whole()
     match event:
         case Event.SWITCHOVER:
@@ -108,9 +111,8 @@ async def _meet_patroni(run: Run, event: Event, patroni: PatroniCluster) -> Met:
         case Event.POSTMASTER:
             return await _under_writers(patroni.uri, patroni.kill_postmaster)
         case Event.NODE:
-            primary = await patroni.primary()
-            met = await _under_writers(patroni.uri, lambda: kill(run, primary))
-            await patroni.start(primary)
+            met = await _under_writers(patroni.uri, patroni.lose_node)
+            await patroni.start_lost_node()
             return met
 
 

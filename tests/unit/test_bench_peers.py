@@ -6,7 +6,7 @@ import pytest
 
 from bench.__main__ import BY_DEFAULT, SECTIONS, arguments
 from bench.gaps import Gap
-from bench.peers.members import Member, is_whole, leader, parse_members, postmaster
+from bench.peers.members import Member, is_whole, leader, parse_members, postmaster, processes_of_node
 from bench.peers.section import Met
 from bench.peers.settings import SETTINGS, Setting, haproxy_cfg, patroni_json, pgbouncer_ini
 from bench.writers import Written
@@ -87,16 +87,24 @@ def test_answer_of_another_form_is_refused(answer: str) -> None:
         parse_members(answer)
 
 
+ROWS = [
+    ["5", "tini -- bash -c pgbouncer … & wait; exec sleep infinity"],
+    ["6", "bash -c pgbouncer … & wait; exec sleep infinity"],
+    ["7", "/opt/patroni/bin/python3 /opt/patroni/bin/patroni /etc/patroni.json"],
+    ["8", "pgbouncer /etc/pgbouncer/pgbouncer.ini"],
+    ["12", "postgres: bench: checkpointer "],
+    ["11", "/usr/lib/postgresql/17/bin/postgres -D /var/lib/postgresql/data --config-file=…"],
+]
+
+
 def test_postmaster_is_told_from_its_children_and_from_the_agent() -> None:
-    rows = [
-        ["7", "/opt/patroni/bin/python3 /opt/patroni/bin/patroni /etc/patroni.json"],
-        ["8", "pgbouncer /etc/pgbouncer/pgbouncer.ini"],
-        ["12", "postgres: bench: checkpointer "],
-        ["11", "/usr/lib/postgresql/17/bin/postgres -D /var/lib/postgresql/data --config-file=…"],
-    ]
-    assert postmaster(rows) == 11
+    assert postmaster(ROWS) == 11
     with pytest.raises(LookupError):
-        postmaster(rows[:3])
+        postmaster(ROWS[:5])
+
+
+def test_node_that_is_lost_keeps_only_its_address() -> None:
+    assert processes_of_node(ROWS) == [7, 8, 12, 11]
 
 
 def test_wait_is_the_longest_of_any_writer_that_ended_after_the_event() -> None:
