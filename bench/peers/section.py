@@ -7,7 +7,7 @@ two acknowledged rows of any one writer.
 A lost node ends agent, Postgres and pooler of Patroni's leader at once. Its address stays and refuses connections,
 which is kind to Patroni: where it vanishes, HAProxy 3.0.11 was seen to hold connections that it was making until their
 clients gave up. This project has no agent on a node and its poolers are elsewhere: it loses the primary's container,
-with the address. The host lives, so that end is proven rather than waited for; Patroni waits for its ``ttl`` either way.
+with the address. The host lives, so that end is proven rather than waited for; Patroni waits for its ``ttl`` anyway.
 """
 
 import asyncio
