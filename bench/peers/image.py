@@ -4,7 +4,7 @@ import asyncio
 import io
 import sys
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -34,10 +34,20 @@ async def peers_image(workspace: Workspace) -> AsyncGenerator[str]:
             say("peers: fetch Patroni with pip")
             await _download(Path(directory))
             say("peers: build an image with etcd, HAProxy and Patroni from Debian's packages, half a minute")
-            await in_thread(_build, workspace, tag, Path(directory))
+            await _to_its_end(in_thread(_build, workspace, tag, Path(directory)))
         yield tag
     finally:
         await in_thread(_remove, workspace.docker, tag)
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Await *work*, also when this is cancelled: a build that went on would leave its image behind."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 async def _download(directory: Path) -> None:
@@ -49,13 +59,13 @@ async def _download(directory: Path) -> None:
     try:
         said = (await asyncio.wait_for(pip.communicate(), _DOWNLOAD_S))[0].decode(errors="replace")
     except TimeoutError:
-        raise RuntimeError(f"Section peers needs Patroni, and pip did not fetch it in {_DOWNLOAD_S} s.") from None
+        raise RuntimeError(f"Patroni is needed, and pip did not fetch it in {_DOWNLOAD_S} s.") from None
     finally:
         if pip.returncode is None:
             pip.kill()
             await pip.wait()
     if pip.returncode:
-        raise RuntimeError(f"Section peers needs Patroni, which pip could not fetch: {_last_line(said)}")
+        raise RuntimeError(f"Patroni is needed, and pip could not fetch it: {_last_line(said)}")
 
 
 def _build(workspace: Workspace, tag: str, wheels: Path) -> None:
@@ -83,7 +93,7 @@ def _events(workspace: Workspace, tag: str, context: bytes) -> Any:
 
 
 def _needs_packages(why: str) -> str:
-    return f"Section peers needs Debian packages in a container, which could not be installed: {_last_line(why)}"
+    return f"Debian packages are needed in a container, and could not be installed there: {_last_line(why)}"
 
 
 def _last_line(text: str) -> str:
