@@ -5,9 +5,9 @@ numbers its rows, so that a lost one is found. Commits wait for the standby in b
 two acknowledged rows of any one writer.
 
 A lost node ends agent, Postgres and pooler of Patroni's leader at once. Its address stays and refuses connections,
-which is kind to Patroni: where it vanishes, HAProxy 3.0.11 was seen to hold connections that it was making until their
-clients gave up. This project has no agent on a node and its poolers are elsewhere: it loses the primary's container,
-with the address. The host lives, so that end is proven rather than waited for; Patroni waits for its ``ttl`` anyway.
+which is kind to Patroni: where it vanishes, HAProxy waits, or hangs (settings.py). This project has no agent on a node
+and its poolers are elsewhere: it loses the primary's container, with the address. The host lives, so that end is proven
+rather than waited for; Patroni waits for its ``ttl`` anyway.
 """
 
 import asyncio

@@ -1,7 +1,9 @@
 """How Patroni, HAProxy and PgBouncer are set, and their files.
 
 Patroni's settings, their defaults and least values: patroni.readthedocs.io, "Dynamic Configuration Settings".
-HAProxy's checks are those of the template in Patroni's repository (extras/confd/templates/haproxy.tmpl).
+HAProxy's checks are those of the template in Patroni's repository (extras/confd/templates/haproxy.tmpl). Its retries
+are not: HAProxy 3.0.11 never ends a connection that it waits to make again when the server is marked down meanwhile,
+and its client would hang until it gives up.
 """
 
 import json
@@ -106,7 +108,7 @@ def haproxy_cfg(addresses: Mapping[str, str], setting: Setting) -> str:
     maxconn 100
 defaults
     mode tcp
-    retries 2
+    retries 0
     timeout client 30m
     timeout connect 4s
     timeout server 30m

@@ -52,6 +52,7 @@ def test_agent_has_its_setting_and_waits_for_the_standby() -> None:
 def test_haproxy_leads_to_each_nodes_pooler_and_asks_its_agent() -> None:
     text = haproxy_cfg({"a": "10.0.0.3", "b": "10.0.0.4"}, SETTINGS[2])
     assert "default-server inter 300ms fall 1 rise 1 on-marked-down shutdown-sessions\n" in text
+    assert "retries 0\n" in text
     assert "server a 10.0.0.3:6432 maxconn 100 check port 8008\n" in text
     assert "server b 10.0.0.4:6432 maxconn 100 check port 8008\n" in text
 
