@@ -20,6 +20,7 @@ from typing import NamedTuple
 import psycopg
 
 from bench.failover import kill
+from bench.gaps import ended_ms
 from bench.peers.cluster import PatroniCluster, patroni_cluster
 from bench.peers.image import peers_image
 from bench.peers.settings import SETTINGS, Setting
@@ -55,6 +56,11 @@ class Met(NamedTuple):
     def wait_s(self) -> float:
         """The longest wait of any writer."""
         return self.written.longest_wait_ms(self.at_s) / 1000
+
+    @property
+    def writable_s(self) -> float:
+        """From the event until some writer's row was acknowledged again, after the longest time without any."""
+        return ended_ms(self.written.gaps_of_all, self.at_s) / 1000
 
 
 async def measure(run: Run) -> None:
@@ -148,6 +154,7 @@ def _show(run: Run, what: str, own: list[Met], theirs: list[Met]) -> None:
 
     acknowledged = [sum(each.written.acknowledged for each in side) for side in (own, theirs)]
     row("longest wait", "s", lambda each: each.wait_s, f"Patroni's n {len(theirs)}")
+    row("until somebody writes again", "s", lambda each: each.writable_s)
     row("errors of all writers", "", lambda each: each.written.errors)
     lost = f"of {acknowledged[0]} and {acknowledged[1]}"
     row("acknowledged rows lost", "", lambda each: each.written.lost, lost)

@@ -2,8 +2,8 @@
 
 Patroni's settings, their defaults and least values: patroni.readthedocs.io, "Dynamic Configuration Settings".
 HAProxy's checks are those of the template in Patroni's repository (extras/confd/templates/haproxy.tmpl). Its retries
-are not: HAProxy 3.0.11 never ends a connection that it waits to make again when the server is marked down meanwhile,
-and its client would hang until it gives up.
+are not: HAProxy 3.0.11 never ends a connection that it makes, or waits to make again, at the moment when the server is
+marked down, and its client hangs until it gives up. Without retries few connections are in that state, but some are.
 """
 
 import json

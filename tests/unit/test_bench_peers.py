@@ -113,3 +113,12 @@ def test_wait_is_the_longest_of_any_writer_that_ended_after_the_event() -> None:
     written = Written(acknowledged=4, errors=0, lost=0, unknown=0, gaps=gaps, gaps_of_all=())
     assert Met(written, at_s=10).wait_s == 2.5
     assert Met(written, at_s=20).wait_s == 0
+
+
+def test_somebody_writes_again_while_another_still_waits() -> None:
+    gaps = ((Gap(began_s=10, ended_s=40),), (Gap(began_s=10, ended_s=31),))
+    written = Written(
+        acknowledged=4, errors=9, lost=0, unknown=0, gaps=gaps, gaps_of_all=(Gap(began_s=10, ended_s=31),)
+    )
+    met = Met(written, at_s=11)
+    assert (met.wait_s, met.writable_s) == (30, 20)
