@@ -7,13 +7,14 @@ from typing import Any
 
 from activities.engine.docker_calls import create_arguments
 from activities.engine.docker_types import ContainerSpec, File
+from model.names import POSTGRES_ID
 
 
 def make_container(docker: Any, container: ContainerSpec, files: Mapping[str, File], *, root: bool = False) -> None:
     """Make *container* with *files* in it and start it, as ``postgres`` unless *root*."""
     config = create_arguments(container, container.labels)
     if not root:
-        config["User"] = "5432:5432"
+        config["User"] = f"{POSTGRES_ID}:{POSTGRES_ID}"
     docker.create_container_from_config(config, container.name)
     docker.put_archive(container.name, "/", tar_of(files))
     docker.start(container.name)
