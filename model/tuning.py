@@ -65,6 +65,9 @@ _REPLICATION: Mapping[str, str] = {
     "wal_sender_timeout": "10s",
     "wal_receiver_timeout": "10s",
     "wal_receiver_status_interval": "1s",
+    # Who asks to be let in and says no more holds a slot for so long, a superuser's among them. As long as PgBouncer
+    # waits for a login (server_connect_timeout).
+    "authentication_timeout": "15s",
     "tcp_keepalives_idle": "15",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
