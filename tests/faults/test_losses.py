@@ -312,9 +312,9 @@ async def test_nodes_whose_disks_are_full_both_wait_for_room_and_nobody_is_promo
             await disks.fill()
             await tight.need_wal(before[0])
             await tight.until_phase(ClusterPhase.NEEDS_OPERATOR)
-            (condition,) = (await tight.cluster.state()).status.conditions
-            assert condition.message.startswith(f"Node {before[0].name} was lost")
-            assert "full" in condition.message
+            said = await tight.said("NeedsOperator")
+            assert said.startswith(f"Node {before[0].name} was lost")
+            assert "full" in said
             await disks.empty()
         now = await tight.cluster.pair()
         assert names(now) == names(before)
@@ -339,9 +339,9 @@ async def test_forced_failover_loses_what_the_replica_lacked_and_nothing_else(pr
             await session.execute("CREATE TABLE only_on_the_primary AS SELECT 1 AS n")
         await books.lose_data(primary)
         await books.until_phase(ClusterPhase.NEEDS_OPERATOR)
-        (condition,) = (await books.cluster.state()).status.conditions
-        assert condition.message.startswith(f"Node {primary.name} was lost")
-        assert f"mpg failover {name} --accept-loss" in condition.message
+        why = await books.said("NeedsOperator")
+        assert why.startswith(f"Node {primary.name} was lost")
+        assert f"mpg failover {name} --accept-loss" in why
         assert "would be lost for ever" in program.refused("failover", name)
         said = program.done("failover", name, "--accept-loss", "--yes").out
         await clients.goes_on()
