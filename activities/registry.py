@@ -24,15 +24,15 @@ from activities.postgres.role_system import RoleSystemActivities
 from activities.postgres.roles import RoleActivities
 from activities.postgres.sql import SqlSessions
 from activities.recovery.adoption import AdoptionActivities
-from activities.recovery.cluster_recovery import ObserveActivities
+from activities.recovery.cluster_recovery import RecoveryActivities
 from activities.recovery.key_guard import ClusterKeys
-from activities.recovery.platform_access import AccessActivities
+from activities.recovery.platform_access import PlatformAccessActivities
 from activities.routing.endpoint import EndpointActivities
 from activities.routing.pooled_sessions import PooledSessions
 from activities.routing.poolers import PoolerActivities
 from activities.takeover.failover import FailoverActivities
 from activities.takeover.handover import Clients
-from activities.takeover.lost_primary import LossActivities
+from activities.takeover.lost_primary import LostPrimaryActivities
 from activities.takeover.switchover import SwitchoverActivities
 from activities.takeover_lock import TakeoverLocks
 from activities.watching.cluster_watch import WatchActivities
@@ -62,7 +62,7 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
     fences, takeovers = OperationFences(settings.fences_dir), TakeoverLocks(settings.fences_dir)
     pooled = PooledSessions(master_key)
     reconcile = ReconcileActivities(master_key, pooled)
-    access = AccessActivities(docker, sql, master_key)
+    access = PlatformAccessActivities(docker, sql, master_key)
     keys = ClusterKeys(docker, master_key)
     try:
         arranged = arrange(
@@ -71,11 +71,11 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
             EndpointActivities(docker, settings),
             PoolerActivities(docker, master_key, settings.pooler_drain_seconds),
             CleanupActivities(docker, fences),
-            ObserveActivities(docker, sql, master_key, fences, takeovers),
+            RecoveryActivities(docker, sql, master_key, fences, takeovers),
             reconcile,
             SwitchoverActivities(clients, takeovers),
             FailoverActivities(clients, takeovers),
-            LossActivities(docker, sql),
+            LostPrimaryActivities(docker, sql),
             WatchActivities(clients, events),
             RoleActivities(sql, master_key),
             RoleSystemActivities(sql, master_key),

@@ -1,4 +1,4 @@
-"""The floor's change of pool mode: new poolers beside the old ones, and the rule that leads new connections to them."""
+"""The floor's change of pool mode: new poolers beside the old ones, and the rule that routes new clients to them."""
 
 import asyncio
 from collections.abc import Sequence

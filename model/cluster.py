@@ -63,7 +63,7 @@ class NodePhase(StrEnum):
 
 
 class PoolerPhase(StrEnum):
-    """Whether new connections are led to a pooler."""
+    """Whether new connections are routed to a pooler."""
 
     RUNNING = "running"
     DRAINING = "draining"
@@ -243,7 +243,7 @@ class ClusterStatus(Record):
 
     @property
     def current_poolers(self) -> tuple[Pooler, ...]:
-        """The poolers to which new connections are led."""
+        """The poolers to which new connections are routed."""
         return tuple(pooler for pooler in self.poolers if pooler.phase is PoolerPhase.RUNNING)
 
 

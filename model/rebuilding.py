@@ -57,13 +57,13 @@ class Parts(Record):
     nodes: tuple[NodePart, ...] = ()
     poolers: tuple[Pooler, ...] = ()
     pooled_ports: tuple[int, ...] = ()
-    """Ports of the poolers that the endpoint leads new connections to."""
+    """Ports of the poolers that the endpoint routes new connections to."""
 
 
 def rebuild(parts: Parts, plans: Mapping[str, Plan], *, name: str | None, now: datetime) -> AdoptionReading:
     """Return the state of the cluster that *parts* are of, called *name* or else what its labels say.
 
-    The replica counts as not in sync, and poolers that new connections are not led to as draining since *now*.
+    The replica counts as not in sync, and poolers that new connections are not routed to as draining since *now*.
 
     Raises:
         Refused: parts are lacking that every cluster has once its creation is complete.

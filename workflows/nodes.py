@@ -101,7 +101,7 @@ class Nodes:
                 direct=self._operation.primary_node.address,
                 read_only=read_only.address,
             ),
-            f"lead read-only connections to {read_only.name}",
+            f"route read-only connections to {read_only.name}",
         )
 
     async def drain_replica(self, replica: Node) -> None:
@@ -128,7 +128,7 @@ class Nodes:
             await self.route(read_only=self._operation.primary_node)
 
     async def rejoin_replica(self, replica: Node) -> None:
-        """Bring *replica*, which runs, in sync and lead read-only connections to it."""
+        """Bring *replica*, which runs, in sync and route read-only connections to it."""
         # Whatever was seen of it while it started, it is in sync only once that is proven below.
         await self._operation.commit(NodeIs(node=replica.model_copy(update={"in_sync": False})))
         await self._operation.commit(*await bring_in_sync(self._operation.effect, self._state), AbsencesPlanned())
@@ -227,7 +227,7 @@ class Nodes:
             raise ReplicaBehind(f"Replica {replica.name} cannot take over: {error}") from error
 
     async def switch_to(self, name: str, max_pause_s: float) -> None:
-        """Make *name*, which has caught up, the primary; if it is that already, only lead everybody to it.
+        """Make *name*, which has caught up, the primary; if it is that already, only route everybody to it.
 
         Cannot be cancelled in the middle: the cancellation follows when it is over and the record is true. Raises
         :class:`LongTransaction` with nothing changed.

@@ -76,7 +76,7 @@ class NodeActivities:
 
     @activity.defn(name=effects.DRAIN_NODE.name)
     async def drain_node(self, arg: DrainNodeInput) -> Nothing:
-        """Wait for the queries on a replica from which new clients are led away; those that take longer are left."""
+        """Wait for the queries on a replica from which new clients are routed away; those that take longer are left."""
         async with heartbeating():
             found = await self._docker.inspect(node_container(arg.cluster_id, arg.node.name))
             if found is not None and found.running:

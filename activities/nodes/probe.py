@@ -62,7 +62,7 @@ class NodeProbe:
         return state
 
     async def let_queries_end(self, target: Target, timeout_s: float) -> None:
-        """Return when a replica from which new clients are led away answers no query, or after *timeout_s* seconds."""
+        """Return when a replica to which no new client is routed answers no query, or after *timeout_s* seconds."""
         deadline = time.monotonic() + timeout_s
         quiet = 0
         while quiet < QUIET_LOOKS and time.monotonic() < deadline:

@@ -11,7 +11,7 @@ from activities.engine.docker_engine import DockerEngine
 from activities.heartbeat import heartbeating
 from activities.recovery.container_discovery import ClusterSeen, clusters_on, read_parts
 from activities.recovery.key_guard import ClusterKeys
-from activities.recovery.platform_access import AccessActivities, does_not_fit
+from activities.recovery.platform_access import PlatformAccessActivities, does_not_fit
 from model import effects
 from model.adoption import (
     AdoptionReading,
@@ -40,7 +40,7 @@ class AdoptionActivities:
         self,
         docker: DockerEngine,
         client: Client,
-        access: AccessActivities,
+        access: PlatformAccessActivities,
         settings: Settings,
         master_key: bytes,
         keys: ClusterKeys,

@@ -14,7 +14,7 @@ from model import effects
 from model.effects import MendWayInInput, Nothing, Observation, ObserveInput, SettleInput
 
 
-class ObserveActivities:
+class RecoveryActivities:
     """Looks at clusters and settles them."""
 
     def __init__(
@@ -40,7 +40,7 @@ class ObserveActivities:
 
     @activity.defn(name=effects.SETTLE_CLUSTER.name)
     async def settle_cluster(self, arg: SettleInput) -> Observation:
-        """Put a cluster back in service: one primary, poolers that lead to it, rules, nothing astray.
+        """Put a cluster back in service: one primary, poolers that lead to it, rules, nothing that is not on record.
 
         Raises:
             NeedsOperator: that is not possible without promoting a node or choosing between two.

@@ -39,7 +39,7 @@ _STRANGERS = SQL(
 )
 
 
-class AccessActivities:
+class PlatformAccessActivities:
     """The effect ``ensure_access``."""
 
     def __init__(self, docker: DockerEngine, sql: SqlSessions, master_key: bytes) -> None:

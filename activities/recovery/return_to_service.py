@@ -17,7 +17,7 @@ from activities.routing.health import POOLER_TIMEOUT_S, start_endpoint, start_po
 from activities.routing.pooler_console import Console
 from activities.routing.pooler_files import write_pooler_files
 from activities.routing.poolers import make_pooler
-from activities.routing.rules import lead
+from activities.routing.rules import load_routes
 from model.cluster import Endpoint, Node, NodeRole, Pooler, PoolerPhase
 from model.effects import Bootstrap, EnsureNodeInput, RouteInput, SettleInput, Target
 from model.errors import HostFull, MpgError, NeedsOperator, NotYet, Refused
@@ -48,7 +48,7 @@ class Settling:
         self._state = state
 
     async def run(self) -> None:
-        """Bring up the endpoint, the one primary, the poolers and rules, then the replica; drop what is astray.
+        """Bring up the endpoint, the one primary, the poolers and rules, then the replica; drop what is not on record.
 
         Raises :class:`NeedsOperator` before anything is changed where no safe step is left, else as each step.
         """
@@ -160,7 +160,7 @@ class Settling:
         routes = RouteInput(
             cluster_id=self._state.spec.id, pooler_ports=current, direct=primary.address, read_only=read_only
         )
-        await lead(self._docker, routes)
+        await load_routes(self._docker, routes)
 
     async def _start_replica(self, primary: Node, looks: dict[str, NodeLook]) -> Node | None:
         """Return the other node if it follows the primary; one that does not come up must not keep the rest down."""

@@ -1,4 +1,4 @@
-"""Effects on a cluster's network and endpoint: made, and new connections led."""
+"""Effects on a cluster's network and endpoint: made, and new connections routed."""
 
 import asyncio
 import ipaddress
@@ -10,7 +10,7 @@ from activities.engine.docker_engine import DockerEngine
 from activities.engine.docker_types import ContainerSpec, EngineError, File, NetworkInfo, PublishedPort, RestartPolicy
 from activities.engine.labels import Kind, StateLabel, make_labels, read_state
 from activities.heartbeat import heartbeating
-from activities.routing.rules import RULES_FILE, Rules, lead, render_rules
+from activities.routing.rules import RULES_FILE, Rules, load_routes, render_rules
 from model import effects
 from model.addresses import endpoint_address, subnets
 from model.cluster import Address, Endpoint, Network
@@ -79,7 +79,7 @@ class EndpointActivities:
     async def set_routes(self, arg: RouteInput) -> Nothing:
         """Lead new connections, all rules in one transaction. Raises :class:`NotFound`, :class:`StackDown`."""
         async with heartbeating():
-            await lead(self._docker, arg)
+            await load_routes(self._docker, arg)
         return Nothing()
 
     async def _take_subnet(self, cluster_id: str, name: str) -> Network:

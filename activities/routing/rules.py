@@ -24,7 +24,7 @@ ANSWER_TIMEOUT_S = 3.0
 
 
 class Rules(Record):
-    """Where new connections are led. None, or no port, refuses them. ``gateway`` is the worker's way in."""
+    """Where new connections are routed. None, or no port, refuses them. ``gateway`` is the worker's way in."""
 
     pooler_ports: tuple[int, ...] = ()
     direct: str | None = None
@@ -37,8 +37,12 @@ def render_rules(rules: Rules) -> str:
 
     The table is flushed and never deleted, so its hooks stay and open connections keep their translation.
     """
-    led = [_pooled(rules.pooler_ports), _to_node(DIRECT_PORT, rules.direct), _to_node(READ_ONLY_PORT, rules.read_only)]
-    prerouting = "\n".join(f"        {line}" for line in led if line)
+    routed = [
+        _pooled(rules.pooler_ports),
+        _to_node(DIRECT_PORT, rules.direct),
+        _to_node(READ_ONLY_PORT, rules.read_only),
+    ]
+    prerouting = "\n".join(f"        {line}" for line in routed if line)
     poolers = f"tcp dport {FIRST_POOLER_PORT}-{LAST_POOLER_PORT}"
     public = f"{{ {DIRECT_PORT}, {READ_ONLY_PORT}, {POOLED_PORT} }}"
     return f"""\
@@ -71,7 +75,7 @@ table ip mpg {{
 
 
 def read_pooler_ports(ruleset: str) -> tuple[int, ...]:
-    """Return the ports of the poolers that *ruleset*, of :func:`render_rules`, leads new connections to."""
+    """Return the ports of the poolers that *ruleset*, of :func:`render_rules`, routes new connections to."""
     rule = re.search(rf"^\s*tcp dport {POOLED_PORT} redirect to .* map \{{(.*)\}}", ruleset, re.MULTILINE)
     return tuple(int(port) for port in re.findall(r"\d+ : (\d+)", rule[1])) if rule else ()
 
@@ -136,7 +140,7 @@ class RulesSession:
         return said
 
 
-async def lead(docker: DockerEngine, routes: RouteInput) -> None:
+async def load_routes(docker: DockerEngine, routes: RouteInput) -> None:
     """Lead a cluster's new connections as *routes* say. Raises :class:`NotFound` when there is no endpoint."""
     container = endpoint_container(routes.cluster_id)
     found = await docker.inspect(container)

@@ -1,4 +1,4 @@
-"""The primary is lost: fence it with proof, promote the replica once it has replayed all it received, lead on.
+"""The primary is lost: fence it with proof, promote the replica once it has replayed all it received, route on.
 
 Clients are held from the first moment, so that they wait rather than fail. The activity may be run again from any
 point. What no fence can prove is written in docs/operations/failover.md.
@@ -68,8 +68,8 @@ class Failover(Handover[FailoverInput]):
         log.warning("failover begins", lost=self.old.name, target=self.new.name)
         try:
             await self._take_over()
-            await self.lead_pooled_to_new()
-            whole = await self._lead_direct()
+            await self.route_pooled_to_new()
+            whole = await self._route_direct()
         except BaseException:
             # Nobody may be held for longer than somebody works on it.
             await self.pause.end()
@@ -84,7 +84,7 @@ class Failover(Handover[FailoverInput]):
             way_in_whole=whole,
         )
 
-    async def _lead_direct(self) -> bool:
+    async def _route_direct(self) -> bool:
         """Lead direct connections on, if the endpoint is there; tell whether it and every pooler are."""
         try:
             async with asyncio.timeout(ROUTE_BOUND_S):

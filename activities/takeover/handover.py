@@ -135,16 +135,16 @@ class Handover(Generic[A]):
                 NotYet(f"Node {self.new.name} was not promoted within {PROMOTION_BOUND_S:g} s."),
             )
 
-    async def lead_to_new(self) -> None:
-        """Record the new primary, point the poolers at it, let clients go on, and lead direct connections to it.
+    async def route_to_new(self) -> None:
+        """Record the new primary, point the poolers at it, let clients go on, and route direct connections to it.
 
         The poolers' files have to be written before.
         """
-        await self.lead_pooled_to_new()
+        await self.route_pooled_to_new()
         await self.route(direct=self.new.address, read_only=self.new.address)
 
-    async def lead_pooled_to_new(self) -> None:
-        """The first part of :meth:`lead_to_new`, which needs no endpoint."""
+    async def route_pooled_to_new(self) -> None:
+        """The first part of :meth:`route_to_new`, which needs no endpoint."""
         with self.watch.step("commit and reload"):
             await asyncio.gather(self._recorded(), self.pause.reload())
         with self.watch.step("resume"):

@@ -29,7 +29,7 @@ SELECT CASE WHEN pg_is_in_recovery()
 """
 
 
-class LossActivities:
+class LostPrimaryActivities:
     """The effects ``require_lost`` and ``read_position``."""
 
     def __init__(self, docker: DockerEngine, sql: SqlSessions) -> None:

@@ -130,7 +130,7 @@ class Switchover(Handover[SwitchoverInput]):
             if stage is Stage.FENCED:
                 await self._reversibly(self._replay())
                 await self._promote()
-        await self.lead_to_new()
+        await self.route_to_new()
         with self.watch.step("serve"):
             # What follows starts containers. Clients come first: each needs a new server process, and its first
             # transaction takes longest.
@@ -167,7 +167,7 @@ class Switchover(Handover[SwitchoverInput]):
         await self._promote()
 
     async def _move_reads(self, primary: Connection) -> None:
-        """End the read-only sessions on the old primary, each when it is idle: new ones are led to the replica.
+        """End the read-only sessions on the old primary, each when it is idle: new ones are routed to the replica.
 
         They began while no replica was in sync. What outlives the bound ends with the old primary.
         """

@@ -49,12 +49,12 @@ class MendWayInInput(Record):
 
 
 OBSERVE_CLUSTER = Effect(
-    "observe_cluster", ObserveInput, Observation, Kind.HOST, "recovery.cluster_recovery:ObserveActivities"
+    "observe_cluster", ObserveInput, Observation, Kind.HOST, "recovery.cluster_recovery:RecoveryActivities"
 )
 SETTLE_CLUSTER = Effect(
-    "settle_cluster", SettleInput, Observation, Kind.HOST_LONG, "recovery.cluster_recovery:ObserveActivities"
+    "settle_cluster", SettleInput, Observation, Kind.HOST_LONG, "recovery.cluster_recovery:RecoveryActivities"
 )
-MEND_WAY_IN = Effect("mend_way_in", MendWayInInput, Nothing, Kind.HOST, "recovery.cluster_recovery:ObserveActivities")
+MEND_WAY_IN = Effect("mend_way_in", MendWayInInput, Nothing, Kind.HOST, "recovery.cluster_recovery:RecoveryActivities")
 FIND_CLUSTERS = Effect(
     "find_clusters", FindClustersInput, FoundClusters, Kind.HOST, "recovery.adoption:AdoptionActivities"
 )
@@ -62,5 +62,5 @@ READ_CLUSTER = Effect(
     "read_cluster", ReadClusterInput, AdoptionReading, Kind.HOST, "recovery.adoption:AdoptionActivities"
 )
 ENSURE_ACCESS = Effect(
-    "ensure_access", EnsureAccessInput, Access, Kind.HOST_LONG, "recovery.platform_access:AccessActivities"
+    "ensure_access", EnsureAccessInput, Access, Kind.HOST_LONG, "recovery.platform_access:PlatformAccessActivities"
 )

@@ -47,7 +47,7 @@ class FailoverReport(Record):
     held_ms: float
     steps_ms: dict[str, float]
     way_in_whole: bool = True
-    """Whether the endpoint and every pooler were there to be led to the new primary."""
+    """Whether the endpoint and every pooler were there to be routed to the new primary."""
 
 
 class RequireLostInput(Record):
@@ -83,7 +83,9 @@ SWITCH_PRIMARY = Effect(
     "switch_primary", SwitchoverInput, SwitchoverReport, Kind.SWITCHOVER, "takeover.switchover:SwitchoverActivities"
 )
 FAIL_OVER = Effect("fail_over", FailoverInput, FailoverReport, Kind.SWITCHOVER, "takeover.failover:FailoverActivities")
-REQUIRE_LOST = Effect("require_lost", RequireLostInput, LostPrimary, Kind.HOST, "takeover.lost_primary:LossActivities")
+REQUIRE_LOST = Effect(
+    "require_lost", RequireLostInput, LostPrimary, Kind.HOST, "takeover.lost_primary:LostPrimaryActivities"
+)
 READ_POSITION = Effect(
-    "read_position", PositionInput, StandbyPosition, Kind.HOST, "takeover.lost_primary:LossActivities"
+    "read_position", PositionInput, StandbyPosition, Kind.HOST, "takeover.lost_primary:LostPrimaryActivities"
 )

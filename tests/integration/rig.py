@@ -17,7 +17,7 @@ from activities.fencing import OperationFences
 from activities.nodes.lifecycle import NodeActivities
 from activities.postgres.sql import SqlSessions
 from activities.postgres.statements import put_platform_role, user_lookup
-from activities.recovery.cluster_recovery import ObserveActivities
+from activities.recovery.cluster_recovery import RecoveryActivities
 from activities.routing.endpoint import EndpointActivities
 from activities.routing.pooler_console import Console
 from activities.routing.poolers import PoolerActivities
@@ -66,7 +66,7 @@ class Rig:
         self.poolers = PoolerActivities(docker, master_key, settings.pooler_drain_seconds)
         self.cleanup = CleanupActivities(docker, OperationFences(settings.fences_dir))
         fences, takeovers = OperationFences(settings.fences_dir), TakeoverLocks(settings.fences_dir)
-        self.observer = ObserveActivities(docker, self.sql, master_key, fences, takeovers)
+        self.observer = RecoveryActivities(docker, self.sql, master_key, fences, takeovers)
 
     async def stop_node(self, cluster_id: str, name: str) -> None:
         """Stop a node cleanly; its container stays."""

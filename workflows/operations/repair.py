@@ -59,7 +59,7 @@ class Repair(Operation):
             if not workflow.patched(COPY_BESIDE):
                 await self._replace_at_once(replica, error)
             elif self._is_in_sync(name):
-                await self._lead_again(error)
+                await self._route_again(error)
             else:
                 await self._copy_anew(replica, error)
         return Done(f"Replica {name} of cluster {self.state.spec.name} is back.")
@@ -68,9 +68,9 @@ class Repair(Operation):
         node = self.state.status.node(name)
         return node is not None and node.in_sync
 
-    async def _lead_again(self, why: MpgError) -> None:
+    async def _route_again(self, why: MpgError) -> None:
         """The replica is in sync, and only the way to it is not what it should be: that is put right as a whole."""
-        workflow.logger.warning("the way in does not lead to the replica", extra={"error": str(why)})
+        workflow.logger.warning("reads are not routed to the replica", extra={"error": str(why)})
         seen = await self.step(
             "put the way in right",
             effects.SETTLE_CLUSTER,

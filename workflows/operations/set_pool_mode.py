@@ -23,7 +23,7 @@ class SetPoolMode(Operation):
 
     @workflow.run
     async def run(self, request: SetPoolModeRequest) -> OperationResult:
-        """Start a generation in the new mode, then lead new connections to it; each undone by its contrary."""
+        """Start a generation in the new mode, then route new connections to it; each undone by its contrary."""
 
         async def steps() -> Done:
             spec, mode = self.state.spec, request.pool_mode
@@ -32,9 +32,9 @@ class SetPoolMode(Operation):
             old = self.state.status.poolers
             new = await self._start_poolers(mode, old)
             await self.do(
-                "lead new connections to the new poolers",
-                lambda: self._lead(new),
-                undo=lambda: self._lead(self.state.status.current_poolers),
+                "route new connections to the new poolers",
+                lambda: self._route(new),
+                undo=lambda: self._route(self.state.status.current_poolers),
             )
             drained = tuple(_draining(pooler) for pooler in old)
             await self.conclude(PoolersAre(poolers=(*drained, *new)), PoolModeIs(pool_mode=mode))
@@ -67,7 +67,7 @@ class SetPoolMode(Operation):
         )
         return made.poolers
 
-    async def _lead(self, poolers: tuple[Pooler, ...]) -> None:
+    async def _route(self, poolers: tuple[Pooler, ...]) -> None:
         await self._nodes.route(read_only=self.state.status.replica or self.primary_node, poolers=poolers)
 
 

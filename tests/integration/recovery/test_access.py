@@ -13,7 +13,7 @@ from activities.nodes.local_superuser import HBA_FILE, local_superuser
 from activities.nodes.replication import ReplicationActivities
 from activities.postgres.sql import SqlSessions
 from activities.recovery.container_discovery import clusters_on, read_parts
-from activities.recovery.platform_access import LOOK_FOR_S, AccessActivities
+from activities.recovery.platform_access import LOOK_FOR_S, PlatformAccessActivities
 from model.adoption import EnsureAccessInput, KeyFit
 from model.cluster import ClusterState, NodePhase, NodeRole, PoolerPhase
 from model.effects import AwaitCaughtUpInput, SettleInput
@@ -97,7 +97,7 @@ async def test_superuser_comes_in_without_a_password_and_the_door_is_closed_agai
 async def test_another_key_is_refused_and_a_stopped_primary_is_stopped_again(rig: Rig, cluster: TestCluster) -> None:
     key = secrets.token_bytes(32)
     sql = SqlSessions(key)
-    access = AccessActivities(rig.docker, sql, key)
+    access = PlatformAccessActivities(rig.docker, sql, key)
     state = await read(rig, cluster)
     assert await access.look(state) is KeyFit.DOES_NOT_FIT
     for node in ("a", "b"):
@@ -110,14 +110,14 @@ async def test_another_key_is_refused_and_a_stopped_primary_is_stopped_again(rig
     found = await rig.docker.inspect(cluster.a.container)
     assert found is not None
     assert not found.running
-    ours = AccessActivities(rig.docker, rig.sql, rig.master_key)
+    ours = PlatformAccessActivities(rig.docker, rig.sql, rig.master_key)
     assert not (await ours.ensure_access(EnsureAccessInput(state=stopped))).renewed
     await rig.observer.settle_cluster(SettleInput(state=stopped))
     await logs_in(cluster)
 
 
 async def test_probe_of_another_control_plane_is_seen_also_when_it_comes_late(rig: Rig, cluster: TestCluster) -> None:
-    access = AccessActivities(rig.docker, rig.sql, rig.master_key)
+    access = PlatformAccessActivities(rig.docker, rig.sql, rig.master_key)
     looking = asyncio.create_task(access.look(await read(rig, cluster)))
     await asyncio.sleep(LOOK_FOR_S / 2)
     async with await rig.sql.open(cluster.target) as probe:
@@ -127,7 +127,7 @@ async def test_probe_of_another_control_plane_is_seen_also_when_it_comes_late(ri
 
 
 async def test_who_looks_takes_nobody_who_looks_for_a_control_plane(rig: Rig, cluster: TestCluster) -> None:
-    access = AccessActivities(rig.docker, rig.sql, rig.master_key)
+    access = PlatformAccessActivities(rig.docker, rig.sql, rig.master_key)
     state = await read(rig, cluster)
     assert await asyncio.gather(*(access.look(state) for _ in range(3))) == [KeyFit.FITS] * 3
 
@@ -138,7 +138,7 @@ async def test_new_key_lets_the_platform_in_everywhere_and_users_keep_their_pass
     """The last here: afterwards the cluster has another key than the rig."""
     key = secrets.token_bytes(32)
     sql = SqlSessions(key)
-    access = AccessActivities(rig.docker, sql, key)
+    access = PlatformAccessActivities(rig.docker, sql, key)
     arg = EnsureAccessInput(state=await read(rig, cluster), new_key=True)
     assert (await access.ensure_access(arg)).renewed
     assert not (await access.ensure_access(arg)).renewed

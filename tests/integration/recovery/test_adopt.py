@@ -19,7 +19,7 @@ from live_cluster import LiveCluster, rows
 from rig import Rig, until
 
 from activities.postgres.sql import SqlSessions
-from activities.recovery.platform_access import AccessActivities
+from activities.recovery.platform_access import PlatformAccessActivities
 from model.cluster import UNKNOWN_PASSWORD, ClusterState, PoolMode, Role
 from model.effects import RemoveClusterInput
 from model.errors import Refused
@@ -264,7 +264,7 @@ async def test_cluster_that_a_living_stack_watches_is_not_taken_over(stack: Stac
     key = read_master_key(stack.settings.master_key_file)
     sql = SqlSessions(key)
     with pytest.raises(Refused, match="Another control plane is at work on cluster adopt-sync"):
-        await AccessActivities(rig.docker, sql, key).look(stack.states[SYNC])
+        await PlatformAccessActivities(rig.docker, sql, key).look(stack.states[SYNC])
     await sql.close()
 
 

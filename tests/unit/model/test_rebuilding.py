@@ -130,7 +130,7 @@ def drains(*poolers: Pooler) -> dict[str, datetime | None]:
     ("led_to", "drained", "mode"),
     [
         (NEW, OLD, PoolMode.SESSION),
-        # A change of mode was cut off before new connections were led to the new poolers.
+        # A change of mode was cut off before new connections were routed to the new poolers.
         (OLD, NEW, PoolMode.TRANSACTION),
         ((), OLD, PoolMode.SESSION),
     ],
