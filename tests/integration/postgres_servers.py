@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import docker
 import psycopg
@@ -28,6 +29,7 @@ from activities.routing.pooled_sessions import PooledSessions
 from activities.routing.pooler_files import pgbouncer_ini, pooler_limits, userlist
 from model.cluster import (
     Address,
+    ClusterSpec,
     Database,
     Endpoint,
     Node,
@@ -281,3 +283,18 @@ async def drop(effects: Effects, name: str) -> None:
 async def owner_of(effects: Effects, table: str, database: str = DEFAULT_DATABASE) -> str:
     query = f"SELECT tableowner::text FROM pg_tables WHERE tablename = '{table}'"
     return str((await effects.server.run("postgres", query, database))[0][0])
+
+
+def cluster_spec(*users: User, databases: tuple[str, ...] = ()) -> ClusterSpec:
+    """Return the spec of a cluster that these servers stand for, with *users* and *databases* beside the first ones."""
+    return ClusterSpec(
+        id=CLUSTER_ID,
+        name="shop",
+        org="personal",
+        region="local",
+        host="local",
+        plan=DEFAULT_PLANS["basic"],
+        users=(User(name=DEFAULT_USER, role=Role.SCHEMA_ADMIN), *users),
+        databases=tuple(Database(name=name) for name in (DEFAULT_DATABASE, *databases)),
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )

@@ -4,9 +4,8 @@ from collections.abc import AsyncGenerator
 
 import psycopg
 import pytest
-from postgres_servers import CLUSTER_ID, MASTER_KEY, Effects
+from postgres_servers import CLUSTER_ID, MASTER_KEY, Effects, cluster_spec
 from psycopg.conninfo import make_conninfo
-from test_reconcile import spec
 
 from activities.postgres.catalog import CatalogActivities
 from activities.postgres.passwords import former_users, last_version
@@ -105,7 +104,7 @@ async def test_password_that_is_not_known_is_followed_by_one_that_was_never_in_f
     assert await eve.rotate(1) == 2
     await eve.delete()
     user = User(name=eve.name, role=Role.WRITER, password_version=UNKNOWN_PASSWORD)
-    arg = ReconcileInput(target=effects.server.target, spec=spec(user), username=eve.name)
+    arg = ReconcileInput(target=effects.server.target, spec=cluster_spec(user), username=eve.name)
     assert (await reconcile.reconcile_record(arg)).facts == (
         UserIs(user=user.model_copy(update={"password_version": 3})),
     )
