@@ -21,7 +21,7 @@ from temporalio.service import RPCError
 
 from activities.postgres.sql import SqlSessions
 from model.base import Record
-from model.cluster import ClusterSpec, ClusterState, PoolMode
+from model.cluster import ClusterState, PoolMode
 from model.errors import Cancelled, MpgError
 from model.names import (
     DEFAULT_ORG,
@@ -43,6 +43,7 @@ from starter.quickstart.counting_writer import CREATE_TABLE, CountingWriter, Wri
 from starter.stack import embedded as stack
 from tests.faults.fault import Fault, FaultFile, Kind, Moment, StepRef
 from tests.faults.invariants import Eyes, remains, violations
+from tests.faults.records import comparable, difference, remembers, with_later_password
 from tests.faults.scenarios import ADOPT, CREATE, DESTROY, ON_A_CLUSTER, Prepared, use_roles
 from tests.faults.steps import steps_of
 
@@ -300,9 +301,12 @@ class Lane:
             problems = [] if said == DONE else [f"the first adoption: {outcome}", f"the next one: {said}"]
         problems += await self._until_none(lambda: violations(self.eyes, self.name, [operation.id]))
         recovery = self._since_fault()
-        spec, recorded = _comparable((await self.state()).spec), _comparable(before)
+        found = (await self.state()).spec
+        spec, recorded = (comparable(each.model_copy(update={"former_users": ()})) for each in (found, before))
         if spec != recorded:
-            problems.append(f"the record is {_difference(spec, recorded)}")
+            problems.append(f"the record is {difference(spec, recorded)}")
+        if forgotten := [user.name for user in before.former_users if not remembers(found, user)]:
+            problems.append(f"passwords are forgotten that these had: {', '.join(forgotten)}")
         return self._result(case, outcome, problems, recovery)
 
     async def _lose_record(self) -> str:
@@ -343,12 +347,13 @@ class Lane:
 
     async def _as_ended(self, prepared: Prepared, outcome: str) -> list[str]:
         """Done means done, an error means undone; what was terminated is one of the two."""
-        spec = _comparable((await self.state()).spec)
-        before, after = _comparable(prepared.before), _comparable(prepared.after)
+        found = (await self.state()).spec
+        spec, before = comparable(found), comparable(prepared.before)
+        after = comparable(with_later_password(prepared, found))
         either = outcome == TERMINATED or (prepared.irreversible and outcome not in (DONE, CANCELLED))
         right = [before, after] if either else [after] if outcome == DONE else [before]
         if spec not in right:
-            return [f"it ended with {outcome} and the record is {_difference(spec, right[0])}"]
+            return [f"it ended with {outcome} and the record is {difference(spec, right[0])}"]
         if prepared.is_done is not None and not either and await prepared.is_done() is not (outcome == DONE):
             return [f"it ended with {outcome} and its effect is {'not ' if outcome == DONE else ''}there"]
         return []
@@ -395,18 +400,6 @@ class Lane:
             longest_wait_ms=report and report.longest_wait_ms,
             client_errors=report.errors if report else 0,
         )
-
-
-def _comparable(spec: ClusterSpec) -> dict[str, object]:
-    """Return *spec* without the order of its users and databases."""
-    told = spec.model_dump(mode="json")
-    for name in ("users", "databases"):
-        told[name] = sorted(told[name], key=lambda each: each["name"])
-    return told
-
-
-def _difference(spec: dict[str, object], other: dict[str, object]) -> str:
-    return "; ".join(f"{key}: {spec[key]}, not {other[key]}" for key in spec if spec[key] != other[key])
 
 
 async def _make_table(uri: str) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from model.cluster import ClusterSpec, ClusterState, Database, PoolMode, Role, User
+from model.cluster import ClusterSpec, ClusterState, ClusterStatus, Database, PoolMode, Role, User
+from model.facts import Fact, UserGone, UserIs, apply
 from model.names import kebab
 from model.operations import REQUESTS
 from model.plans import DEFAULT_PLANS
@@ -43,6 +44,8 @@ class Prepared:
     """What is dropped stays dropped: where the step that drops fails after it did, the record says that it is gone."""
     ends_sessions: bool = False
     """Ends the sessions of every user once, which is what it is documented to do."""
+    new_password: str | None = None
+    """Who gets a password that is new: of the version in ``after``, or a later one where others were given in vain."""
     is_done: Callable[[], Awaitable[bool]] | None = None
     """Tell whether the operation's effect is there, where the record does not tell."""
 
@@ -69,9 +72,8 @@ async def _users(bench: Bench, *, there: dict[str, Role], gone: tuple[str, ...] 
     return (await bench.state()).spec
 
 
-def _with_user(spec: ClusterSpec, user: User) -> ClusterSpec:
-    others = tuple(each for each in spec.users if each.name != user.name)
-    return spec.model_copy(update={"users": (*others, user)})
+def _after(spec: ClusterSpec, fact: Fact) -> ClusterSpec:
+    return apply(ClusterState(spec=spec, status=ClusterStatus()), [fact]).spec
 
 
 async def create_user(bench: Bench) -> Prepared:
@@ -79,8 +81,13 @@ async def create_user(bench: Bench) -> Prepared:
     return Prepared(
         lambda key: bench.mpg.create_user(bench.name, FRESH, Role.WRITER, request_id=key),
         spec,
-        _with_user(spec, User(name=FRESH, role=Role.WRITER)),
+        _after(spec, UserIs(user=_with_new_password(spec, User(name=FRESH, role=Role.WRITER)))),
+        new_password=FRESH,
     )
+
+
+def _with_new_password(spec: ClusterSpec, user: User) -> User:
+    return user.model_copy(update={"password_version": spec.next_password_version(user.name)})
 
 
 async def set_user_role(bench: Bench) -> Prepared:
@@ -92,17 +99,16 @@ async def set_user_role(bench: Bench) -> Prepared:
     return Prepared(
         lambda key: bench.mpg.set_user_role(bench.name, KEEPER, role, request_id=key),
         spec,
-        _with_user(spec, user.model_copy(update={"role": role})),
+        _after(spec, UserIs(user=user.model_copy(update={"role": role}))),
     )
 
 
 async def delete_user(bench: Bench) -> Prepared:
     spec = await _users(bench, there={LEAVER: Role.SCHEMA_ADMIN})
-    users = tuple(each for each in spec.users if each.name != LEAVER)
     return Prepared(
         lambda key: bench.mpg.delete_user(bench.name, LEAVER, request_id=key),
         spec,
-        spec.model_copy(update={"users": users}),
+        _after(spec, UserGone(name=LEAVER)),
     )
 
 
@@ -110,9 +116,11 @@ async def rotate_password(bench: Bench) -> Prepared:
     spec = await _users(bench, there={KEEPER: Role.WRITER})
     user = spec.user(KEEPER)
     assert user is not None
-    rotated = user.model_copy(update={"password_version": user.password_version + 1})
     return Prepared(
-        lambda key: bench.mpg.rotate_password(bench.name, KEEPER, request_id=key), spec, _with_user(spec, rotated)
+        lambda key: bench.mpg.rotate_password(bench.name, KEEPER, request_id=key),
+        spec,
+        _after(spec, UserIs(user=_with_new_password(spec, user))),
+        new_password=KEEPER,
     )
 
 
