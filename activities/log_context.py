@@ -32,7 +32,10 @@ class _Logged(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         info = activity.info()
         arg = input.args[0] if input.args else None
-        cluster = cluster_of(arg) if isinstance(arg, Record) else None
-        of = workflow_keys(info.workflow_id, info.workflow_type) if info.workflow_id and info.workflow_type else {}
-        with log_context(cluster=cluster, activity=info.activity_type, attempt=info.attempt, **of):
+        keys: dict[str, str | int | None] = {"activity": info.activity_type, "attempt": info.attempt}
+        if info.workflow_id and info.workflow_type:
+            keys |= workflow_keys(info.workflow_id, info.workflow_type)
+        if isinstance(arg, Record) and (cluster := cluster_of(arg)) is not None:
+            keys["cluster"] = cluster
+        with log_context(**keys):
             return await super().execute_activity(input)

@@ -166,7 +166,15 @@ def host_queue(host: str) -> str:
 
 def cluster_workflow_id(cluster_id: str) -> str:
     """Workflow id of a cluster's own long-lived workflow."""
-    return f"cluster/{cluster_id}"
+    return f"{_CLUSTER_WORKFLOW}{cluster_id}"
+
+
+def cluster_of_workflow(workflow_id: str) -> str | None:
+    """Return the id of the cluster whose own workflow has this id; None for any other workflow."""
+    return workflow_id.removeprefix(_CLUSTER_WORKFLOW) if workflow_id.startswith(_CLUSTER_WORKFLOW) else None
+
+
+_CLUSTER_WORKFLOW = "cluster/"
 
 
 def name_workflow_id(org: str, name: str) -> str:

@@ -16,7 +16,7 @@ from temporalio.client import (
 from temporalio.exceptions import CancelledError, TerminatedError, TimeoutError
 
 from model.errors import Cancelled, InvalidInput, MpgError, Refused, StackDown
-from model.operations import REQUESTS, OperationOutcome, OperationRequest, OperationResult, Progress
+from model.operations import OPERATIONS, REQUESTS, OperationOutcome, OperationRequest, OperationResult, Progress
 from model.search_attributes import CLUSTER_ID, OUTCOME, PHASE
 from model.settings import Settings
 from starter.client.shapes import OperationShape
@@ -104,7 +104,7 @@ class Operation:
         """
         with self._translated():
             description = await self._handle.describe(rpc_timeout=CALL_TIMEOUT)
-        if description.workflow_type not in REQUESTS:
+        if description.workflow_type not in OPERATIONS:
             raise InvalidInput(f"{self.id!r} is not an operation.", remedy="See 'mpg operations list'.")
         shape = summary(description)
         try:

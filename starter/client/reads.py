@@ -11,7 +11,7 @@ from model import names
 from model.cluster import ClusterPhase, ClusterView
 from model.effects import Extension, Extensions
 from model.errors import MpgError, NotFound, StackDown
-from model.operations import HEALING, REQUESTS
+from model.operations import OPERATIONS
 from model.search_attributes import CLUSTER_ID, HOST, OPERATION, ORG, STATUS
 from model.settings import Settings
 from model.validation import checked
@@ -93,7 +93,7 @@ class Reads:
     ) -> list[OperationShape]:
         """Return the latest operations of *cluster*, or of all in *org*, newest first."""
         checked(names.check_org, org)
-        types = ", ".join(f"'{name}'" for name in (*REQUESTS, *sorted(HEALING)))
+        types = ", ".join(f"'{name}'" for name in sorted(OPERATIONS))
         query = f"{OPERATION.name} IN ({types}) AND {ORG.name}='{org}'"
         if cluster is not None:
             view = await self.view(cluster, org=org)

@@ -18,6 +18,8 @@ from model.operations import (
     RestartRequest,
     TurnGrant,
 )
+from model.settings import load_settings
+from starter.client.operation import Operation
 from tests.workflows.bench import Bench, failure, until
 from tests.workflows.samples import ready_cluster
 from tests.workflows.stubs import fails, hangs
@@ -50,6 +52,20 @@ async def test_lost_primary_fails_over_to_the_replica_in_sync(bench: Bench) -> N
     assert asked(bench, "fail_over") == ["fail_over to=b"]
     assert any(text.startswith("ensure_node a replica rejoin") for text in asked(bench, "ensure_node"))
     assert (await bench.view(state.spec.id)).state.status.phase is ClusterPhase.READY
+
+
+async def test_what_a_cluster_starts_itself_is_shown_step_by_step(bench: Bench) -> None:
+    state = ready_cluster()
+    await bench.cluster(state)
+    bench.stubs.alarm(state.spec.id, lost("a"))
+    await healed(bench, state.spec.id, "b")
+    [failover] = {call.workflow_id for call in bench.stubs.calls if call.effect == "fail_over"}
+    shown = await Operation(bench.client, load_settings(), failover).describe()
+    assert (shown.type, shown.status, shown.cluster_id) == ("Failover", "done", state.spec.id)
+    assert [(step.name, step.status) for step in shown.steps] == [
+        ("fence a and promote b", "done"),
+        ("bring a back as a replica", "done"),
+    ]
 
 
 REJOIN_B = "ensure_node b replica rejoin plan=basic follows=a"

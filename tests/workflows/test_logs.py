@@ -155,4 +155,5 @@ async def test_lines_of_a_workflow_say_which_it_is(served: Bench, written: io.St
     assert (own["operation"], own["workflow_type"]) == (operation.id, "CreateUser")
     [cluster_s] = [line for line in lines(written) if line["event"] == "operation did not complete"]
     assert (cluster_s["workflow"], cluster_s["workflow_type"]) == (cluster_workflow_id(state.spec.id), "Cluster")
+    assert cluster_s["cluster"] == state.spec.id
     assert cluster_s["operation"] == operation.id, "what the line is about stays"
