@@ -39,12 +39,17 @@ async def healed(bench: Bench, state: ClusterState) -> None:
 
 
 async def degraded(bench: Bench, state: ClusterState) -> str:
+    """Return what is said of a replica that a repair has not brought back, once that is said."""
+
     async def so() -> bool:
-        return bool((await bench.view(state.spec.id)).state.status.conditions)
+        return "does not come back" in await _said(bench, state)
 
     await until(so)
-    (condition,) = (await bench.view(state.spec.id)).state.status.conditions
-    return condition.message
+    return await _said(bench, state)
+
+
+async def _said(bench: Bench, state: ClusterState) -> str:
+    return "; ".join(each.message for each in (await bench.view(state.spec.id)).state.status.conditions)
 
 
 def done(bench: Bench) -> list[str]:
