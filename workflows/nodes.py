@@ -191,7 +191,7 @@ class Nodes:
     async def exchange_roles(self, max_pause_s: float) -> None:
         """Switch over to the replica and bring the old primary back as its replica: three steps.
 
-        A switch that failed is undone by leading everybody to the old primary again. From its beginning the operation
+        A switch that failed is undone by routing everybody to the old primary again. From its beginning the operation
         cannot be cancelled any more: it ends with a pair of nodes, one way or the other.
         """
         old, new = self._operation.primary_node, self._state.status.replica

@@ -142,9 +142,13 @@ class NodeWatch:
             finally:
                 if self._kept is not connection:
                     await connection.close()
+        if probe.outcome is Outcome.ENDING:
+            # A session that is kept would go on to answer, and with it a shutdown that waits for sessions never ends.
+            await self._keep(None)
         if probe.outcome is not Outcome.SILENT:
             return probe
-        queued = turns is not None and process.turns() != turns and process.queue(POSTGRES_PORT) > 0
+        # Our own, which was given up, stays in the queue until it is taken: others have to be there too.
+        queued = turns is not None and process.turns() != turns and process.queue(POSTGRES_PORT) > 1
         return replace(probe, queued=queued)
 
     async def _ask(self, connection: Connection) -> Probed:
