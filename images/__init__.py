@@ -12,8 +12,9 @@ node       ``node init|clone|rejoin|start``; configuration in ``/var/lib/postgre
            needs.
            Variables: ``PRIMARY_HOST``, ``PRIMARY_USER`` (replicator), ``NODE_NAME`` (the host name). Data is in
            ``/var/lib/postgresql/data``, finished once ``data.complete`` is beside it. ``data.copy`` is a copy in the
-           making; ``data.former`` what a copy took the place of, until ``node discard-former`` is run in the
-           container; ``data.rewinding`` stands for ``data.complete`` during a rewind.
+           making; ``data.former``, ``data.former.2`` and so on what copies took the place of, until
+           ``node discard-former`` is run in the container; ``data.rewinding`` stands for ``data.complete`` during a
+           rewind.
 pooler     ``pooler``; ``/etc/pgbouncer/pgbouncer.ini``; sockets in ``/run/mpg``, meant to be shared with the host.
 endpoint   ``endpoint``; ``/etc/mpg/rules.nft``, loaded if it is there. Needs NET_ADMIN.
 ========== =============================================================================================================

@@ -3,6 +3,9 @@
 An error is no evidence: an image that is gone, a full host or a connection that was slow say nothing about data.
 The sentences looked for are PostgreSQL's own; xlogrecovery.c, walreceiver.c, walsender.c, pg_rewind.c and
 controldata_utils.c write them, from 15 to 17 alike.
+
+Data that cannot follow because they are *ahead* of the primary are the other way round: they may hold what nobody else
+has. They make way for a copy, beside which they stay, and are never removed for want of room.
 """
 
 import re
@@ -22,9 +25,7 @@ _SAID = tuple(
         (r"requested WAL segment \S+ has already been removed", "the primary no longer has the WAL that it lacks"),
         (r"requested timeline \d+ is not a child of this server's history", "its history has diverged"),
         (r"requested starting point \S+ on timeline \d+ is not in this server's history", "its history has diverged"),
-        (r"requested starting point \S+ is ahead of the WAL flush position", "it has WAL that the primary never had"),
         (r"new timeline \d+ forked off current database system timeline \d+ before", "its history has diverged"),
-        (r"highest timeline \d+ of the primary is behind recovery timeline", "its history has diverged"),
         (r"database system identifier differs between", "it is of another database system"),
         (r"could not find common ancestor of the source and target", "its history has nothing of the primary's"),
         (r"source and target clusters are from different systems", "it is of another database system"),
@@ -38,6 +39,13 @@ _SAID = tuple(
             "files of it are not there",
         ),
         (r"is not a valid data directory", "it is not a whole data directory"),
+    )
+)
+_SAID_AHEAD = tuple(
+    (re.compile(pattern), meaning)
+    for pattern, meaning in (
+        (r"requested starting point \S+ is ahead of the WAL flush position", "it has WAL that the primary never had"),
+        (r"highest timeline \d+ of the primary is behind recovery timeline", "it was promoted after the primary was"),
     )
 )
 
@@ -56,19 +64,32 @@ class DataSeen(Record):
     log: str
 
 
-def why_useless(seen: DataSeen) -> str | None:
-    """Return in words what shows that the data can never follow the primary, or None.
+class Evidence(Record):
+    """What shows that data can never follow the primary, in words; ``ahead`` when they may hold what it lacks."""
+
+    why: str
+    ahead: bool = False
+
+
+def why_useless(seen: DataSeen) -> Evidence | None:
+    """Return what shows that the data can never follow the primary, or None.
 
     Data that were never finished need no evidence: a rejoin makes them anew by itself.
     """
     if not seen.finished:
         cut_short = seen.rewinding and REWIND_WRITES in seen.rewind_log
-        return "a rewind of its data was cut short after it had begun to write" if cut_short else None
-    if (damage := _damage(seen.control)) is not None:
-        return damage
-    lines = [line for line in seen.log.rpartition(COPIED)[2].splitlines() if _ITS_OWN.match(line)]
-    found = ((meaning, line) for line in reversed(lines) for said, meaning in _SAID if said.search(line))
-    return next((f"{meaning} ({line.strip()})" for meaning, line in found), None)
+        return Evidence(why="a rewind of its data was cut short after it had begun to write") if cut_short else None
+    lines = [line.strip() for line in seen.log.rpartition(COPIED)[2].splitlines() if _ITS_OWN.match(line)]
+    if (ahead := _said(lines, _SAID_AHEAD)) is not None:
+        return Evidence(why=ahead, ahead=True)
+    why = _damage(seen.control) or _said(lines, _SAID)
+    return None if why is None else Evidence(why=why)
+
+
+def _said(lines: list[str], meanings: tuple[tuple[re.Pattern[str], str], ...]) -> str | None:
+    """Return what the last of *lines* that means something means, and the line."""
+    found = (f"{meaning} ({line})" for line in reversed(lines) for said, meaning in meanings if said.search(line))
+    return next(found, None)
 
 
 def _damage(control: bytes | None) -> str | None:

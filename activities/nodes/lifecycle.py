@@ -103,14 +103,10 @@ class NodeActivities:
 
     @activity.defn(name=effects.REMOVE_NODE.name)
     async def remove_node(self, arg: RemoveNodeInput) -> Nothing:
-        """Remove a node's container, stopped cleanly where the volume is kept, and the volume unless it is kept."""
-        container = node_container(arg.cluster_id, arg.name)
+        """Remove a node's container and its volume."""
         async with heartbeating():
-            if arg.keep_volume:
-                await self._docker.stop(container, timeout_s=STOP_TIMEOUT_S)
-            await self._docker.remove(container, force=not arg.keep_volume)
-            if not arg.keep_volume:
-                await self._docker.remove_volume(node_volume(arg.cluster_id, arg.name))
+            await self._docker.remove(node_container(arg.cluster_id, arg.name), force=True)
+            await self._docker.remove_volume(node_volume(arg.cluster_id, arg.name))
         return Nothing()
 
     async def start_in_place(self, cluster_id: str, node: Node) -> Node:

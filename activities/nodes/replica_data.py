@@ -50,8 +50,11 @@ class ReplicaDataActivities:
                 log=await self._docker.logs(container, LOG_LINES, since=found.started_at),
             )
         evidence = why_useless(seen)
-        log.info("looked at the data of a node", node=container, evidence=evidence)
-        return DataVerdict(evidence=evidence)
+        if evidence is None:
+            log.info("looked at the data of a node: nothing shows that they cannot follow", node=container)
+            return DataVerdict()
+        log.info("looked at the data of a node", node=container, evidence=evidence.why, ahead=evidence.ahead)
+        return DataVerdict(evidence=evidence.why, ahead=evidence.ahead)
 
     @activity.defn(name=effects.DISCARD_FORMER.name)
     async def discard_former(self, arg: NodeRef) -> Nothing:

@@ -81,17 +81,18 @@ class DrainNodeInput(Record):
 
 
 class DataVerdict(Record):
-    """Why the data of a node can be of no use, as it was seen; None where nothing shows that."""
+    """Why the data of a node can never follow the primary, as it was seen; None where nothing shows that."""
 
     evidence: str | None = None
+    ahead: bool = False
+    """Whether that is because they are ahead of the primary: then they may hold what nobody else has."""
 
 
 class RemoveNodeInput(Record):
-    """Remove a node's container, and its volume unless it is kept."""
+    """Remove a node's container and its volume."""
 
     cluster_id: str
     name: str
-    keep_volume: bool = False
 
 
 ENSURE_NODE = Effect("ensure_node", EnsureNodeInput, Node, Kind.HOST_LONG, "nodes.lifecycle:NodeActivities")

@@ -120,6 +120,15 @@ async def test_without_room_for_a_copy_beside_data_that_are_of_no_use_they_make_
     assert done(bench) == [REWIND, "examine_data b", *beside, "require_writes a", IN_PLACE, "discard_former b"]
 
 
+async def test_data_ahead_of_the_primary_stay_also_where_there_is_no_room_for_a_copy(bench: Bench) -> None:
+    bench.stubs.plan(REWIND, fails(ENDED))
+    bench.stubs.plan(BESIDE, fails(NO_ROOM))
+    bench.stubs.answers["examine_data"] = EVIDENCE.model_copy(update={"ahead": True})
+    state = await lose_b(bench)
+    assert "The disk of mpg-x-b is full" in await degraded(bench, state)
+    assert done(bench) == [REWIND, "examine_data b", "require_writes a", BESIDE]
+
+
 async def test_without_room_and_without_evidence_the_cluster_says_so(bench: Bench) -> None:
     bench.stubs.plan(REWIND, fails(NO_ROOM))
     state = await lose_b(bench)

@@ -81,11 +81,11 @@ class Repair(Operation):
     async def _copy_anew(self, replica: Node, why: MpgError) -> None:
         """Make a fresh copy where there is evidence that the data cannot follow; an error alone is none.
 
-        The data stay beside the copy until that is in sync, unless there is no room for both. Raises *why* without
-        evidence, with nothing removed: the watch has it tried again.
+        The data stay beside the copy until that is in sync, unless there is no room for both; those that are ahead of
+        the primary stay even then. Raises *why* without evidence, with nothing removed: the watch has it tried again.
         """
-        evidence = await self._evidence(replica)
-        if evidence is None:
+        verdict = await self._examined(replica)
+        if verdict.evidence is None:
             raise why
         try:
             # It was the room that lacked for another copy already.
@@ -93,18 +93,20 @@ class Repair(Operation):
                 raise why
             await self._copy(f"copy the primary beside the data of {replica.name}", replica, Rejoin.BESIDE)
         except HostFull as full:
+            if verdict.ahead:
+                raise
             workflow.logger.warning(
                 "the data are removed before they are copied anew: there is no room for both",
-                extra={"node": replica.name, "evidence": evidence, "error": str(full)},
+                extra={"node": replica.name, "evidence": verdict.evidence, "error": str(full)},
             )
             await self._copy(f"copy the primary in place of the data of {replica.name}", replica, Rejoin.IN_PLACE)
 
-    async def _evidence(self, replica: Node) -> str | None:
-        """What shows that the data of *replica* can be of no use."""
+    async def _examined(self, replica: Node) -> effects.DataVerdict:
+        """What shows that the data of *replica* cannot follow."""
         key = NodeRef(cluster_id=self.state.spec.id, name=replica.name)
         seen = await self.step(f"look at the data of {replica.name}", effects.EXAMINE_DATA, key)
         workflow.logger.warning("looked at the data", extra={"node": replica.name, "evidence": seen.evidence})
-        return seen.evidence
+        return seen
 
     async def _copy(self, step: str, replica: Node, how: Rejoin) -> None:
         """Copy only a primary that takes writes: else the data may be the best that there are."""

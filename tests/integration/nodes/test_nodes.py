@@ -237,15 +237,14 @@ async def test_node_that_cannot_start_says_why_at_once(rig: Rig, cluster_id: str
             await rig.nodes.ensure_node(EnsureNodeInput(spec=small, bootstrap=Bootstrap.KEEP))
 
 
-async def test_removed_node_leaves_its_volume_only_when_asked_to(rig: Rig, cluster_id: str) -> None:
+async def test_removed_node_leaves_nothing_and_may_be_removed_again(rig: Rig, cluster_id: str) -> None:
     await _initialised(rig, cluster_id)
     labels = {"mpg.cluster": cluster_id}
-    await rig.nodes.remove_node(RemoveNodeInput(cluster_id=cluster_id, name="a", keep_volume=True))
-    assert await rig.docker.inspect(node_container(cluster_id, "a")) is None
     assert await rig.docker.list_volumes(labels) == [node_volume(cluster_id, "a")]
-    await rig.nodes.remove_node(RemoveNodeInput(cluster_id=cluster_id, name="a"))
-    await rig.nodes.remove_node(RemoveNodeInput(cluster_id=cluster_id, name="a"))
-    assert await rig.docker.list_volumes(labels) == []
+    for _ in range(2):
+        await rig.nodes.remove_node(RemoveNodeInput(cluster_id=cluster_id, name="a"))
+        assert await rig.docker.inspect(node_container(cluster_id, "a")) is None
+        assert await rig.docker.list_volumes(labels) == []
 
 
 async def test_no_secret_is_in_any_containers_description(rig: Rig, cluster: TestCluster) -> None:

@@ -166,11 +166,46 @@ async def test_start_goes_on_where_a_copy_was_cut_short(pair: Pair, point: str) 
     assert not await pair.has(f"{VOLUME_PATH}/data.copy.complete")
 
 
-async def test_second_copy_keeps_what_was_there_first(pair: Pair) -> None:
+async def test_second_copy_keeps_what_was_there_first_and_not_a_copy_that_nobody_wrote_to(pair: Pair) -> None:
+    for _ in range(3):
+        await pair.rejoin(Rejoin.BESIDE)
+    await pair.follows()
+    assert await pair.has(f"{FORMER}/{MARK}")
+    assert not await pair.has(f"{FORMER}.2")
+
+
+@pytest.mark.parametrize("afterwards", ["killed", "ended cleanly and made a standby again"])
+async def test_copy_that_was_promoted_stays_beside_the_next_one(pair: Pair, afterwards: str) -> None:
     await pair.rejoin(Rejoin.BESIDE)
+    async with pair.rig.sql.use(Target(cluster_id=pair.cluster.id, address=pair.b.address)) as connection:
+        await connection.execute("SELECT pg_promote()")
+    if afterwards != "killed":
+        await pair.rig.stop_node(pair.cluster.id, "b")
+        await pair.on_volume("touch data/standby.signal", stop=False)
+        await pair.rig.docker.start(pair.b.container)
+    await pair.on_volume("touch data/written-here")
     await pair.rejoin(Rejoin.BESIDE)
     await pair.follows()
     assert await pair.has(f"{FORMER}/{MARK}")
+    assert await pair.has(f"{FORMER}.2/written-here")
+    await pair.data.discard_former(pair.key)
+    assert not await pair.has(FORMER)
+    assert not await pair.has(f"{FORMER}.2")
+
+
+async def test_data_ahead_of_the_primary_are_evidence_for_a_copy_beside_them_only(pair: Pair) -> None:
+    async with pair.rig.sql.use(Target(cluster_id=pair.cluster.id, address=pair.b.address)) as connection:
+        await connection.execute("SELECT pg_promote()")
+        await connection.execute("CHECKPOINT")
+    await pair.rig.stop_node(pair.cluster.id, "b")
+    await pair.on_volume("touch data/standby.signal", stop=False)
+    await pair.rig.docker.start(pair.b.container)
+
+    async def seen() -> bool:
+        return "promoted after" in (await pair.evidence() or "")
+
+    await until(seen, timeout_s=30, what="what the standby says of the primary's timeline")
+    assert (await pair.data.examine_data(pair.key)).ahead
 
 
 async def test_rewind_that_was_cut_short_is_evidence_only_once_it_had_begun_to_write(pair: Pair) -> None:

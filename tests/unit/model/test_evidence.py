@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from model.evidence import COPIED, DataSeen, why_useless
+from model.evidence import COPIED, DataSeen, Evidence, why_useless
 
 CONTROL = struct.pack("<QIIi4xqQQI", 7, 1700, 1, 6, 0, 1, 1, 1)
 WHOLE = DataSeen(finished=True, rewinding=False, control=CONTROL, rewind_log="", log="")
@@ -42,7 +42,27 @@ DIVERGED = f"{OWN}FATAL:  requested timeline 3 is not a child of this server's h
 )
 def test_what_postgres_said_of_its_data_is_evidence_and_is_quoted(line: str, meaning: str) -> None:
     seen = WHOLE.model_copy(update={"log": f"LOG:  entering standby mode\n{line}\nLOG:  shut down"})
-    assert why_useless(seen) == f"{meaning} ({line})"
+    assert why_useless(seen) == Evidence(why=f"{meaning} ({line})")
+
+
+@pytest.mark.parametrize(
+    ("line", "meaning"),
+    [
+        (
+            f"{OWN}FATAL:  could not receive data from WAL stream: ERROR:  requested starting point 0/5000000 is ahead"
+            " of the WAL flush position of this server 0/4000060",
+            "it has WAL that the primary never had",
+        ),
+        (
+            f"{OWN}FATAL:  highest timeline 1 of the primary is behind recovery timeline 2",
+            "it was promoted after the primary was",
+        ),
+    ],
+)
+def test_data_ahead_of_the_primary_are_told_from_data_of_no_use(line: str, meaning: str) -> None:
+    for log in (line, f"{line}\n{DIVERGED}"):
+        seen = WHOLE.model_copy(update={"log": log, "control": None})
+        assert why_useless(seen) == Evidence(why=f"{meaning} ({line})", ahead=True)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +93,9 @@ def test_what_was_said_of_other_data_before_a_copy_is_no_evidence() -> None:
 
 @pytest.mark.parametrize("control", [None, b"", bytes(512)])
 def test_control_file_that_cannot_be_read_is_evidence(control: bytes | None) -> None:
-    assert "control file" in (why_useless(WHOLE.model_copy(update={"control": control})) or "")
+    found = why_useless(WHOLE.model_copy(update={"control": control}))
+    assert found is not None
+    assert "control file" in found.why
 
 
 @pytest.mark.parametrize(("log", "useless"), [("servers diverged at 0/1", False), ("need to copy 12 MB", True)])
