@@ -5,6 +5,7 @@ point. What no fence can prove is written in docs/operations/failover.md.
 """
 
 import asyncio
+import time
 from contextlib import AsyncExitStack
 
 import psycopg
@@ -14,6 +15,7 @@ from temporalio import activity
 from activities.heartbeat import heartbeating
 from activities.nodes.held_replay import end_reads_in_the_way
 from activities.nodes.process import fence
+from activities.postgres.sql import outcome_of
 from activities.routing.health import broken_way_in
 from activities.takeover.handover import Clients, Handover, no_answer, unfit, until_ended
 from activities.takeover_lock import TakeoverLocks
@@ -21,12 +23,18 @@ from model import effects
 from model.cluster import PoolerPhase
 from model.effects import FailoverInput, FailoverReport
 from model.errors import MpgError, NotYet
+from model.probing import Outcome
 
 log = structlog.get_logger()
 
 REPLAY_BOUND_S = 300.0
+SPEAKS_BOUND_S = 10.0
+"""How long the target may say that it starts or lets nobody in. After that the lost primary is started in place."""
+SPEAKS_POLL_S = 0.1
 ROUTE_BOUND_S = 5.0
 """For the rules: a command in an endpoint that just ends can be without an answer for a minute."""
+
+_SAYS_NO_NOW = frozenset({Outcome.REFUSED, Outcome.STARTING})
 
 
 class FailoverActivities:
@@ -42,22 +50,47 @@ class FailoverActivities:
         """Fence the other node and make ``arg.target`` the primary.
 
         Raises:
-            NotYet: the lost primary's end could not be proven, the target did not come that far, or another try has
-                not ended; clients go on waiting for the next try, which finds out how far this one got.
-            ReplicaBehind: the target does not answer, or its disk is full; nothing was promoted.
+            NotYet: the lost primary's end could not be proven, the target did not come that far, our own side failed,
+                or another try has not ended; clients go on waiting for the next, which finds out how far this one got.
+            ReplicaBehind: the target does not answer, has said for 10 s that it starts or lets nobody in, or its disk
+                is full; nothing was promoted.
         """
-        async with heartbeating(), self._locks.held(arg.cluster_id), AsyncExitStack() as stack:
-            try:
-                failover = await Failover.opened(stack, arg, self._clients)
-            except psycopg.OperationalError as error:
-                raise no_answer(arg.target, error) from error
-            task = asyncio.create_task(failover.run())
-            try:
-                return await asyncio.shield(task)
-            except asyncio.CancelledError:
-                # Half a failover is no cluster: the worker may stop, but not between fence and repoint.
-                await until_ended(task)
-                raise
+        async with heartbeating(), self._locks.held(arg.cluster_id):
+            deadline = time.monotonic() + SPEAKS_BOUND_S
+            while True:
+                async with AsyncExitStack() as stack:
+                    try:
+                        failover = await Failover.opened(stack, arg, self._clients)
+                    except psycopg.OperationalError as error:
+                        require_refusal(arg.target, error, in_time=time.monotonic() < deadline)
+                    else:
+                        return await _to_its_end(failover)
+                await asyncio.sleep(SPEAKS_POLL_S)
+
+
+def require_refusal(target: str, error: psycopg.OperationalError, *, in_time: bool) -> None:
+    """Return where the target only said that it starts or lets nobody in now: it lives, and is asked again *in_time*.
+
+    Raises:
+        NotYet: our own side failed, which says nothing of the target.
+        ReplicaBehind: it does not answer, or says so for too long.
+    """
+    outcome = outcome_of(error)
+    if outcome is Outcome.OUR_SIDE:
+        raise NotYet(f"Node {target} could not be asked: {error}.") from error
+    if outcome not in _SAYS_NO_NOW or not in_time:
+        raise no_answer(target, error) from error
+    log.warning("the node that is to take over does not let us in yet", target=target, what=outcome, why=str(error))
+
+
+async def _to_its_end(failover: "Failover") -> FailoverReport:
+    task = asyncio.create_task(failover.run())
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        # Half a failover is no cluster: the worker may stop, but not between fence and repoint.
+        await until_ended(task)
+        raise
 
 
 class Failover(Handover[FailoverInput]):

@@ -70,12 +70,13 @@ class Handover(Generic[A]):
         self._opening_rules = asyncio.create_task(self._open_rules())
         stack.push_async_callback(self._close_rules)
         # Side by side: after a loss every millisecond here is one that clients wait.
-        self.pause, self.replica = await asyncio.gather(
-            stack.enter_async_context(
-                open_pause(arg.cluster_id, self.endpoint, arg.status.poolers, clients.master_key)
-            ),
-            stack.enter_async_context(self.sql.use(self.target_of(self.new))),
+        pausing = asyncio.create_task(
+            stack.enter_async_context(open_pause(arg.cluster_id, self.endpoint, arg.status.poolers, clients.master_key))
         )
+        try:
+            self.replica = await stack.enter_async_context(self.sql.use(self.target_of(self.new)))
+        finally:
+            self.pause = await pausing  # in any case: *stack* closes what it opens
         return self
 
     async def rules_ready(self) -> None:

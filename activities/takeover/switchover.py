@@ -32,6 +32,9 @@ T = TypeVar("T")
 
 MOST_LAG_BYTES = 64 * 2**20
 """Above this a replica first catches up: what it lacks is replayed while clients wait."""
+STREAMS_BOUND_S = 5.0
+"""For a target that does not stream to do so, before anything is touched: its receiver tries again each 50 ms."""
+STREAMS_POLL_S = 0.02
 ANSWER_S = 2
 """For the target to take a connection, before anything is touched; it has just been seen in sync."""
 READS_POLL_S = 0.02
@@ -196,22 +199,32 @@ class Switchover(Handover[SwitchoverInput]):
         await self.replica.execute("SELECT pg_reload_conf()")
 
     async def _require_streaming(self, primary: Connection) -> None:
-        cursor = await primary.execute(
-            "SELECT state, pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn)::bigint FROM pg_stat_replication"
-            " WHERE application_name = %s",
-            (self.new.name,),
-        )
-        row = await cursor.fetchone()
-        if row is None or row[0] != "streaming":
+        """See that the target streams, if not at once: a try before this one may just have started the primary."""
+        deadline = time.monotonic() + STREAMS_BOUND_S
+        while True:
+            row = await self._streaming(primary)
+            if row is not None:
+                break
+            if time.monotonic() > deadline:
+                raise ReplicaBehind(
+                    f"Replica {self.new.name} does not stream from {self.old.name}; nothing was changed.",
+                    remedy="Wait until 'mpg status' shows it in sync.",
+                )
+            await asyncio.sleep(STREAMS_POLL_S)
+        if row[0] is not None and row[0] > MOST_LAG_BYTES:
             raise ReplicaBehind(
-                f"Replica {self.new.name} does not stream from {self.old.name}; nothing was changed.",
-                remedy="Wait until 'mpg status' shows it in sync.",
-            )
-        if row[1] is not None and row[1] > MOST_LAG_BYTES:
-            raise ReplicaBehind(
-                f"Replica {self.new.name} is {row[1] // 2**20} MB behind; nothing was changed.",
+                f"Replica {self.new.name} is {row[0] // 2**20} MB behind; nothing was changed.",
                 remedy="Try again when it has caught up.",
             )
+
+    async def _streaming(self, primary: Connection) -> tuple[Any, ...] | None:
+        """Return by how many bytes the target's replay is behind, if that is known; None when it does not stream."""
+        cursor = await primary.execute(
+            "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn)::bigint FROM pg_stat_replication"
+            " WHERE application_name = %s AND state = 'streaming'",
+            (self.new.name,),
+        )
+        return await cursor.fetchone()
 
     async def _hold(self, primary: Connection) -> None:
         """Hold pooled clients, and refuse new direct connections until the new primary is there."""

@@ -1,4 +1,4 @@
-"""Takeovers that something stands in the way of: reads that hold replay up, workers that freeze. A real stack."""
+"""Takeovers that something stands in the way of: reads that hold replay up, logins refused, workers that freeze."""
 
 import asyncio
 import os
@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
+from typing import LiteralString
 from unittest.mock import patch
 
 import psycopg
@@ -15,8 +16,12 @@ from cli_program import Mpg, running_stack
 from live_cluster import LiveCluster, Session, load, rows
 from rig import until
 
-from activities.postgres.sql import SqlSessions
+from activities.nodes.files import CONF_DIR
+from activities.postgres.sql import SqlSessions, outcome_of
 from activities.takeover_lock import Holder
+from model.cluster import Node
+from model.effects import Target
+from model.probing import ENDING_S, Outcome
 from model.settings import Settings, load_settings
 from starter.client import MpgClient
 from starter.client.connection import EndpointKind, read_master_key
@@ -31,6 +36,12 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 NAME = "shop"
 POSTGRES_WAITS_S = 30
 """How long Postgres lets a read hold replay up (``max_standby_streaming_delay``)."""
+REFUSED_S = 2.0
+"""How long a failover meets a replica that lets nobody in: several times what it takes with one that does."""
+END_SESSIONS: LiteralString = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+)
 FROZEN_S = 5.0
 """Longer than the 3 s after which a worker counts as lost, so that the switchover is tried again meanwhile."""
 
@@ -125,6 +136,63 @@ async def read_that_holds_replay_up(cluster: LiveCluster) -> AsyncGenerator[Sess
 async def is_ended(session: Session) -> None:
     with pytest.raises(psycopg.OperationalError):
         await session.execute("SELECT 1")
+
+
+# --- nodes that live and do not answer --------------------------------------------------------------------------------
+
+
+async def test_replica_that_lets_nobody_in_is_waited_for_when_the_primary_ends(shop: Injury, stack: Settings) -> None:
+    primary, replica = await shop.cluster.pair()
+    known = set(await shop.operations())
+
+    async def failing_over() -> bool:
+        return any(each.startswith("failover/") for each in set(await shop.operations()) - known)
+
+    async with shop.suffered() as clients:
+        async with letting_nobody_in(shop, replica, stack):
+            await shop.cluster.kill(primary.container)
+            await until(failing_over, timeout_s=60, what="the failover")
+            await asyncio.sleep(REFUSED_S)
+        await clients.goes_on()
+    assert names(await shop.cluster.pair()) == [replica.name, primary.name]
+
+
+@asynccontextmanager
+async def letting_nobody_in(shop: Injury, node: Node, stack: Settings) -> AsyncGenerator[None]:
+    """Have a node refuse every login until the block ends, and end the sessions that it has."""
+    hba, kept = f"{CONF_DIR}/pg_hba.conf", f"{CONF_DIR}/kept"
+    sql = SqlSessions(read_master_key(stack.master_key_file))
+    target = Target.of((await shop.cluster.state()).spec.id, node)
+
+    async def refused() -> bool:
+        try:
+            await (await sql.open(target)).close()
+        except psycopg.OperationalError as error:
+            return outcome_of(error) is Outcome.REFUSED
+        return False
+
+    async with await sql.open(target) as let_in:
+        await shop.run(node.container, f"cp -p {hba} {kept} && echo 'host all all all reject' > {hba} && kill -HUP 1")
+        try:
+            await until(refused, timeout_s=20, what="a login that is refused")
+            await let_in.execute(END_SESSIONS)
+            yield
+        finally:
+            await shop.run(node.container, f"mv {kept} {hba} && kill -HUP 1")
+
+
+async def test_replica_that_waits_for_its_sessions_to_end_is_ended_and_brought_back(shop: Injury) -> None:
+    """SIGTERM is Postgres's smart shutdown: it lets nobody in, and waits for those that are there."""
+    _, replica = await shop.cluster.pair()
+    before = await shop.cluster.started()
+
+    async def started_again() -> bool:
+        return (await shop.cluster.started()).get(replica.container) != before[replica.container]
+
+    async with shop.suffered(), await shop.cluster.session(EndpointKind.READ_ONLY) as reader:
+        assert await rows(reader, "SELECT pg_is_in_recovery()") == [(True,)]
+        await shop.signal(replica.container, "SIGTERM")
+        await until(started_again, timeout_s=ENDING_S * 2, what="the replica started again")
 
 
 # --- workers that freeze ----------------------------------------------------------------------------------------------
