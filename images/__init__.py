@@ -8,8 +8,8 @@ started; the entrypoints run as root just long enough to give them to ``postgres
 node       ``node init|clone|rejoin|start``; configuration in ``/var/lib/postgresql/conf``: ``postgresql.conf``,
            ``pg_hba.conf``; for ``init`` also ``bootstrap-password`` (removed once used); for ``clone`` and ``rejoin``
            ``pgpass``. A ``rejoin`` only starts unless there is a file ``rejoin`` there; it is removed in the end. Its
-           words: ``rewind``, or for a fresh copy ``beside`` the data or ``in_place`` of it; then the bytes that a copy
-           needs.
+           words: ``rewind``, or for a fresh copy ``beside`` the data or ``in_place`` of it, or ``ahead`` beside data
+           that have to stay; then the bytes that a copy needs.
            Variables: ``PRIMARY_HOST``, ``PRIMARY_USER`` (replicator), ``NODE_NAME`` (the host name). Data is in
            ``/var/lib/postgresql/data``, finished once ``data.complete`` is beside it. ``data.copy`` is a copy in the
            making; ``data.former``, ``data.former.2`` and so on what copies took the place of, until

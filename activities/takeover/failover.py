@@ -7,6 +7,7 @@ point. What no fence can prove is written in docs/operations/failover.md.
 import asyncio
 import time
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
 import psycopg
 import structlog
@@ -17,7 +18,7 @@ from activities.nodes.held_replay import end_reads_in_the_way
 from activities.nodes.process import fence
 from activities.postgres.sql import outcome_of
 from activities.routing.health import broken_way_in
-from activities.takeover.handover import Clients, Handover, no_answer, unfit, until_ended
+from activities.takeover.handover import Clients, Handover, is_first_try, no_answer, unfit, until_ended
 from activities.takeover_lock import TakeoverLocks
 from model import effects
 from model.cluster import PoolerPhase
@@ -28,13 +29,15 @@ from model.probing import Outcome
 log = structlog.get_logger()
 
 REPLAY_BOUND_S = 300.0
-SPEAKS_BOUND_S = 10.0
-"""How long the target may say that it starts or lets nobody in. After that the lost primary is started in place."""
-SPEAKS_POLL_S = 0.1
+LONG_S, SHORT_S = 10.0, 0.5
+"""How long the target may start, or let nobody in: in the first try, after which the lost primary is started in place,
+and in later ones, after which the operation has 20 tries in all."""
+LET_IN_POLL_S = 0.1
+LET_IN_ANSWER_S = 2
 ROUTE_BOUND_S = 5.0
 """For the rules: a command in an endpoint that just ends can be without an answer for a minute."""
 
-_SAYS_NO_NOW = frozenset({Outcome.REFUSED, Outcome.STARTING})
+_SAYS_NOTHING_AGAINST = frozenset({Outcome.REFUSED, Outcome.STARTING, Outcome.OUR_SIDE})
 
 
 class FailoverActivities:
@@ -56,31 +59,69 @@ class FailoverActivities:
                 is full; nothing was promoted.
         """
         async with heartbeating(), self._locks.held(arg.cluster_id):
-            deadline = time.monotonic() + SPEAKS_BOUND_S
-            while True:
-                async with AsyncExitStack() as stack:
-                    try:
-                        failover = await Failover.opened(stack, arg, self._clients)
-                    except psycopg.OperationalError as error:
-                        require_refusal(arg.target, error, in_time=time.monotonic() < deadline)
-                    else:
-                        return await _to_its_end(failover)
-                await asyncio.sleep(SPEAKS_POLL_S)
+            async with AsyncExitStack() as stack:
+                try:
+                    failover = await Failover.opened(stack, arg, self._clients)
+                except psycopg.OperationalError as error:
+                    refused = error
+                else:
+                    return await _to_its_end(failover)
+            await self._until_let_in(Failover(arg, self._clients), refused)
+            async with AsyncExitStack() as stack:
+                try:
+                    failover = await Failover.opened(stack, arg, self._clients)
+                except psycopg.OperationalError as error:
+                    raise no_answer(arg.target, error) from error
+                return await _to_its_end(failover)
+
+    async def _until_let_in(self, failover: "Failover", error: psycopg.OperationalError) -> None:
+        """Return when the target takes a connection, where it starts or refuses: then it lives. See :meth:`fail_over`.
+
+        The lost primary is fenced before the target is waited for. It may come to, and nobody would look again at
+        what it then acknowledges alone.
+        """
+        target = failover.target_of(failover.new)
+        patience = Patience(failover.new.name, time.monotonic() + (LONG_S if is_first_try() else SHORT_S))
+        fenced = False
+        while True:
+            patience.after(error, time.monotonic())
+            if not fenced and outcome_of(error) is not Outcome.OUR_SIDE:
+                await fence(self._clients.docker, failover.old.container)
+                fenced = True
+            await asyncio.sleep(LET_IN_POLL_S)
+            try:
+                await (await self._clients.sql.open(target, timeout_s=LET_IN_ANSWER_S)).close()
+            except psycopg.OperationalError as again:
+                error = again
+            else:
+                return
 
 
-def require_refusal(target: str, error: psycopg.OperationalError, *, in_time: bool) -> None:
-    """Return where the target only said that it starts or lets nobody in now: it lives, and is asked again *in_time*.
+@dataclass
+class Patience:
+    """With the target, until ``deadline`` (monotonic, in seconds). In a crash restart one login may just be cut."""
 
-    Raises:
-        NotYet: our own side failed, which says nothing of the target.
-        ReplicaBehind: it does not answer, or says so for too long.
-    """
-    outcome = outcome_of(error)
-    if outcome is Outcome.OUR_SIDE:
-        raise NotYet(f"Node {target} could not be asked: {error}.") from error
-    if outcome not in _SAYS_NO_NOW or not in_time:
-        raise no_answer(target, error) from error
-    log.warning("the node that is to take over does not let us in yet", target=target, what=outcome, why=str(error))
+    target: str
+    deadline: float
+    _silent: bool = True
+
+    def after(self, error: psycopg.OperationalError, now: float) -> None:
+        """Return if the target is to be asked again, of which asking came to *error*.
+
+        Raises:
+            ReplicaBehind: it is silent, at once or twice in a row; or it says for too long that it starts or refuses.
+            NotYet: our own side fails for too long, which says nothing of the target.
+        """
+        outcome = outcome_of(error)
+        silent = outcome not in _SAYS_NOTHING_AGAINST
+        if silent and self._silent:
+            raise no_answer(self.target, error) from error
+        self._silent = silent
+        if now > self.deadline and outcome is Outcome.OUR_SIDE:
+            raise NotYet(f"Node {self.target} could not be asked: {error}.") from error
+        if now > self.deadline:
+            raise no_answer(self.target, error) from error
+        log.warning("the node that is to take over is asked again", target=self.target, what=outcome, why=str(error))
 
 
 async def _to_its_end(failover: "Failover") -> FailoverReport:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, LiteralString, Self, TypeVar
 
 import structlog
+from psycopg import AsyncConnection
 from temporalio import activity
 from temporalio.client import Client
 
@@ -70,13 +71,22 @@ class Handover(Generic[A]):
         self._opening_rules = asyncio.create_task(self._open_rules())
         stack.push_async_callback(self._close_rules)
         # Side by side: after a loss every millisecond here is one that clients wait.
-        pausing = asyncio.create_task(
-            stack.enter_async_context(open_pause(arg.cluster_id, self.endpoint, arg.status.poolers, clients.master_key))
+        # Each in a task of its own, which has ended when this returns: a session that is lent to a task which is
+        # cancelled is cut, and a takeover goes on to its end.
+        opened = await asyncio.gather(
+            stack.enter_async_context(
+                open_pause(arg.cluster_id, self.endpoint, arg.status.poolers, clients.master_key)
+            ),
+            stack.enter_async_context(self.sql.use(self.target_of(self.new))),
+            return_exceptions=True,  # the other one has to be there for *stack* to close
         )
-        try:
-            self.replica = await stack.enter_async_context(self.sql.use(self.target_of(self.new)))
-        finally:
-            self.pause = await pausing  # in any case: *stack* closes what it opens
+        pause, replica = opened
+        for each in (replica, pause):
+            if isinstance(each, BaseException):
+                raise each
+        assert isinstance(pause, Pause)
+        assert isinstance(replica, AsyncConnection)
+        self.pause, self.replica = pause, replica
         return self
 
     async def rules_ready(self) -> None:
@@ -87,9 +97,11 @@ class Handover(Generic[A]):
         return await RulesSession.open(self.docker, endpoint_container(self.arg.cluster_id))
 
     async def _close_rules(self) -> None:
-        self._opening_rules.cancel()
-        with contextlib.suppress(asyncio.CancelledError, MpgError):
-            await (await self._opening_rules).close()
+        opening = self._opening_rules
+        opening.cancel()
+        await asyncio.wait([opening])
+        if not opening.cancelled() and opening.exception() is None:
+            await opening.result().close()
 
     def target_of(self, node: Node) -> Target:
         """Return *node* as a target of SQL."""
@@ -241,5 +253,9 @@ def no_answer(target: str, error: Exception) -> MpgError:
 
 def unfit(said: str) -> MpgError:
     """Return what it means that the target cannot take over: only a first try knows that nothing was promoted."""
-    first = not activity.in_activity() or activity.info().attempt == 1
-    return ReplicaBehind(said) if first else NotYet(said)
+    return ReplicaBehind(said) if is_first_try() else NotYet(said)
+
+
+def is_first_try() -> bool:
+    """Tell whether no other try of this takeover was before this one."""
+    return not activity.in_activity() or activity.info().attempt == 1

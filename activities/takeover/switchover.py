@@ -34,6 +34,7 @@ MOST_LAG_BYTES = 64 * 2**20
 """Above this a replica first catches up: what it lacks is replayed while clients wait."""
 STREAMS_BOUND_S = 5.0
 """For a target that does not stream to do so, before anything is touched: its receiver tries again each 50 ms."""
+STILL_STREAMS_BOUND_S = 0.5
 STREAMS_POLL_S = 0.02
 ANSWER_S = 2
 """For the target to take a connection, before anything is touched; it has just been seen in sync."""
@@ -162,7 +163,7 @@ class Switchover(Handover[SwitchoverInput]):
             # A connection of its own: putting everything back has to find the kept one free.
             async with await self.sql.open(self.target_of(self.old)) as primary:
                 await self.pause.end()  # a run before this one may have left it paused
-                await self._require_streaming(primary)
+                await self._require_streaming(primary, STREAMS_BOUND_S)
                 await self._move_reads(primary)
                 await self._prepare(primary)
                 await self._reversibly(self._hold(primary))
@@ -189,7 +190,7 @@ class Switchover(Handover[SwitchoverInput]):
 
     async def _prepare(self, primary: Connection) -> None:
         """Everything that can be done while clients work."""
-        await self._require_streaming(primary)  # still: reads may have taken their time
+        await self._require_streaming(primary, STILL_STREAMS_BOUND_S)  # reads may have taken their time
         with self.watch.step("checkpoint"):
             # The second is short and leaves next to nothing for the one that the shutdown makes.
             await primary.execute("CHECKPOINT")
@@ -198,9 +199,9 @@ class Switchover(Handover[SwitchoverInput]):
         await self.replica.execute("ALTER SYSTEM RESET synchronous_standby_names")
         await self.replica.execute("SELECT pg_reload_conf()")
 
-    async def _require_streaming(self, primary: Connection) -> None:
-        """See that the target streams, if not at once: a try before this one may just have started the primary."""
-        deadline = time.monotonic() + STREAMS_BOUND_S
+    async def _require_streaming(self, primary: Connection, bound_s: float) -> None:
+        """See that the target streams within *bound_s*: a try before this one may just have started the primary."""
+        deadline = time.monotonic() + bound_s
         while True:
             row = await self._streaming(primary)
             if row is not None:

@@ -28,7 +28,9 @@ class Rejoin(StrEnum):
     REWIND = "rewind"
     """From what it has, rewound if it took writes itself; else by a copy beside it."""
     BESIDE = "beside"
-    """By a fresh copy. What it has stays on the volume until :data:`DISCARD_FORMER`."""
+    """By a fresh copy. What it has, unless it is such a copy, stays on the volume until :data:`DISCARD_FORMER`."""
+    AHEAD = "ahead"
+    """The same, and what it has stays in any case: it is ahead of the primary."""
     IN_PLACE = "in_place"
     """By a fresh copy, after what it has was removed: only with evidence that this is of no use."""
 

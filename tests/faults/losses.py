@@ -75,6 +75,10 @@ class Injury:
         """Send a signal to one process of a node, by its id in there."""
         await self.run(node.container, f"kill -{name} {pid}")
 
+    async def runs(self, container: str) -> bool:
+        """Tell whether *container* runs."""
+        return bool((await self.cluster.attributes(container))["State"]["Running"])
+
     async def operations(self) -> list[str]:
         """Return the ids of everything that ran, or runs, on the cluster."""
         return [each.id for each in await self.cluster.mpg.operations(self.cluster.name)]

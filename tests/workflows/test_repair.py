@@ -11,7 +11,7 @@ from tests.workflows.stubs import Behaviour, fails
 
 LOST_B = Alarm(kind=AlarmKind.NODE, name="b", how="its process ended")
 REWIND = "ensure_node b replica rejoin plan=basic follows=a"
-BESIDE, IN_PLACE = f"{REWIND} beside", f"{REWIND} in_place"
+BESIDE, AHEAD, IN_PLACE = f"{REWIND} beside", f"{REWIND} ahead", f"{REWIND} in_place"
 CAUGHT_UP = "await_caught_up b behind a for 600s"
 LEAD = "set_routes pooled=6441+6442 direct=a read_only=b"
 NO_ROOM = HostFull("The disk of mpg-x-b is full.")
@@ -122,11 +122,11 @@ async def test_without_room_for_a_copy_beside_data_that_are_of_no_use_they_make_
 
 async def test_data_ahead_of_the_primary_stay_also_where_there_is_no_room_for_a_copy(bench: Bench) -> None:
     bench.stubs.plan(REWIND, fails(ENDED))
-    bench.stubs.plan(BESIDE, fails(NO_ROOM))
+    bench.stubs.plan(AHEAD, fails(NO_ROOM))
     bench.stubs.answers["examine_data"] = EVIDENCE.model_copy(update={"ahead": True})
     state = await lose_b(bench)
     assert "The disk of mpg-x-b is full" in await degraded(bench, state)
-    assert done(bench) == [REWIND, "examine_data b", "require_writes a", BESIDE]
+    assert done(bench) == [REWIND, "examine_data b", "require_writes a", AHEAD]
 
 
 async def test_without_room_and_without_evidence_the_cluster_says_so(bench: Bench) -> None:

@@ -91,7 +91,8 @@ class Repair(Operation):
             # It was the room that lacked for another copy already.
             if isinstance(why, HostFull):
                 raise why
-            await self._copy(f"copy the primary beside the data of {replica.name}", replica, Rejoin.BESIDE)
+            how = Rejoin.AHEAD if verdict.ahead else Rejoin.BESIDE
+            await self._copy(f"copy the primary beside the data of {replica.name}", replica, how)
         except HostFull as full:
             if verdict.ahead:
                 raise

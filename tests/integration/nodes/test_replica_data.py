@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from unittest.mock import patch
 
 import docker as docker_sdk
+import psycopg
 import pytest
 import pytest_asyncio
 from cli_program import running_stack
@@ -61,6 +62,22 @@ class Pair:
         await self.end()
         spec = node_spec(self.cluster.id, self.cluster.network, self.cluster.image, "b", follows=self.cluster.a.address)
         await self.rig.nodes.ensure_node(EnsureNodeInput(spec=spec, bootstrap=Bootstrap.REJOIN, rejoin=how))
+
+    async def stop_and_start_as_a_standby(self) -> None:
+        """As a former primary is brought back that ended cleanly, and return when it says that it is one."""
+        await self.rig.stop_node(self.cluster.id, "b")
+        await self.on_volume("touch data/standby.signal", stop=False)
+        await self.rig.docker.start(self.b.container)
+        target = Target(cluster_id=self.cluster.id, address=self.b.address)
+
+        async def stands_by() -> bool:
+            try:
+                async with self.rig.sql.use(target) as connection:
+                    return await (await connection.execute("SELECT pg_is_in_recovery()")).fetchone() == (True,)
+            except psycopg.OperationalError:
+                return False
+
+        await until(stands_by, timeout_s=30, what="the standby")
 
     async def follows(self) -> None:
         arg = AwaitCaughtUpInput(cluster_id=self.cluster.id, primary=self.cluster.a, replica=self.b, timeout_s=60)
@@ -180,9 +197,7 @@ async def test_copy_that_was_promoted_stays_beside_the_next_one(pair: Pair, afte
     async with pair.rig.sql.use(Target(cluster_id=pair.cluster.id, address=pair.b.address)) as connection:
         await connection.execute("SELECT pg_promote()")
     if afterwards != "killed":
-        await pair.rig.stop_node(pair.cluster.id, "b")
-        await pair.on_volume("touch data/standby.signal", stop=False)
-        await pair.rig.docker.start(pair.b.container)
+        await pair.stop_and_start_as_a_standby()
     await pair.on_volume("touch data/written-here")
     await pair.rejoin(Rejoin.BESIDE)
     await pair.follows()
@@ -197,15 +212,36 @@ async def test_data_ahead_of_the_primary_are_evidence_for_a_copy_beside_them_onl
     async with pair.rig.sql.use(Target(cluster_id=pair.cluster.id, address=pair.b.address)) as connection:
         await connection.execute("SELECT pg_promote()")
         await connection.execute("CHECKPOINT")
-    await pair.rig.stop_node(pair.cluster.id, "b")
-    await pair.on_volume("touch data/standby.signal", stop=False)
-    await pair.rig.docker.start(pair.b.container)
+    await pair.stop_and_start_as_a_standby()
 
     async def seen() -> bool:
         return "promoted after" in (await pair.evidence() or "")
 
     await until(seen, timeout_s=30, what="what the standby says of the primary's timeline")
     assert (await pair.data.examine_data(pair.key)).ahead
+
+
+async def test_copy_that_is_ahead_of_the_primary_by_wal_alone_stays_beside_the_next_one(pair: Pair) -> None:
+    """As after the primary's disk lost what it had flushed. The timeline does not tell."""
+    await pair.rejoin(Rejoin.BESIDE)
+    await pair.follows()
+    await pair.on_volume("touch data/only-in-the-copy")
+    await pair.rejoin(Rejoin.AHEAD)
+    await pair.follows()
+    assert await pair.has(f"{FORMER}/{MARK}")
+    assert await pair.has(f"{FORMER}.2/only-in-the-copy")
+
+
+@pytest.mark.parametrize("point", ["the copy in place, the dropped data not yet removed", "the data moved away"])
+async def test_dropping_a_copy_that_was_never_in_sync_goes_on_where_it_was_cut_short(pair: Pair, point: str) -> None:
+    await pair.rejoin(Rejoin.BESIDE)
+    copied = "cp -a data data.copy && echo done > data.copy.complete && rm data.complete && mv data data.dropped"
+    await pair.on_volume(copied + (" && mv data.copy data" if point.startswith("the copy") else ""))
+    await pair.rig.nodes.start_in_place(pair.cluster.id, pair.b)
+    await pair.follows()
+    assert await pair.has(f"{FORMER}/{MARK}")
+    for gone in ("data.dropped", "data.copy", "data.former.2"):
+        assert not await pair.has(f"{VOLUME_PATH}/{gone}")
 
 
 async def test_rewind_that_was_cut_short_is_evidence_only_once_it_had_begun_to_write(pair: Pair) -> None:
