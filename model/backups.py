@@ -1,0 +1,89 @@
+"""Backups as data: where they are kept, what is in there, for how long, and which moments come back.
+
+The words are pgBackRest's: a *full* backup stands for itself, a *differential* one needs the last full one, an
+*incremental* one the backup before it. Between backups there is the archive: every WAL segment that was written.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+
+from model.base import Record
+
+
+class RepositoryKind(StrEnum):
+    """What a repository is kept on."""
+
+    VOLUME = "volume"
+    """A Docker volume of the cluster's host."""
+    S3 = "s3"
+
+
+class Repository(Record):
+    """Where a cluster's backups and archive are: one for each cluster. No secrets; the worker has those.
+
+    ``key_id`` says from which master key its encryption key is derived (:func:`model.secrets.key_id`).
+    """
+
+    kind: RepositoryKind
+    key_id: str
+    endpoint: str = ""
+    """``host`` or ``host:port`` of an S3-compatible store; this and what follows is empty for a volume."""
+    bucket: str = ""
+    region: str = ""
+    prefix: str = ""
+    """Directory in the bucket under which each cluster has one that is called like its id."""
+    path_style: bool = False
+    """Whether the bucket is in the path of a URL rather than in its host's name."""
+
+
+class BackupType(StrEnum):
+    """What a backup has to be restored with."""
+
+    FULL = "full"
+    DIFF = "diff"
+    INCR = "incr"
+
+
+class BackupPolicy(Record):
+    """When backups are made and how long they are kept. Schedules are cron lines in UTC.
+
+    A full backup is removed when there are ``keep_full`` younger ones *and* every moment of the last ``keep_days`` days
+    can be restored without it.
+    """
+
+    full: str = "15 2 * * 0"
+    incr: str = "15 2 * * 1-6"
+    keep_full: int = 2
+    keep_days: int = 7
+
+
+class Backup(Record):
+    """One backup that was completed. Sizes are in bytes, times have a zone."""
+
+    id: str
+    """pgBackRest's label, such as ``20261128-021500F`` or ``20261128-021500F_20261129-021500I``."""
+    type: BackupType
+    started_at: datetime
+    finished_at: datetime
+    prior: str | None = None
+    """The backup that this one needs; None for a full one."""
+    size_bytes: int
+    """Of the databases in it, restored."""
+    stored_bytes: int
+    """Of what it added to the repository."""
+    first_lsn: str
+    last_lsn: str
+    """It can be restored to this position and every later one."""
+    first_wal: str
+    last_wal: str
+    error: str | None = None
+    """What is wrong with it, such as pages whose checksum does not fit; None when nothing is."""
+
+
+class RepositoryContents(Record):
+    """What is in a repository. ``archive_first`` and ``archive_last`` are WAL segments of the newest timeline's line."""
+
+    backups: tuple[Backup, ...] = ()
+    """The oldest first."""
+    archive_first: str | None = None
+    archive_last: str | None = None
