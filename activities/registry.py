@@ -7,6 +7,10 @@ from typing import Any
 
 from temporalio.client import Client
 
+from activities.backups.archive import ArchiveActivities
+from activities.backups.backup import BackupActivities
+from activities.backups.pgbackrest import PgBackRest
+from activities.backups.repository import RepositoryActivities
 from activities.engine.cleanup import CleanupActivities
 from activities.engine.docker_engine import DockerEngine
 from activities.engine.docker_events import DockerEvents
@@ -15,6 +19,7 @@ from activities.fencing import OperationFences
 from activities.nodes.lifecycle import NodeActivities
 from activities.nodes.replica_data import ReplicaDataActivities
 from activities.nodes.replication import ReplicationActivities
+from activities.nodes.repository_conf import RepositoryKeys
 from activities.operations import OperationActivities
 from activities.postgres.catalog import CatalogActivities
 from activities.postgres.databases import DatabaseActivities
@@ -64,14 +69,16 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
     reconcile = ReconcileActivities(master_key, pooled)
     access = PlatformAccessActivities(docker, sql, master_key)
     keys = ClusterKeys(docker, master_key)
+    repositories = RepositoryKeys.of(settings, master_key)
+    pgbackrest = PgBackRest(docker, repositories)
     try:
         arranged = arrange(
-            HostActivities(docker, settings),
-            NodeActivities(docker, sql, master_key),
+            HostActivities(docker, settings, master_key),
+            NodeActivities(docker, sql, repositories),
             EndpointActivities(docker, settings),
             PoolerActivities(docker, master_key, settings.pooler_drain_seconds),
             CleanupActivities(docker, fences),
-            RecoveryActivities(docker, sql, master_key, fences, takeovers),
+            RecoveryActivities(docker, sql, repositories, fences, takeovers),
             reconcile,
             SwitchoverActivities(clients, takeovers),
             FailoverActivities(clients, takeovers),
@@ -87,6 +94,9 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
             AdoptionActivities(docker, client, access, settings, master_key, keys),
             CatalogActivities(sql, master_key),
             ReplicaDataActivities(docker),
+            RepositoryActivities(pgbackrest, sql),
+            BackupActivities(pgbackrest),
+            ArchiveActivities(pgbackrest, sql),
         )
         yield replace(arranged, keys=keys)
     finally:

@@ -14,7 +14,9 @@ node       ``node init|clone|rejoin|start``; configuration in ``/var/lib/postgre
            ``/var/lib/postgresql/data``, finished once ``data.complete`` is beside it. ``data.copy`` is a copy in the
            making; ``data.former``, ``data.former.2`` and so on what copies took the place of, until
            ``node discard-former`` is run in the container; ``data.rewinding`` stands for ``data.complete`` during a
-           rewind.
+           rewind. ``run`` has Postgres's second socket, for who has the volume. A node that archives has
+           ``pgbackrest.conf`` in its configuration, the variables ``PGBACKREST_CONFIG`` and ``PGBACKREST_STANZA``,
+           and where its repository is a volume, that in ``/var/lib/pgbackrest``.
 pooler     ``pooler``; ``/etc/pgbouncer/pgbouncer.ini``; sockets in ``/run/mpg``, meant to be shared with the host.
 endpoint   ``endpoint``; ``/etc/mpg/rules.nft``, loaded if it is there. Needs NET_ADMIN.
 ========== =============================================================================================================

@@ -57,6 +57,13 @@ class BackupPolicy(Record):
     keep_days: int = 7
 
 
+class Backups(Record):
+    """A cluster's repository and what is promised of it."""
+
+    repository: Repository
+    policy: BackupPolicy = BackupPolicy()
+
+
 class Backup(Record):
     """One backup that was completed. Sizes are in bytes, times have a zone."""
 
@@ -76,12 +83,14 @@ class Backup(Record):
     """It can be restored to this position and every later one."""
     first_wal: str
     last_wal: str
+    request_id: str | None = None
+    """Of the request that it was made for."""
     error: str | None = None
     """What is wrong with it, such as pages whose checksum does not fit; None when nothing is."""
 
 
 class RepositoryContents(Record):
-    """What is in a repository. ``archive_first`` and ``archive_last`` are WAL segments of the newest timeline's line."""
+    """What is in a repository. ``archive_first`` and ``archive_last`` are the first and last WAL segment there."""
 
     backups: tuple[Backup, ...] = ()
     """The oldest first."""

@@ -3,6 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
+from model.backups import Backups
 from model.base import Record
 from model.names import DEFAULT_DATABASE, DEFAULT_USER
 from model.plans import Plan
@@ -125,6 +126,8 @@ class ClusterSpec(Record):
     users: tuple[User, ...] = (User(name=DEFAULT_USER, role=Role.SCHEMA_ADMIN),)
     databases: tuple[Database, ...] = (Database(name=DEFAULT_DATABASE),)
     former_users: tuple[FormerUser, ...] = ()
+    backups: Backups | None = None
+    """None: a cluster made before there were backups."""
     created_at: datetime
 
     def user(self, name: str) -> User | None:

@@ -42,6 +42,10 @@ LABEL_SPEC = "mpg.spec"
 VOLUME_PATH = "/var/lib/postgresql"
 """Where a node's container sees its volume."""
 PGDATA = f"{VOLUME_PATH}/data"
+SOCKET_DIR = f"{VOLUME_PATH}/run"
+"""On the volume: a container beside the node's reaches its Postgres there."""
+REPOSITORY_PATH = "/var/lib/pgbackrest"
+"""Where containers see the volume of a cluster's backups."""
 POSTGRES_ID = 5432
 """Numeric user and group of ``postgres`` in the image (images/Dockerfile): those of all that is on a volume."""
 
@@ -225,3 +229,18 @@ def pooler_name(generation: int, index: int) -> str:
 def sockets_volume(cluster_id: str) -> str:
     """Volume in which a cluster's PgBouncers keep their unix sockets, so that peers find each other."""
     return f"mpg-{cluster_id}-sockets"
+
+
+def backups_volume(cluster_id: str) -> str:
+    """Volume of a cluster's backups and archive, where they are not in a store elsewhere."""
+    return f"mpg-{cluster_id}-backups"
+
+
+def backup_container(cluster_id: str) -> str:
+    """Container that makes a backup. There is one at a time: its name is the lock."""
+    return f"mpg-{cluster_id}-backup"
+
+
+def repository_container(cluster_id: str, task: str) -> str:
+    """Container that works on a repository, or reads it, for a moment."""
+    return f"mpg-{cluster_id}-repository-{task}"

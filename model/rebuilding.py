@@ -8,6 +8,7 @@ from datetime import datetime
 
 from model.addresses import node_address
 from model.adoption import AdoptionReading, Origin
+from model.backups import Backups
 from model.base import Record
 from model.cluster import (
     ClusterPhase,
@@ -91,6 +92,7 @@ def rebuild(parts: Parts, plans: Mapping[str, Plan], *, name: str | None, now: d
         postgis_enabled=origin.postgis_enabled,
         users=(),
         databases=(),
+        backups=primary.spec.repository and Backups(repository=primary.spec.repository),
         created_at=origin.created_at,
     )
     status = ClusterStatus(
@@ -187,6 +189,8 @@ def _notes(parts: Parts, endpoint: EndpointPart, primary: NodeSpec) -> tuple[str
         )
     elif endpoint.origin.host != parts.host:
         notes.append(f"It was made on a host that was called {endpoint.origin.host}.")
+    if primary.repository is not None:
+        notes.append("When backups are made and how long they are kept is not on its labels: the defaults were taken.")
     there = {part.spec.name: part.spec for part in parts.nodes}
     notes.extend(f"Node {name} is missing; it is made again." for name in NODES if name not in there)
     notes.extend(

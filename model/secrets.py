@@ -48,6 +48,11 @@ def scram_verifier(master_key: bytes, cluster_id: str, user: str, version: int =
     return f"SCRAM-SHA-256${SCRAM_ITERATIONS}:{salt64}${stored64}:{server64}"
 
 
+def repository_key(master_key: bytes, cluster_id: str) -> str:
+    """Return the passphrase of a cluster's backups: 64 characters, from 48 bytes."""
+    return base64.urlsafe_b64encode(_derive(master_key, "backup", cluster_id, "", 1, 48)).decode()
+
+
 def key_id(master_key: bytes) -> str:
     """Return 16 hexadecimal digits that tell one master key from another, and nothing about either."""
     return _derive(master_key, "key id", "", "", 0, 8).hex()

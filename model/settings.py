@@ -20,6 +20,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from model.backups import BackupPolicy, Backups, Repository, RepositoryKind
 from model.errors import InvalidInput
 
 CONFIG_FILE = "config.toml"
@@ -86,6 +87,27 @@ class Settings(BaseSettings):
     pooler_drain_seconds: float = Field(600, gt=0)
     """How long poolers of a former pool mode serve sessions that stay, in seconds."""
 
+    backup_s3_bucket: str | None = None
+    """Bucket of an S3-compatible store for the backups of new clusters; unset, each gets a volume on its host."""
+    backup_s3_endpoint: str | None = None
+    """``host`` or ``host:port`` of that store; it is always spoken to over TLS."""
+    backup_s3_region: str = "us-east-1"
+    backup_s3_prefix: str = Field("", pattern=r"^[A-Za-z0-9._/-]*$")
+    """Directory in the bucket under which each cluster has one that is called like its id."""
+    backup_s3_path_style: bool = False
+    """Whether the bucket is in the path of a URL rather than in its host's name."""
+    backup_s3_ca_file: Path | None = None
+    """PEM file of the authorities that the store's certificate is verified with; unset, the image's own."""
+    backup_s3_key: SecretStr | None = None
+    backup_s3_key_secret: SecretStr | None = None
+    backup_full: str = BackupPolicy().full
+    """When new clusters make full backups: a cron line in UTC; and incremental ones."""
+    backup_incr: str = BackupPolicy().incr
+    backup_keep_full: int = Field(BackupPolicy().keep_full, ge=1)
+    """How many full backups of a new cluster are kept at least."""
+    backup_keep_days: int = Field(BackupPolicy().keep_days, ge=1)
+    """How many days back a new cluster can be restored to any moment."""
+
     worker_processes: int = Field(1, ge=1, le=16)
     """Worker processes that the stack runs side by side."""
     worker_module: str = Field("worker", pattern=r"^\w+(\.\w+)*$")
@@ -94,7 +116,7 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    @field_validator("home", "plans_file", mode="after")
+    @field_validator("home", "plans_file", "backup_s3_ca_file", mode="after")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path and path.expanduser().absolute()
@@ -136,6 +158,13 @@ class Settings(BaseSettings):
         if not ipaddress.ip_network(pool).is_private:
             raise ValueError("it must be a private network")
         return pool
+
+    @model_validator(mode="after")
+    def _store_is_whole(self) -> Self:
+        needed = ("backup_s3_endpoint", "backup_s3_key", "backup_s3_key_secret")
+        if self.backup_s3_bucket and (lacking := [name for name in needed if not getattr(self, name)]):
+            raise ValueError(f"backup_s3_bucket is set and {' and '.join(lacking)} not")
+        return self
 
     @classmethod
     def settings_customise_sources(
@@ -182,6 +211,28 @@ class Settings(BaseSettings):
     def node_image_for(self, pg_major: int, *, postgis: bool = False) -> str:
         """Return the image of a node with Postgres *pg_major*, and PostGIS if the cluster is to have it."""
         return f"{self.node_image}:{pg_major}{POSTGIS_SUFFIX if postgis else ''}"
+
+    def backups(self, key_id: str) -> Backups:
+        """Return where and how new clusters are backed up; *key_id* is the master key's."""
+        if self.backup_s3_bucket is None:
+            repository = Repository(kind=RepositoryKind.VOLUME, key_id=key_id)
+        else:
+            repository = Repository(
+                kind=RepositoryKind.S3,
+                key_id=key_id,
+                endpoint=self.backup_s3_endpoint or "",
+                bucket=self.backup_s3_bucket,
+                region=self.backup_s3_region,
+                prefix=self.backup_s3_prefix.strip("/"),
+                path_style=self.backup_s3_path_style,
+            )
+        policy = BackupPolicy(
+            full=self.backup_full,
+            incr=self.backup_incr,
+            keep_full=self.backup_keep_full,
+            keep_days=self.backup_keep_days,
+        )
+        return Backups(repository=repository, policy=policy)
 
     def child_environment(self, environ: Mapping[str, str]) -> dict[str, str]:
         """Return *environ* with the variables that give another process these same settings, secrets included."""

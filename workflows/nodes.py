@@ -75,6 +75,7 @@ def node_spec(
         network=network,
         pg_major_version=state.spec.pg_major_version,
         primary_address=primary_address,
+        repository=state.spec.backups and state.spec.backups.repository,
     )
 
 

@@ -11,10 +11,10 @@ from activities.fencing import OperationFences
 from activities.heartbeat import heartbeating
 from model import effects
 from model.effects import Nothing, RemoveClusterInput
-from model.names import LABEL_KIND
+from model.names import LABEL_KIND, backups_volume
 
-_ORDER = (Kind.POOLER, Kind.NODE, Kind.ENDPOINT)
-"""Poolers first: they live in the endpoint's network namespace."""
+_ORDER = (Kind.BACKUP, Kind.POOLER, Kind.NODE, Kind.ENDPOINT)
+"""Backups first: they fail without their node. Poolers live in the endpoint's network namespace."""
 
 
 class CleanupActivities:
@@ -29,6 +29,8 @@ class CleanupActivities:
     async def remove_cluster(self, arg: RemoveClusterInput) -> Nothing:
         """Remove the cluster's containers, volumes with their data, and network. What is gone already is no error.
 
+        The volume with its backups stays where the input says so.
+
         Steps of the operations in ``ended`` are waited for, and so are calls of the engine that a cancelled step left
         behind: what they still make is removed as well.
         """
@@ -40,7 +42,8 @@ class CleanupActivities:
             for kind in _ORDER:
                 await self._remove([each for each in containers if each.labels.get(LABEL_KIND) == kind])
             await self._remove(await self._docker.list_containers(labels))
-            volumes = await self._docker.list_volumes(labels)
+            kept = {backups_volume(arg.cluster_id)} if arg.keep_repository else set[str]()
+            volumes = [each for each in await self._docker.list_volumes(labels) if each not in kept]
             await asyncio.gather(*(self._docker.remove_volume(volume) for volume in volumes))
             for name in await self._docker.list_networks(labels):
                 await self._docker.remove_network(name)

@@ -20,9 +20,11 @@ def create_arguments(spec: ContainerSpec, labels: Mapping[str, str]) -> dict[str
         "HostConfig": _host_config(spec),
     }
     if spec.network is not None:
-        joined = {"IPAMConfig": {"IPv4Address": spec.address}}
+        joined = {"IPAMConfig": {"IPv4Address": spec.address}} if spec.address else {}
         arguments["NetworkingConfig"] = {"EndpointsConfig": {spec.network: joined}}
         arguments["Hostname"] = spec.name
+    if spec.user is not None:
+        arguments["User"] = spec.user
     return arguments
 
 
@@ -30,7 +32,10 @@ def _host_config(spec: ContainerSpec) -> dict[str, Any]:
     config: dict[str, Any] = {
         "NetworkMode": f"container:{spec.join}" if spec.join else spec.network or "none",
         "RestartPolicy": {"Name": spec.restart.value},
-        "Mounts": [{"Type": "volume", "Source": mount.volume, "Target": mount.path} for mount in spec.mounts],
+        "Mounts": [
+            {"Type": "volume", "Source": mount.volume, "Target": mount.path, "ReadOnly": mount.read_only}
+            for mount in spec.mounts
+        ],
         "PortBindings": {
             f"{port.container_port}/tcp": [{"HostIp": port.address, "HostPort": str(port.port)}] for port in spec.ports
         },
@@ -45,6 +50,8 @@ def _host_config(spec: ContainerSpec) -> dict[str, Any]:
         config |= {"Memory": spec.memory_mb * _MB, "MemorySwap": spec.memory_mb * _MB}
     if spec.cpus is not None:
         config["NanoCpus"] = spec.cpus * 10**9
+    if spec.cpu_shares is not None:
+        config["CpuShares"] = spec.cpu_shares
     if spec.shm_mb is not None:
         config["ShmSize"] = spec.shm_mb * _MB
     return config

@@ -34,6 +34,7 @@ class Mount(Record):
 
     volume: str
     path: str
+    read_only: bool = False
 
 
 class PublishedPort(Record):
@@ -55,6 +56,7 @@ class ContainerSpec(Record):
     network: str | None = None
     """A network to join at ``address``; None together with ``join`` to have neither."""
     address: str | None = None
+    """None: one that the engine chooses."""
     join: str | None = None
     """A container whose network namespace this one shares."""
     mounts: tuple[Mount, ...] = ()
@@ -62,6 +64,10 @@ class ContainerSpec(Record):
     memory_mb: int | None = None
     cpus: int | None = None
     shm_mb: int | None = None
+    cpu_shares: int | None = None
+    """Its part of the processor where several want it; the engine's default is 1024."""
+    user: str | None = None
+    """As whom its command runs; None: root."""
     capabilities: tuple[str, ...] = ()
     sysctls: Mapping[str, str] = {}
     restart: RestartPolicy = RestartPolicy.NO

@@ -12,6 +12,7 @@ from model import effects
 from model.effects import CheckHostInput, HostCheck
 from model.errors import HostFull, NotFound
 from model.plans import HostCapacity, find_plan, fit, load_plans
+from model.secrets import key_id
 from model.settings import POSTGIS_SUFFIX, Settings
 
 MIN_FREE_MB = 1024
@@ -26,9 +27,10 @@ POSTGIS_REMEDY = "Build it with 'mpg doctor --postgis --fix', or create the clus
 class HostActivities:
     """Effects on the machine whose Docker engine this worker uses."""
 
-    def __init__(self, docker: DockerEngine, settings: Settings) -> None:
-        """Ask *docker*; plans and whether overcommit is allowed come from *settings*."""
+    def __init__(self, docker: DockerEngine, settings: Settings, master_key: bytes) -> None:
+        """Ask *docker*; plans, what is allowed and where backups go come from *settings*."""
         self._docker = docker
+        self._key_id = key_id(master_key)
         self._settings = settings
 
     @activity.defn(name=effects.CHECK_HOST.name)
@@ -48,7 +50,9 @@ class HostActivities:
         image = await self._present(arg.image) if arg.image else await self._choose(arg)
         if arg.storage_gb > 0:
             check_disk(host)
-        return HostCheck(plan=plan, resources=resources, capacity=capacity, image=image)
+        return HostCheck(
+            plan=plan, resources=resources, capacity=capacity, image=image, backups=self._settings.backups(self._key_id)
+        )
 
     async def _choose(self, arg: CheckHostInput) -> str:
         tags = await self._docker.image_tags(self._settings.node_image)

@@ -22,6 +22,10 @@ class Kind(StrEnum):
     ENDPOINT = "endpoint"
     NETWORK = "network"
     SOCKETS = "sockets"
+    BACKUPS = "backups"
+    """The volume with its backups and archive."""
+    BACKUP = "backup"
+    """A container that makes a backup, or works on the repository."""
 
 
 class StateLabel(Record):
@@ -64,7 +68,9 @@ def read_state(labels: Mapping[str, str]) -> StateLabel | None:
 
 def node_digest(spec: NodeSpec, rendering: int) -> str:
     """Return the value of ``mpg.spec``: *rendering* is the version of how a spec becomes a container and files."""
-    return hashlib.sha256(f"{rendering}\n{spec.model_dump_json()}".encode()).hexdigest()[:16]
+    # Nodes that were made before there were repositories are not made anew for having none.
+    unset = {"repository"} if spec.repository is None else None
+    return hashlib.sha256(f"{rendering}\n{spec.model_dump_json(exclude=unset)}".encode()).hexdigest()[:16]
 
 
 def has_digest(labels: Mapping[str, str], digest: str) -> bool:

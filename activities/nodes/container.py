@@ -3,12 +3,23 @@
 from activities.engine.docker_engine import DockerEngine
 from activities.engine.docker_types import ContainerInfo, ContainerSpec, Mount
 from activities.engine.labels import Kind, StateLabel, make_labels, node_digest
-from activities.nodes.files import COMPLETE_FILE, RENDERING, STANDBY_SIGNAL, node_files, standby_files
+from activities.nodes.archiving import node_repository_files
+from activities.nodes.files import COMPLETE_FILE, CONF_DIR, RENDERING, STANDBY_SIGNAL, node_files, standby_files
+from activities.nodes.repository_conf import RepositoryKeys, repository_environment
 from model.addresses import node_address
+from model.backups import RepositoryKind
 from model.cluster import NodeRole
 from model.effects import Bootstrap, EnsureNodeInput, NodeSpec
 from model.errors import NeedsOperator, NotFound
-from model.names import LABEL_SPEC, REPLICATOR, VOLUME_PATH, node_container, node_volume
+from model.names import (
+    LABEL_SPEC,
+    REPLICATOR,
+    REPOSITORY_PATH,
+    VOLUME_PATH,
+    backups_volume,
+    node_container,
+    node_volume,
+)
 from model.secrets import key_id
 
 STOP_TIMEOUT_S = 60.0
@@ -18,10 +29,13 @@ _MODE = {Bootstrap.INIT: "init", Bootstrap.CLONE: "clone", Bootstrap.KEEP: "star
 
 
 async def make_node(docker: DockerEngine, arg: EnsureNodeInput, master_key: bytes) -> None:
-    """Make a node's volume, if there is none, and its container, not started."""
+    """Make a node's volumes, if there are none, and its container, not started."""
     spec = arg.spec
     volume = node_volume(spec.cluster_id, spec.name)
     await docker.create_volume(volume, make_labels(spec.cluster_id, Kind.NODE, spec.name))
+    mounts = [Mount(volume=volume, path=VOLUME_PATH)]
+    if spec.repository is not None and spec.repository.kind is RepositoryKind.VOLUME:
+        mounts.append(await make_backups_volume(docker, spec.cluster_id))
     await docker.create(
         ContainerSpec(
             name=node_container(spec.cluster_id, spec.name),
@@ -31,7 +45,7 @@ async def make_node(docker: DockerEngine, arg: EnsureNodeInput, master_key: byte
             environment=_environment(spec),
             network=spec.network.name,
             address=node_address(spec.network, spec.name),
-            mounts=(Mount(volume=volume, path=VOLUME_PATH),),
+            mounts=tuple(mounts),
             memory_mb=spec.resources.memory_mb,
             cpus=spec.resources.cpus,
             # Parallel queries exchange rows through /dev/shm; a larger one fails in Docker's 64 MB.
@@ -41,7 +55,16 @@ async def make_node(docker: DockerEngine, arg: EnsureNodeInput, master_key: byte
     )
 
 
-async def prepare_node(docker: DockerEngine, arg: EnsureNodeInput, master_key: bytes, *, copy_bytes: int = 0) -> None:
+async def make_backups_volume(docker: DockerEngine, cluster_id: str) -> Mount:
+    """Make the volume of a cluster's backups, if there is none; return where containers have it."""
+    volume = backups_volume(cluster_id)
+    await docker.create_volume(volume, make_labels(cluster_id, Kind.BACKUPS, "backups"))
+    return Mount(volume=volume, path=REPOSITORY_PATH)
+
+
+async def prepare_node(
+    docker: DockerEngine, arg: EnsureNodeInput, keys: RepositoryKeys, *, copy_bytes: int = 0
+) -> None:
     """Put the files in place. A ``standby.signal`` is added to finished data, and never taken away.
 
     *copy_bytes* is the room that a copy of the primary needs, for a node that rejoins.
@@ -53,7 +76,8 @@ async def prepare_node(docker: DockerEngine, arg: EnsureNodeInput, master_key: b
     spec, container = arg.spec, node_container(arg.spec.cluster_id, arg.spec.name)
     if spec.role is NodeRole.PRIMARY and await docker.path_exists(container, STANDBY_SIGNAL):
         raise would_promote(spec)
-    files = node_files(spec, master_key, arg.bootstrap, how=arg.rejoin, copy_bytes=copy_bytes)
+    files = node_files(spec, keys.master_key, arg.bootstrap, how=arg.rejoin, copy_bytes=copy_bytes)
+    files |= node_repository_files(spec, keys, CONF_DIR)
     if spec.role is NodeRole.REPLICA or arg.bootstrap is Bootstrap.KEEP:
         complete = await docker.path_exists(container, COMPLETE_FILE)
         if not complete and arg.bootstrap is Bootstrap.KEEP:
@@ -96,4 +120,6 @@ def _environment(spec: NodeSpec) -> dict[str, str]:
     names = {"NODE_NAME": spec.name}
     if spec.primary_address is not None:
         names |= {"PRIMARY_HOST": spec.primary_address, "PRIMARY_USER": REPLICATOR}
+    if spec.repository is not None:
+        names |= repository_environment(spec.cluster_id, CONF_DIR)
     return names

@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Mapping
 
 from activities.engine.docker_types import File
+from activities.nodes.archiving import ARCHIVE_SETTINGS
 from model.addresses import endpoint_address, node_address
 from model.cluster import Network, NodeRole
 from model.effects import Bootstrap, NodeSpec, Rejoin
@@ -36,7 +37,7 @@ def node_files(
     """
     texts = {
         f"{CONF_DIR}/postgresql.conf": postgresql_conf(spec),
-        f"{CONF_DIR}/pg_hba.conf": pg_hba(spec.network),
+        f"{CONF_DIR}/pg_hba.conf": pg_hba(spec.network, backups=spec.repository is not None),
         PGPASS: pgpass(derive_password(master_key, spec.cluster_id, REPLICATOR)),
     }
     if bootstrap is Bootstrap.INIT:
@@ -63,6 +64,8 @@ def postgresql_conf(spec: NodeSpec) -> str:
         "cluster_name": f"{spec.cluster_name}-{spec.name}",
         **postgres_settings(spec.resources),
     }
+    if spec.repository is not None:
+        settings |= ARCHIVE_SETTINGS
     if spec.role is NodeRole.REPLICA:
         settings["primary_conninfo"] = primary_conninfo(spec)
     return "".join(f"{name} = {_quoted(value)}\n" for name, value in settings.items())
@@ -86,11 +89,12 @@ def primary_conninfo(spec: NodeSpec) -> str:
     return " ".join(f"{name}={value}" for name, value in parts.items())
 
 
-def pg_hba(network: Network) -> str:
+def pg_hba(network: Network, *, backups: bool = False) -> str:
     """Return pg_hba.conf: SCRAM for everybody, and the platform's roles only from where they belong.
 
     The worker reaches nodes from the network's gateway. What comes through the direct endpoint carries the endpoint's
-    address, so nobody is the superuser that way.
+    address, so nobody is the superuser that way. For *backups* pgBackRest comes over the unix socket on the volume, as
+    the operating system's ``postgres``: only who has the volume gets there.
     """
     nodes = [node_address(network, node) for node in NODES]
     lines = [
@@ -103,6 +107,7 @@ def pg_hba(network: Network) -> str:
         _line("all", POOLER_USER, None),
         "host    replication     all              all                 reject",
         "host    all             all              all                 scram-sha-256",
+        *([f"local   {'postgres':<15} {SUPERUSER:<16}                     peer"] if backups else []),
         "local   all             all                                  scram-sha-256",
     ]
     return "\n".join(lines) + "\n"

@@ -10,6 +10,7 @@ from activities.nodes.container import STOP_TIMEOUT_S, make_node, prepare_node, 
 from activities.nodes.files import RENDERING
 from activities.nodes.probe import NodeProbe, has_replicator
 from activities.nodes.process import fence
+from activities.nodes.repository_conf import RepositoryKeys
 from activities.nodes.state import NodeState
 from activities.postgres.sql import SqlSessions
 from activities.postgres.statements import KEEP_VERIFIERS_OUT, put_platform_role, script
@@ -43,11 +44,12 @@ READY_TIMEOUT_S = {
 class NodeActivities:
     """Effects on nodes. Nothing here promotes a standby, or ends a node that keeps its data other than cleanly."""
 
-    def __init__(self, docker: DockerEngine, sql: SqlSessions, master_key: bytes) -> None:
-        """Work through *docker* and *sql*; passwords are derived from *master_key*."""
+    def __init__(self, docker: DockerEngine, sql: SqlSessions, keys: RepositoryKeys) -> None:
+        """Work through *docker* and *sql*; passwords and the access to repositories come from *keys*."""
         self._docker = docker
         self._sql = sql
-        self._master_key = master_key
+        self._keys = keys
+        self._master_key = keys.master_key
         self._probe = NodeProbe(docker, sql)
 
     @activity.defn(name=effects.ENSURE_NODE.name)
@@ -162,7 +164,7 @@ class NodeActivities:
 
     async def _start(self, arg: EnsureNodeInput, container: str) -> None:
         copy_bytes = await self._probe.copy_bytes(arg.spec) if arg.bootstrap is Bootstrap.REJOIN else 0
-        await prepare_node(self._docker, arg, self._master_key, copy_bytes=copy_bytes)
+        await prepare_node(self._docker, arg, self._keys, copy_bytes=copy_bytes)
         if arg.bootstrap is Bootstrap.CLONE:
             await self._probe.await_primary(arg.spec)
         await self._docker.start(container)

@@ -5,6 +5,7 @@ from temporalio import activity
 from activities.engine.docker_engine import DockerEngine
 from activities.fencing import OperationFences
 from activities.heartbeat import heartbeating
+from activities.nodes.repository_conf import RepositoryKeys
 from activities.postgres.sql import SqlSessions
 from activities.recovery.inspection import Survey
 from activities.recovery.return_to_service import Settling
@@ -21,14 +22,14 @@ class RecoveryActivities:
         self,
         docker: DockerEngine,
         sql: SqlSessions,
-        master_key: bytes,
+        keys: RepositoryKeys,
         fences: OperationFences,
         takeovers: TakeoverLocks,
     ) -> None:
-        """Work through *docker* and *sql*; passwords are derived from *master_key*."""
+        """Work through *docker* and *sql*; passwords and the access to repositories come from *keys*."""
         self._docker = docker
         self._sql = sql
-        self._master_key = master_key
+        self._keys = keys
         self._fences = fences
         self._takeovers = takeovers
 
@@ -51,7 +52,7 @@ class RecoveryActivities:
             await self._fences.close_off(arg.state.spec.id, arg.ended)
             # An operation that settles closes nothing off, and one that yielded to it may not have left a takeover yet.
             async with self._takeovers.held(arg.state.spec.id):
-                await Settling(self._docker, self._sql, self._master_key, arg).run()
+                await Settling(self._docker, self._sql, self._keys, arg).run()
             return Observation(facts=await Survey(self._docker, self._sql, arg.state).facts())
 
     @activity.defn(name=effects.MEND_WAY_IN.name)

@@ -11,6 +11,7 @@ from activities.engine.labels import Kind, read_state
 from activities.nodes.lifecycle import NodeActivities
 from activities.nodes.probe import NodeProbe
 from activities.nodes.replica_data import discard_former
+from activities.nodes.repository_conf import RepositoryKeys
 from activities.postgres.sql import SqlSessions
 from activities.recovery.inspection import NodeLook, Survey, actual_poolers
 from activities.routing.health import POOLER_TIMEOUT_S, start_endpoint, start_pooler
@@ -35,16 +36,16 @@ SILENT_TIMEOUT_S = 20.0
 class Settling:
     """One cluster's way back into service."""
 
-    def __init__(self, docker: DockerEngine, sql: SqlSessions, master_key: bytes, arg: SettleInput) -> None:
+    def __init__(self, docker: DockerEngine, sql: SqlSessions, keys: RepositoryKeys, arg: SettleInput) -> None:
         """Settle the cluster recorded as ``arg.state``."""
         state = arg.state
         self._may_start_primary = arg.start_primary
         self._docker = docker
         self._sql = sql
-        self._nodes = NodeActivities(docker, sql, master_key)
+        self._nodes = NodeActivities(docker, sql, keys)
         self._probe = NodeProbe(docker, sql)
         self._survey = Survey(docker, sql, state)
-        self._master_key = master_key
+        self._master_key = keys.master_key
         self._state = state
 
     async def run(self) -> None:

@@ -8,7 +8,24 @@ from typing import Any, cast
 
 from model.base import Record
 from model.cluster import ClusterState
-from model.effects import engine, nodes, postgres, recovery, routing, takeover, turns, watching
+from model.effects import backups, engine, nodes, postgres, recovery, routing, takeover, turns, watching
+from model.effects.backups import (
+    CLOSE_ARCHIVE_GAP,
+    ENSURE_REPOSITORY,
+    EXPIRE_BACKUPS,
+    READ_ARCHIVING,
+    READ_REPOSITORY,
+    REMOVE_REPOSITORY,
+    TAKE_BACKUP,
+    Archiving,
+    ArchivingInput,
+    EnsureRepositoryInput,
+    ExpireBackupsInput,
+    GapInput,
+    GapReport,
+    RepositoryRef,
+    TakeBackupInput,
+)
 from model.effects.effect import HOST_KINDS, ClusterKey, Effect, I, Kind, NodeRef, Nothing, O, Target
 from model.effects.engine import CHECK_HOST, REMOVE_CLUSTER, CheckHostInput, HostCheck, RemoveClusterInput
 from model.effects.nodes import (
@@ -131,6 +148,7 @@ __all__ = [
     "AWAIT_CAUGHT_UP",
     "AWAIT_OPERATION_END",
     "CHECK_HOST",
+    "CLOSE_ARCHIVE_GAP",
     "COMMIT_FACTS",
     "CONFIGURE_POOLERS",
     "CREATE_DATABASE",
@@ -148,7 +166,9 @@ __all__ = [
     "ENABLE_EXTENSION",
     "ENSURE_ACCESS",
     "ENSURE_NODE",
+    "ENSURE_REPOSITORY",
     "EXAMINE_DATA",
+    "EXPIRE_BACKUPS",
     "FAIL_OVER",
     "FENCE_NODE",
     "FIND_CLUSTERS",
@@ -156,16 +176,19 @@ __all__ = [
     "MEND_WAY_IN",
     "OBSERVE_CLUSTER",
     "READS_END_S",
+    "READ_ARCHIVING",
     "READ_CATALOG",
     "READ_CLUSTER",
     "READ_EXTENSIONS",
     "READ_POSITION",
+    "READ_REPOSITORY",
     "RECONCILE_RECORD",
     "RELEASE_COMMITS",
     "RELEASE_STALE_NAME",
     "REMOVE_CLUSTER",
     "REMOVE_NODE",
     "REMOVE_POOLERS",
+    "REMOVE_REPOSITORY",
     "REQUIRE_LOST",
     "REQUIRE_WRITES",
     "RESTART_NODE",
@@ -177,11 +200,14 @@ __all__ = [
     "SET_UP_ROLES",
     "SET_USER_ROLE",
     "SWITCH_PRIMARY",
+    "TAKE_BACKUP",
     "TAKE_TURN",
     "WATCH_CLUSTER",
     "AdoptRolesInput",
     "Alarm",
     "AlarmKind",
+    "Archiving",
+    "ArchivingInput",
     "AwaitCaughtUpInput",
     "AwaitOperationInput",
     "Bootstrap",
@@ -201,10 +227,14 @@ __all__ = [
     "Effect",
     "EnableExtensionInput",
     "EnsureNodeInput",
+    "EnsureRepositoryInput",
+    "ExpireBackupsInput",
     "Extension",
     "Extensions",
     "FailoverInput",
     "FailoverReport",
+    "GapInput",
+    "GapReport",
     "HandoverInput",
     "HostCheck",
     "I",
@@ -232,6 +262,7 @@ __all__ = [
     "RemoveNodeInput",
     "RemovePoolersInput",
     "ReplicaCaughtUp",
+    "RepositoryRef",
     "RequireLostInput",
     "RestartNodeInput",
     "RouteInput",
@@ -242,6 +273,7 @@ __all__ = [
     "StandbyPosition",
     "SwitchoverInput",
     "SwitchoverReport",
+    "TakeBackupInput",
     "TakeTurnInput",
     "Target",
     "TurnAnswer",
@@ -261,7 +293,7 @@ def cluster_of(arg: Record) -> str | None:
 
 EFFECTS: tuple[Effect[Any, Any], ...] = tuple(
     cast("Effect[Any, Any]", value)
-    for module in (engine, nodes, postgres, recovery, routing, takeover, turns, watching)
+    for module in (backups, engine, nodes, postgres, recovery, routing, takeover, turns, watching)
     for value in vars(module).values()
     if isinstance(value, Effect)
 )

@@ -23,7 +23,10 @@ class EnsureRepositoryInput(RepositoryRef):
 
 
 class TakeBackupInput(RepositoryRef):
-    """Make a backup; from ``replica`` if there is one, with ``primary``'s help. ``request_id`` is the same in every try."""
+    """Make a backup; from ``replica`` if there is one, with ``primary``'s help.
+
+    ``request_id`` is the same in every try.
+    """
 
     cluster_name: str
     network: Network
@@ -49,7 +52,10 @@ class ArchivingInput(Record):
 
 
 class Archiving(Record):
-    """How archiving stands. ``failing_since`` is None when the last try succeeded; ``reason`` is pgBackRest's sentence."""
+    """How archiving stands. ``failing_since`` is None when the last try succeeded.
+
+    ``reason`` is pgBackRest's sentence.
+    """
 
     last_archived_at: datetime | None = None
     last_archived_wal: str | None = None

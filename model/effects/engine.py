@@ -1,5 +1,6 @@
 """Effects on a host and its container engine. Implemented in activities/engine."""
 
+from model.backups import Backups
 from model.base import Record
 from model.effects.effect import ClusterKey, Effect, Kind, Nothing
 from model.plans import HostCapacity, Plan, Resources
@@ -25,12 +26,18 @@ class HostCheck(Record):
     resources: Resources
     capacity: HostCapacity
     image: str
+    backups: Backups | None = None
+    """Where and how a cluster that is new here is backed up."""
 
 
 class RemoveClusterInput(ClusterKey):
-    """Remove all of a cluster, after the last steps of the operations in ``ended`` (workflow ids)."""
+    """Remove all of a cluster, after the last steps of the operations in ``ended`` (workflow ids).
+
+    With ``keep_repository`` the volume with its backups stays. Backups in a store elsewhere are not touched.
+    """
 
     ended: tuple[str, ...] = ()
+    keep_repository: bool = False
 
 
 CHECK_HOST = Effect("check_host", CheckHostInput, HostCheck, Kind.HOST, "engine.hosts:HostActivities")

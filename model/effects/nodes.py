@@ -3,6 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
+from model.backups import Repository
 from model.base import Record
 from model.cluster import Network, Node, NodeRole
 from model.effects.effect import Effect, Kind, NodeRef, Nothing, Target
@@ -49,6 +50,8 @@ class NodeSpec(Record):
     pg_major_version: int = 17
     primary_address: str | None = None
     """Whom a replica follows; None for a primary."""
+    repository: Repository | None = None
+    """Where it archives its WAL while it is the primary; None: nowhere."""
 
 
 class EnsureNodeInput(Record):

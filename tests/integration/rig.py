@@ -15,6 +15,7 @@ from activities.engine.docker_engine import DockerEngine
 from activities.engine.hosts import HostActivities
 from activities.fencing import OperationFences
 from activities.nodes.lifecycle import NodeActivities
+from activities.nodes.repository_conf import RepositoryKeys
 from activities.postgres.sql import SqlSessions
 from activities.postgres.statements import put_platform_role, user_lookup
 from activities.recovery.cluster_recovery import RecoveryActivities
@@ -60,13 +61,14 @@ class Rig:
         self.settings = settings
         self.master_key = master_key
         self.sql = SqlSessions(master_key)
-        self.hosts = HostActivities(docker, settings)
+        self.hosts = HostActivities(docker, settings, master_key)
         self.endpoints = EndpointActivities(docker, settings)
-        self.nodes = NodeActivities(docker, self.sql, master_key)
+        self.keys = RepositoryKeys.of(settings, master_key)
+        self.nodes = NodeActivities(docker, self.sql, self.keys)
         self.poolers = PoolerActivities(docker, master_key, settings.pooler_drain_seconds)
         self.cleanup = CleanupActivities(docker, OperationFences(settings.fences_dir))
         fences, takeovers = OperationFences(settings.fences_dir), TakeoverLocks(settings.fences_dir)
-        self.observer = RecoveryActivities(docker, self.sql, master_key, fences, takeovers)
+        self.observer = RecoveryActivities(docker, self.sql, self.keys, fences, takeovers)
 
     async def stop_node(self, cluster_id: str, name: str) -> None:
         """Stop a node cleanly; its container stays."""

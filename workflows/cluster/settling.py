@@ -13,6 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from model.errors import MpgError
     from model.facts import AbsencesPlanned, PhaseIs
     from workflows.cluster.record import ClusterRecord
+    from workflows.cluster.repository import remove_stored_backups
     from workflows.nodes import SETTLED_CATCH_UP_S, bring_in_sync
 
 
@@ -78,6 +79,7 @@ class Settling:
         arg = effects.RemoveClusterInput(cluster_id=self._record.spec.id, ended=tuple(each.id for each in self._ended))
         try:
             await self._record.effect(effects.REMOVE_CLUSTER, arg, "remove what is left of the cluster")
+            await remove_stored_backups(self._record.effect, self._record.spec)
         except MpgError as error:
             self._record.give_to_operator(f"It could not be removed; destroy it once the cause is gone: {error}")
         else:

@@ -15,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from model.operations import CreateClusterRequest, OperationResult
     from model.tuning import connection_limit
     from workflows.call import call
+    from workflows.cluster.repository import remove_stored_backups
     from workflows.cluster.start import start_record
     from workflows.nodes import Nodes, bring_in_sync, node_spec
     from workflows.operation import Done, Operation
@@ -94,6 +95,7 @@ class CreateCluster(Operation):
         await self.effect(
             effects.REMOVE_CLUSTER, RemoveClusterInput(cluster_id=spec.id), "remove everything that was made"
         )
+        await remove_stored_backups(self.effect, spec)
         self.all_undone()
         await self.commit(PhaseIs(phase=ClusterPhase.ERROR))
         await release_name_for(self)
@@ -202,5 +204,6 @@ def _spec(request: CreateClusterRequest, room: HostCheck) -> ClusterSpec:
         storage_gb=request.storage_gb,
         durability=request.durability,
         postgis_enabled=request.postgis_enabled,
+        backups=room.backups,
         created_at=workflow.now(),
     )

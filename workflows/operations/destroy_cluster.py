@@ -9,6 +9,7 @@ with workflow.unsafe.imports_passed_through():
     from model.facts import PhaseIs
     from model.operations import DestroyClusterRequest, OperationResult
     from workflows.cluster.claims import release_name
+    from workflows.cluster.repository import remove_stored_backups
     from workflows.operation import Done, Operation
 
 
@@ -34,6 +35,7 @@ class DestroyCluster(Operation):
         await self.step(
             "remove containers, volumes and network", effects.REMOVE_CLUSTER, RemoveClusterInput(cluster_id=spec.id)
         )
+        await remove_stored_backups(self.effect, spec)
         await self.commit(PhaseIs(phase=ClusterPhase.DESTROYED))
         # Not left to the cluster's end: who destroys a cluster may make one of the same name next.
         await release_name(spec.org, spec.name, spec.id)

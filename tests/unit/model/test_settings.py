@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from model.backups import RepositoryKind
 from model.errors import InvalidInput, Refused
 from model.master_key import KEY_BYTES, load_or_create_master_key
 from model.settings import load_settings
@@ -133,3 +134,16 @@ def test_a_master_key_that_others_may_read_is_refused(tmp_path: Path) -> None:
     path.chmod(0o644)
     with pytest.raises(Refused, match="read by others"):
         load_or_create_master_key(path)
+
+
+def test_backups_go_to_a_volume_unless_a_bucket_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().backups("0123456789abcdef").repository.kind is RepositoryKind.VOLUME
+    monkeypatch.setenv("MPG_BACKUP_S3_BUCKET", "backups")
+    with pytest.raises(InvalidInput, match="backup_s3_endpoint and backup_s3_key and backup_s3_key_secret not"):
+        load_settings()
+    for name, value in (("ENDPOINT", "s3.example"), ("KEY", "AKIA"), ("KEY_SECRET", "hush"), ("PREFIX", "/mpg/")):
+        monkeypatch.setenv(f"MPG_BACKUP_S3_{name}", value)
+    repository = load_settings().backups("0123456789abcdef").repository
+    assert (repository.kind, repository.bucket, repository.prefix) == (RepositoryKind.S3, "backups", "mpg")
+    assert repository.key_id == "0123456789abcdef"
+    assert "hush" not in str(load_settings().masked())

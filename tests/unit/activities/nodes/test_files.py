@@ -3,6 +3,7 @@
 import re
 
 from activities.nodes.files import node_files, pg_hba, pgpass, postgresql_conf, standby_files
+from model.backups import Repository, RepositoryKind
 from model.cluster import Network, NodeRole
 from model.effects import Bootstrap, NodeSpec
 from model.names import SUPERUSER
@@ -79,3 +80,13 @@ def test_standby_forgets_settings_of_its_time_as_a_primary() -> None:
         "standby.signal": b"",
         "postgresql.auto.conf": b"",
     }
+
+
+def test_a_node_archives_only_where_it_has_a_repository() -> None:
+    with_one = _spec().model_copy(
+        update={"repository": Repository(kind=RepositoryKind.VOLUME, key_id="0123456789abcdef")}
+    )
+    assert "archive_mode" not in _settings(postgresql_conf(_spec()))
+    assert _settings(postgresql_conf(with_one))["archive_mode"] == "on"
+    assert " peer" not in pg_hba(NETWORK)
+    assert pg_hba(NETWORK, backups=True).count(" peer") == 1

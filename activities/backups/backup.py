@@ -1,0 +1,136 @@
+"""A backup is made, in a container of its own whose name is the lock; a try that was cut off is gone on with."""
+
+import asyncio
+import re
+
+import structlog
+from temporalio import activity
+
+from activities.backups.contents import REQUEST
+from activities.backups.pgbackrest import REQUEST_LABEL, PgBackRest, failed
+from activities.backups.repository import read_contents
+from activities.engine.docker_types import ContainerInfo
+from activities.heartbeat import while_worker_runs
+from model import effects
+from model.backups import Backup
+from model.base import Record
+from model.effects import TakeBackupInput
+from model.errors import AlreadyExists, NotYet
+from model.names import backup_container
+
+log = structlog.get_logger()
+
+POLL_S = 1.0
+LOG_LINES = 20
+_DONE = re.compile(r"(\d+(?:\.\d+)?)%\)")
+"""Of a file that was copied pgBackRest says how much of all bytes is copied then."""
+
+
+class BackupProgress(Record):
+    """How much of a backup's bytes are copied: the detail of the activity's heartbeats."""
+
+    percent: float
+
+
+class BackupActivities:
+    """The effect ``take_backup``."""
+
+    def __init__(self, pgbackrest: PgBackRest) -> None:
+        """Work through *pgbackrest*."""
+        self._pgbackrest = pgbackrest
+        self._docker = pgbackrest.docker
+
+    @activity.defn(name=effects.TAKE_BACKUP.name)
+    async def take_backup(self, arg: TakeBackupInput) -> Backup:
+        """Make a backup and return it; the same one for the same request, however often it is asked for.
+
+        Raises:
+            NotYet: it failed, with pgBackRest's sentence, or another one is being made; nothing is left of the try.
+            WrongMasterKey: the repository is encrypted with another key.
+        """
+        return await while_worker_runs(self._take(arg))
+
+    async def _take(self, arg: TakeBackupInput) -> Backup:
+        name = backup_container(arg.cluster_id)
+        if (made := await self._made(arg)) is not None:
+            return made
+        if not await self._is_under_way(arg, name):
+            if (made := await self._made(arg)) is not None:
+                return made
+            await self._begin(arg, name)
+        try:
+            ended = await self._end_of(arg, name)
+        except asyncio.CancelledError:
+            if _is_given_up():
+                log.warning("a backup is given up", cluster=arg.cluster_id, request=arg.request_id)
+                await self._docker.remove(name, force=True)
+            raise
+        if ended.exit_code:
+            error = failed("make a backup", await self._docker.logs(name, lines=200), ended.exit_code, found=ended)
+            await self._docker.remove(name)
+            raise error
+        await self._docker.remove(name)
+        made = await self._made(arg)
+        if made is None:
+            raise NotYet("pgBackRest made a backup that is not in the repository.")
+        log.info("backup made", cluster=arg.cluster_id, backup=made.id, bytes=made.size_bytes, stored=made.stored_bytes)
+        return made
+
+    async def _made(self, arg: TakeBackupInput) -> Backup | None:
+        contents = await read_contents(self._pgbackrest, arg)
+        return next((each for each in contents.backups if each.request_id == arg.request_id), None)
+
+    async def _is_under_way(self, arg: TakeBackupInput, name: str) -> bool:
+        """Tell whether an earlier try of the same request runs; what is left of one that ended is taken away.
+
+        Raises :class:`NotYet` while another backup is made.
+        """
+        found = await self._docker.inspect(name)
+        if found is None:
+            return False
+        ours = found.labels.get(REQUEST_LABEL) == arg.request_id
+        if found.running and not ours:
+            raise NotYet(f"Another backup of cluster {arg.cluster_name} is being made.")
+        if not found.running:
+            await self._docker.remove(name)
+        return found.running
+
+    async def _begin(self, arg: TakeBackupInput, name: str) -> None:
+        source = arg.primary
+        commands = (
+            ("stanza-create", "--no-online"),
+            (
+                "backup",
+                f"--type={arg.type}",
+                f"--annotation={REQUEST}={arg.request_id}",
+                "--log-level-stderr=detail",
+            ),
+        )
+        mounts = await self._pgbackrest.mounts(arg, writes=True, node=source)
+        try:
+            await self._pgbackrest.make(arg, name, commands, mounts=mounts, labels={REQUEST_LABEL: arg.request_id})
+        except AlreadyExists:
+            raise NotYet(f"Another backup of cluster {arg.cluster_name} is being made.") from None
+        log.info("backup begins", cluster=arg.cluster_id, type=arg.type, source=source.name, request=arg.request_id)
+        await self._docker.start(name)
+
+    async def _end_of(self, arg: TakeBackupInput, name: str) -> ContainerInfo:
+        """Return the container once it has ended. Raises :class:`NotYet` when it is gone."""
+        while True:
+            found = await self._docker.inspect(name)
+            if found is None:
+                raise NotYet(f"The backup of cluster {arg.cluster_name} was ended: its container is gone.")
+            if not found.running:
+                return found
+            done = _DONE.findall(await self._docker.logs(name, LOG_LINES))
+            if done and activity.in_activity():
+                activity.heartbeat(BackupProgress(percent=float(done[-1])))
+            await asyncio.sleep(POLL_S)
+
+
+def _is_given_up() -> bool:
+    """Tell whether the backup itself is not wanted any more; a worker that stops leaves it to the next one."""
+    if not activity.in_activity():
+        return True
+    details = activity.cancellation_details()
+    return details is not None and details.cancel_requested

@@ -1,0 +1,57 @@
+"""What pgBackRest's ``info --output=json`` says, as data. Its fields: pgBackRest's Command Reference, "Info"."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from model.backups import Backup, BackupType, RepositoryContents
+from model.errors import NotYet
+
+INFO = ("info", "--output=json")
+REQUEST = "request"
+"""Annotation of each backup: for which request it was made."""
+_OTHER = 99
+"""Status of a repository that could not be read (pgBackRest, command/info/info.c)."""
+
+
+def parse_contents(answer: str) -> RepositoryContents:
+    """Return what is in the repository of one stanza; nothing where there is no stanza.
+
+    Raises:
+        NotYet: it could not be read; the sentence is pgBackRest's.
+    """
+    stanzas: list[dict[str, Any]] = json.loads(answer or "[]")
+    if not stanzas:
+        return RepositoryContents()
+    stanza = stanzas[0]
+    _require_read(stanza)
+    archives: list[dict[str, Any]] = stanza.get("archive", [])
+    newest = archives[-1] if archives else {}
+    backups = sorted((_backup(each) for each in stanza.get("backup", [])), key=lambda each: each.finished_at)
+    return RepositoryContents(backups=tuple(backups), archive_first=newest.get("min"), archive_last=newest.get("max"))
+
+
+def _require_read(stanza: dict[str, Any]) -> None:
+    for status in (stanza.get("status", {}), *(repo.get("status", {}) for repo in stanza.get("repo", []))):
+        if status.get("code") == _OTHER:
+            said = " ".join(str(status.get("message", "")).split())
+            raise NotYet(f"The repository of backups could not be read: {said.rstrip('.')}.")
+
+
+def _backup(said: dict[str, Any]) -> Backup:
+    annotations: dict[str, str] = said.get("annotation") or {}
+    return Backup(
+        id=said["label"],
+        type=BackupType(said["type"]),
+        started_at=datetime.fromtimestamp(said["timestamp"]["start"], UTC),
+        finished_at=datetime.fromtimestamp(said["timestamp"]["stop"], UTC),
+        prior=said.get("prior"),
+        size_bytes=said["info"]["size"],
+        stored_bytes=said["info"]["repository"]["delta"],
+        first_lsn=said["lsn"]["start"],
+        last_lsn=said["lsn"]["stop"],
+        first_wal=said["archive"]["start"],
+        last_wal=said["archive"]["stop"],
+        request_id=annotations.get(REQUEST),
+        error="Pages were found whose checksum does not fit." if said.get("error") else None,
+    )

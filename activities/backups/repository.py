@@ -1,0 +1,102 @@
+"""Effects on a cluster's repository: that it is there and takes WAL, what is in it, what goes, and its end."""
+
+import structlog
+from temporalio import activity
+
+from activities.backups.contents import INFO, parse_contents
+from activities.backups.pgbackrest import PgBackRest
+from activities.heartbeat import heartbeating
+from activities.nodes.archiving import release_archiver
+from activities.nodes.files import CONF_DIR
+from activities.nodes.repository_conf import repository_files
+from activities.postgres.sql import SqlSessions
+from model import effects
+from model.backups import RepositoryContents, RepositoryKind
+from model.effects import EnsureRepositoryInput, ExpireBackupsInput, Nothing, RepositoryRef, Target
+from model.names import NODES, backups_volume, node_container
+from model.retention import fulls_to_keep
+
+log = structlog.get_logger()
+
+CHECK_S = 60
+"""How long a segment may take into the archive, in seconds."""
+
+
+class RepositoryActivities:
+    """Effects on repositories."""
+
+    def __init__(self, pgbackrest: PgBackRest, sql: SqlSessions) -> None:
+        """Work through *pgbackrest*, and *sql* for the primary."""
+        self._pgbackrest = pgbackrest
+        self._docker = pgbackrest.docker
+        self._sql = sql
+
+    @activity.defn(name=effects.ENSURE_REPOSITORY.name)
+    async def ensure_repository(self, arg: EnsureRepositoryInput) -> Nothing:
+        """See that the repository is there and that WAL of the primary arrives in it.
+
+        The nodes that there are get the configuration for it. Raises :class:`NotYet` with pgBackRest's sentence, such
+        as that no segment arrived within a minute, and :class:`WrongMasterKey`.
+        """
+        async with heartbeating():
+            await self._configure_nodes(arg)
+            async with self._sql.use(Target.of(arg.cluster_id, arg.primary)) as connection:
+                await release_archiver(connection)
+            await self._pgbackrest.work(
+                arg,
+                "set the repository up",
+                ("stanza-create", "--no-online"),
+                ("check", f"--archive-timeout={CHECK_S}"),
+                node=arg.primary,
+            )
+        return Nothing()
+
+    async def _configure_nodes(self, arg: EnsureRepositoryInput) -> None:
+        files = repository_files(arg.repository, arg.cluster_id, self._pgbackrest.keys, CONF_DIR)
+        for name in NODES:
+            container = node_container(arg.cluster_id, name)
+            if await self._docker.inspect(container) is not None:
+                await self._docker.put_files(container, files)
+
+    @activity.defn(name=effects.READ_REPOSITORY.name)
+    async def read_repository(self, arg: RepositoryRef) -> RepositoryContents:
+        """Return what is in the repository; nothing where there is none. Raises :class:`NotYet`."""
+        async with heartbeating():
+            return await read_contents(self._pgbackrest, arg)
+
+    @activity.defn(name=effects.EXPIRE_BACKUPS.name)
+    async def expire_backups(self, arg: ExpireBackupsInput) -> RepositoryContents:
+        """Remove what the policy does not promise any more, and the archive before what is left; return what is left.
+
+        Raises :class:`NotYet`, also while a backup is being made.
+        """
+        async with heartbeating():
+            contents = await read_contents(self._pgbackrest, arg)
+            keep = fulls_to_keep(contents.backups, arg.policy, arg.now)
+            if not keep:
+                return contents
+            await self._pgbackrest.alone(arg, "expire", ("expire", f"--repo1-retention-full={keep}"))
+            left = await read_contents(self._pgbackrest, arg)
+        gone = sorted({each.id for each in contents.backups} - {each.id for each in left.backups})
+        if gone:
+            log.info("backups expired", cluster=arg.cluster_id, gone=gone, left=len(left.backups))
+        return left
+
+    @activity.defn(name=effects.REMOVE_REPOSITORY.name)
+    async def remove_repository(self, arg: RepositoryRef) -> Nothing:
+        """Remove every backup and the archive, for good. Nothing may archive there any more. Raises :class:`NotYet`."""
+        async with heartbeating():
+            await self._pgbackrest.end_backup(arg.cluster_id)
+            if arg.repository.kind is RepositoryKind.VOLUME:
+                await self._docker.remove_volume(backups_volume(arg.cluster_id))
+            else:
+                await self._pgbackrest.work(arg, "remove the repository", ("stop",), ("stanza-delete", "--force"))
+            log.warning("a repository of backups was removed", cluster=arg.cluster_id, kind=arg.repository.kind)
+        return Nothing()
+
+
+async def read_contents(pgbackrest: PgBackRest, ref: RepositoryRef) -> RepositoryContents:
+    """See :meth:`RepositoryActivities.read_repository`."""
+    if not await pgbackrest.is_there(ref):
+        return RepositoryContents()
+    return parse_contents(await pgbackrest.ask(ref, "read the repository", INFO))

@@ -1,0 +1,28 @@
+"""Which backups a policy still needs: decided here, carried out by pgBackRest's ``expire``."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from model.backups import Backup, BackupPolicy, BackupType
+
+
+def fulls_to_keep(backups: Sequence[Backup], policy: BackupPolicy, now: datetime) -> int:
+    """Return how many of the full backups are to be kept, the youngest ones, with all that needs them.
+
+    A full backup goes when ``keep_full`` younger ones are kept *and* every moment of the last ``keep_days`` days can be
+    restored without it: when one of the younger ones was finished before the window begins. The archive is kept from
+    the beginning of the oldest one that is kept. A backup with an error promises nothing, and goes with its time.
+    """
+    youngest_first = sorted((each for each in backups if each.type is BackupType.FULL), key=_finished, reverse=True)
+    window = now - timedelta(days=policy.keep_days)
+    good = 0
+    for kept, backup in enumerate(youngest_first, start=1):
+        if backup.error is None:
+            good += 1
+            if good >= policy.keep_full and backup.finished_at <= window:
+                return kept
+    return len(youngest_first)
+
+
+def _finished(backup: Backup) -> datetime:
+    return backup.finished_at

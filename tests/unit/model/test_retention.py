@@ -1,0 +1,65 @@
+"""Which backups go: only what neither the number nor the window needs."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from model.backups import Backup, BackupPolicy, BackupType
+from model.retention import fulls_to_keep
+
+NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
+POLICY = BackupPolicy(keep_full=2, keep_days=7)
+
+
+def backup(days_ago: float, kind: BackupType = BackupType.FULL, *, error: str | None = None) -> Backup:
+    at = NOW - timedelta(days=days_ago)
+    return Backup(
+        id=f"{at:%Y%m%d-%H%M%S}F",
+        type=kind,
+        started_at=at - timedelta(minutes=10),
+        finished_at=at,
+        size_bytes=1,
+        stored_bytes=1,
+        first_lsn="0/1",
+        last_lsn="0/2",
+        first_wal="000000010000000000000001",
+        last_wal="000000010000000000000001",
+        error=error,
+    )
+
+
+@pytest.mark.parametrize(
+    ("fulls_days_ago", "kept"),
+    [
+        ((), 0),
+        ((1,), 1),
+        ((30,), 1),
+        ((30, 20), 2),
+        # Two younger ones, but without the third the window's beginning cannot be restored.
+        ((8, 3, 1), 3),
+        ((15, 8, 1), 2),
+        ((15, 8, 7, 1), 2),
+        ((15, 8, 6.9, 1), 3),
+        # Older than the window all of them: the number counts.
+        ((40, 30, 20), 2),
+        ((22, 15, 8, 1), 2),
+    ],
+)
+def test_a_full_backup_goes_when_neither_number_nor_window_needs_it(
+    fulls_days_ago: tuple[float, ...], kept: int
+) -> None:
+    assert fulls_to_keep([backup(days) for days in fulls_days_ago], POLICY, NOW) == kept
+
+
+def test_what_is_incremental_opens_no_window() -> None:
+    backups = [backup(30), backup(8, BackupType.INCR), backup(7.5, BackupType.DIFF), backup(6), backup(1)]
+    assert fulls_to_keep(backups, POLICY, NOW) == 3
+
+
+def test_a_backup_with_an_error_stands_for_nothing_and_stays_while_it_is_in_between() -> None:
+    backups = [backup(30), backup(20), backup(8, error="Pages were found whose checksum does not fit."), backup(1)]
+    assert fulls_to_keep(backups, POLICY, NOW) == 3
+
+
+def test_order_does_not_matter() -> None:
+    assert fulls_to_keep([backup(1), backup(15), backup(8)], POLICY, NOW) == 2
