@@ -64,6 +64,10 @@ class Backups(Record):
     policy: BackupPolicy = BackupPolicy()
 
 
+ARCHIVE_GAP = "ArchiveGap"
+"""Type of the condition of a cluster whose archive lacks WAL that nobody has."""
+
+
 class Backup(Record):
     """One backup that was completed. Sizes are in bytes, times have a zone."""
 

@@ -6,10 +6,11 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from model import effects
-    from model.cluster import ClusterState, Durability, Node, NodeRole, Pooler
+    from model.backups import ARCHIVE_GAP
+    from model.cluster import ClusterState, Condition, Durability, Node, NodeRole, Pooler
     from model.effects import Bootstrap, Effect, I, NodeRef, NodeSpec, O, Rejoin, Target
     from model.errors import MpgError, NeedsOperator, ReplicaBehind
-    from model.facts import AbsencesPlanned, Fact, InSync, NodeIs, PrimaryIs
+    from model.facts import AbsencesPlanned, ConditionIs, Fact, InSync, NodeIs, PrimaryIs
     from model.plans import Plan, Resources
     from workflows.operation import Operation
 
@@ -86,6 +87,7 @@ class Nodes:
         """Work as *operation*: with its state, its steps and its undos. Which node is the primary is known."""
         self._operation = operation
         self._switching = False
+        self._switched = False
 
     @property
     def _state(self) -> ClusterState:
@@ -167,6 +169,34 @@ class Nodes:
         await self.rejoin_replica(made)
         if bootstrap is Bootstrap.REJOIN and workflow.patched(COPY_BESIDE):
             await self._discard_former(name)
+        if self._switched or bootstrap is Bootstrap.REJOIN:
+            await self.close_archive_gap()
+
+    async def close_archive_gap(self) -> None:
+        """Have the primary archive what another one wrote and did not archive. Nobody waits for it, nothing fails.
+
+        A cluster that was made before there were backups has none: that also keeps recorded histories as they are.
+        """
+        spec, primary = self._state.spec, self._operation.primary_node
+        if spec.backups is None:
+            return
+        arg = effects.GapInput(
+            cluster_id=spec.id, repository=spec.backups.repository, image=spec.image, primary=primary
+        )
+        try:
+            report = await self._operation.effect(
+                effects.CLOSE_ARCHIVE_GAP, arg, f"see that {primary.name} archives what is not archived"
+            )
+        except MpgError as error:
+            workflow.logger.error("the archive may have a gap", extra={"error": str(error)})
+            return
+        if report.lost is not None:
+            message = (
+                f"WAL segment {report.lost} is on no node and not in the archive: no moment after it can be restored "
+                "until there is another backup."
+            )
+            condition = Condition(type=ARCHIVE_GAP, status=True, since=workflow.now(), message=message)
+            await self._operation.commit(ConditionIs(condition=condition))
 
     async def _discard_former(self, name: str) -> None:
         """The copy on *name* is in sync. What is not removed now is by the next repair, or when the cluster settles."""
@@ -239,7 +269,7 @@ class Nodes:
         await self._operation.commit(AbsencesPlanned(names=tuple(node.name for node in self._state.status.nodes)))
         spec, status = self._state.spec, self._state.status
         # Until it returned, only the activity knows which node is the primary.
-        self._switching = True
+        self._switching = self._switched = True
         report = await self._operation.effect(
             effects.SWITCH_PRIMARY,
             effects.SwitchoverInput(

@@ -31,6 +31,13 @@ def parse_contents(answer: str) -> RepositoryContents:
     return RepositoryContents(backups=tuple(backups), archive_first=newest.get("min"), archive_last=newest.get("max"))
 
 
+def archive_directory(answer: str, stanza: str) -> str | None:
+    """Return where in the repository the archive of the newest database is; None where there is none yet."""
+    stanzas: list[dict[str, Any]] = json.loads(answer or "[]")
+    archives: list[dict[str, Any]] = stanzas[0].get("archive", []) if stanzas else []
+    return f"archive/{stanza}/{archives[-1]['id']}" if archives else None
+
+
 def _require_read(stanza: dict[str, Any]) -> None:
     for status in (stanza.get("status", {}), *(repo.get("status", {}) for repo in stanza.get("repo", []))):
         if status.get("code") == _OTHER:

@@ -63,26 +63,33 @@ class PgBackRest:
             return True
         return backups_volume(ref.cluster_id) in await self.docker.list_volumes(cluster_labels(ref.cluster_id))
 
-    async def ask(self, ref: RepositoryRef, task: str, *commands: Command) -> str:
+    async def ask(self, ref: RepositoryRef, task: str, *commands: Command, wait_s: float = COMMAND_S) -> str:
         """Run *commands* one after the other on the repository, read-only, and return what they say.
 
         Raises:
             WrongMasterKey: it is encrypted with another key.
             NotYet: one of them failed; the sentence is pgBackRest's.
         """
-        return await self._run(ref, task, commands, writes=False)
+        return await self._run(ref, task, commands, writes=False, wait_s=wait_s)
 
     async def work(self, ref: RepositoryRef, task: str, *commands: Command, node: Node | None = None) -> str:
         """The same where the repository is changed, with the volume of *node* at hand if it is given."""
         return await self._run(ref, task, commands, writes=True, node=node)
 
     async def _run(
-        self, ref: RepositoryRef, task: str, commands: Sequence[Command], *, writes: bool, node: Node | None = None
+        self,
+        ref: RepositoryRef,
+        task: str,
+        commands: Sequence[Command],
+        *,
+        writes: bool,
+        node: Node | None = None,
+        wait_s: float = COMMAND_S,
     ) -> str:
         await self._sweep(ref.cluster_id)
         name = repository_container(ref.cluster_id, secrets.token_hex(4))
         await self.make(ref, name, commands, mounts=await self.mounts(ref, writes=writes, node=node))
-        return await self._answer(name, task)
+        return await self._answer(name, task, wait_s)
 
     async def alone(self, ref: RepositoryRef, task: str, *commands: Command) -> str:
         """As :meth:`work`, while no backup is made: pgBackRest's own lock does not reach from container to container.
@@ -104,10 +111,10 @@ class PgBackRest:
         """End the backup that is being made, if there is one."""
         await self.docker.remove(backup_container(cluster_id), force=True)
 
-    async def _answer(self, name: str, task: str) -> str:
+    async def _answer(self, name: str, task: str, wait_s: float = COMMAND_S) -> str:
         try:
             await self.docker.start(name)
-            code = await self.docker.wait(name, COMMAND_S)
+            code = await self.docker.wait(name, wait_s)
             if code:
                 raise failed(task, await self.docker.logs(name, lines=200), code)
             return (await self.docker.get_file(name, ANSWER_FILE) or b"").decode()

@@ -8,6 +8,7 @@ import structlog
 
 from activities.engine.docker_engine import DockerEngine
 from activities.engine.labels import Kind, read_state
+from activities.nodes.archiving import release_archiver
 from activities.nodes.lifecycle import NodeActivities
 from activities.nodes.probe import NodeProbe
 from activities.nodes.replica_data import discard_former
@@ -70,6 +71,7 @@ class Settling:
         )
         await self._start_primary(primary)
         await self._serve(primary.node, read_only=None, restart=rejoined)
+        await self._let_archive(primary.node)
         replica = await self._start_replica(primary.node, looks)
         if replica is not None:
             await self._route(primary.node, replica.address)
@@ -103,6 +105,15 @@ class Settling:
                     raise
                 # It ended, and would again: whoever wants another try has to change something first.
                 raise NeedsOperator(str(error)) from error
+
+    async def _let_archive(self, primary: Node) -> None:
+        """A switchover that was cut off may have left its archiver held."""
+        try:
+            async with self._sql.use(Target.of(self._state.spec.id, primary)) as connection:
+                if await release_archiver(connection):
+                    log.info("the archiver goes on", node=primary.name)
+        except psycopg.Error as error:
+            log.warning("the archiver may be held", node=primary.name, error=str(error))
 
     async def _serve(self, primary: Node, *, read_only: str | None, restart: bool) -> None:
         """Lead poolers and rules to the primary."""

@@ -17,6 +17,7 @@ import structlog
 from temporalio import activity
 
 from activities.heartbeat import heartbeating
+from activities.nodes.archiving import hold_archiver, release_archiver
 from activities.nodes.control_file import ControlFile, locate
 from activities.nodes.process import NodeProcess, open_process
 from activities.postgres.sql import Connection
@@ -229,6 +230,8 @@ class Switchover(Handover[SwitchoverInput]):
 
     async def _hold(self, primary: Connection) -> None:
         """Hold pooled clients, and refuse new direct connections until the new primary is there."""
+        with self.watch.step("archiver"):
+            await hold_archiver(primary)
         await self.write_pooler_files(self.new.address)  # not loaded before the promotion
         await self.rules_ready()
         with self.watch.step("pause"):
@@ -295,6 +298,8 @@ class Switchover(Handover[SwitchoverInput]):
         await self.pause.reload()
         await self.pause.end()
         await self.route(direct=self.old.address, read_only=self.new.address)
+        async with self.sql.use(self.target_of(self.old)) as primary:
+            await release_archiver(primary)
 
     async def _start_old(self) -> None:
         loop = asyncio.get_running_loop()

@@ -8,8 +8,11 @@ from activities.backups.archive import ArchiveActivities
 from activities.backups.backup import BackupActivities
 from activities.backups.pgbackrest import PgBackRest
 from activities.backups.repository import RepositoryActivities
+from activities.engine.docker_engine import DockerEngine
+from activities.nodes.repository_conf import RepositoryKeys
+from activities.postgres.sql import SqlSessions
 from model.backups import Backup, BackupType, Repository, RepositoryContents
-from model.cluster import Network, Node
+from model.cluster import ClusterSpec, Network, Node
 from model.effects import (
     Archiving,
     ArchivingInput,
@@ -22,6 +25,7 @@ from model.effects import (
     TakeBackupInput,
     Target,
 )
+from model.names import LABEL_CLUSTER, LABEL_KIND, REPOSITORY_PATH
 
 
 class BackedUp:
@@ -86,6 +90,74 @@ class BackedUp:
 
         await until(met, what=f"{segment} archived")
         return segment
+
+
+class Archive:
+    """The archive of a cluster of a running stack."""
+
+    def __init__(self, docker: DockerEngine, sql: SqlSessions, keys: RepositoryKeys, spec: ClusterSpec) -> None:
+        assert spec.backups is not None
+        self.id, self._docker, self._sql = spec.id, docker, sql
+        self._pgbackrest = PgBackRest(docker, keys)
+        self._ref = RepositoryRef(cluster_id=spec.id, repository=spec.backups.repository, image=spec.image)
+        self.directory = f"{REPOSITORY_PATH}/{spec.backups.repository.key_id}"
+
+    async def switch_segments(self, primary: Node, times: int) -> None:
+        """Write *times* segments."""
+        async with self._sql.use(Target.of(self.id, primary), fresh=True) as connection:
+            for _ in range(times):
+                await connection.execute("SELECT pg_logical_emit_message(false, 'test', '')")
+                await connection.execute("SELECT pg_switch_wal()")
+
+    async def finish_segment(self, primary: Node) -> str:
+        """End the segment that is written now, and return its name."""
+        async with self._sql.use(Target.of(self.id, primary), fresh=True) as connection:
+            row = await (await connection.execute("SELECT pg_walfile_name(pg_current_wal_lsn())")).fetchone()
+        await self.switch_segments(primary, 1)
+        assert row is not None
+        return str(row[0])
+
+    async def until_whole(self, primary: Node, first: str, last: str) -> None:
+        """Return when every segment from *first* to *last* is in the archive, on one timeline or another."""
+        lacking: list[int] = []
+
+        async def met() -> bool:
+            lacking[:] = sorted(_numbers(first, last) - {_number(name) for name in await self._names()})
+            return not lacking
+
+        try:
+            await until(met, timeout_s=60, what=f"the archive from {first} to {last} whole")
+        except AssertionError as error:
+            archiving = ArchiveActivities(self._pgbackrest, self._sql)
+            seen = await archiving.read_archiving(ArchivingInput(cluster_id=self.id, primary=primary))
+            raise AssertionError(f"{error}: lacks {lacking}; {seen}") from None
+
+    async def _names(self) -> list[str]:
+        said = await self._pgbackrest.ask(self._ref, "list", ("repo-ls", "--recurse", f"archive/{self.id}"))
+        names = [path.rpartition("/")[2].partition("-")[0] for path in said.split()]
+        return [name for name in names if len(name) == 24]
+
+    async def running_container(self) -> str:
+        """Return a node's container that runs."""
+        nodes = await self._docker.list_containers({LABEL_CLUSTER: self.id, LABEL_KIND: "node"})
+        return next(each.name for each in nodes if each.running)
+
+    async def script(self, container: str, script: str) -> None:
+        """Run *script* as root in the container."""
+        session = await self._docker.open_exec(container, ("sh", "-e"))
+        try:
+            await session.converse(f"{script}\necho done\n".encode(), b"done\n", 10)
+        finally:
+            await session.close()
+
+
+def _number(segment: str) -> int:
+    """Return a segment's place among those of 4 MB, whatever its timeline."""
+    return int(segment[8:16], 16) * 1024 + int(segment[16:24], 16)
+
+
+def _numbers(first: str, last: str) -> set[int]:
+    return set(range(_number(first), _number(last) + 1))
 
 
 async def make_backed_up(rig: Rig, cluster_id: str, *, replica: bool = False) -> BackedUp:

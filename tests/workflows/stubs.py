@@ -199,6 +199,7 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "fail_over": lambda arg: f"to={arg.target}",
     "require_lost": lambda arg: arg.node.name,
     "read_position": lambda arg: arg.node.name,
+    "close_archive_gap": lambda arg: f"of {arg.primary.name}",
     "create_poolers": lambda arg: f"generation={arg.generation} {arg.pool_mode}",
     "remove_poolers": lambda arg: " ".join(pooler.name for pooler in arg.poolers),
     "drain_poolers": lambda arg: " ".join(pooler.name for pooler in arg.poolers),
@@ -304,4 +305,5 @@ _ANSWERS: dict[str, Callable[[Any], Record]] = {
     "reconcile_record": lambda arg: effects.Observation(facts=()),
     "read_extensions": _extensions,
     "await_caught_up": lambda arg: effects.ReplicaCaughtUp(timeline=1, lag_bytes=0),
+    "close_archive_gap": lambda arg: effects.GapReport(),
 }

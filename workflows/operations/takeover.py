@@ -62,5 +62,6 @@ class Takeover:
                 step, lambda: self._nodes.rebuild_replica(lost.name, lost.plan, resources_of(lost), Bootstrap.REJOIN)
             )
         except MpgError as error:
+            await self._nodes.close_archive_gap()
             return f"node {lost.name} does not come back: {error}"
         return f"node {lost.name} was rebuilt as its replica."
