@@ -3,7 +3,7 @@
 import re
 import secrets
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import LiteralString
 
 import structlog
@@ -31,7 +31,8 @@ SELECT last_archived_time, last_archived_wal,
        (SELECT min(modification) FROM pg_ls_archive_statusdir() WHERE name LIKE '%%.ready'),
        (SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%%.ready')
            * (SELECT setting::bigint FROM pg_settings WHERE name = 'wal_segment_size'),
-       pg_read_file(%s, true)
+       pg_read_file(%s, true),
+       coalesce(last_archived_time, '-infinity') < now() - %s
 FROM pg_stat_archiver
 """
 _WAL: LiteralString = """
@@ -53,6 +54,9 @@ _HAND_OVER = """cd {wal} && for name in {names}; do
 done
 echo {end}
 """
+SILENT = timedelta(seconds=60)
+"""A segment takes some 30 ms. One that takes so long waits for a store that gives no answer."""
+NO_ANSWER = "The repository gives no answer."
 HELD = "Archiving was stopped for a switchover that did not come to its end."
 
 
@@ -68,15 +72,18 @@ class ArchiveActivities:
     async def read_archiving(self, arg: ArchivingInput) -> Archiving:
         """Return how archiving stands on the primary. Raises ``psycopg.Error``."""
         async with heartbeating(), self._sql.use(Target.of(arg.cluster_id, arg.primary)) as connection:
-            row = await (await connection.execute(_ARCHIVER, [ARCHIVE_LOG])).fetchone()
+            row = await (await connection.execute(_ARCHIVER, [ARCHIVE_LOG, SILENT])).fetchone()
         assert row is not None, "pg_stat_archiver has one row"
-        archived_at, wal, failed, held, waits_since, waiting, said = row
-        fails = bool(held or (failed and waits_since is not None))
+        archived_at, wal, failed, held, waits_since, waiting, said, idle = row
+        now = datetime.now(UTC)
+        silent = idle and waits_since is not None and waits_since < now - SILENT
+        fails = bool(held or silent or (failed and waits_since is not None))
+        why = HELD if held else sentence(said or "") or NO_ANSWER
         return Archiving(
             last_archived_at=archived_at,
             last_archived_wal=wal,
-            failing_since=(waits_since or datetime.now(UTC)) if fails else None,
-            reason=(HELD if held else sentence(said or "")) if fails else None,
+            failing_since=(waits_since or now) if fails else None,
+            reason=why if fails else None,
             waiting_bytes=int(waiting),
         )
 

@@ -132,6 +132,16 @@ class Archive:
             seen = await archiving.read_archiving(ArchivingInput(cluster_id=self.id, primary=primary))
             raise AssertionError(f"{error}: lacks {lacking}; {seen}") from None
 
+    async def until_failing(self, primary: Node, why: str) -> None:
+        """Return when archiving is told to fail for this reason."""
+        archiving = ArchiveActivities(self._pgbackrest, self._sql)
+
+        async def met() -> bool:
+            seen = await archiving.read_archiving(ArchivingInput(cluster_id=self.id, primary=primary))
+            return seen.failing_since is not None and why in (seen.reason or "")
+
+        await until(met, timeout_s=120, what=f"archiving to fail because {why}")
+
     async def _names(self) -> list[str]:
         said = await self._pgbackrest.ask(self._ref, "list", ("repo-ls", "--recurse", f"archive/{self.id}"))
         names = [path.rpartition("/")[2].partition("-")[0] for path in said.split()]

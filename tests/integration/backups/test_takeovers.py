@@ -13,6 +13,7 @@ from activities.engine.docker_engine import DockerEngine
 from activities.nodes.repository_conf import RepositoryKeys
 from activities.postgres.sql import SqlSessions
 from model.backups import ARCHIVE_GAP
+from model.names import NODES, node_container
 from model.settings import Settings
 from starter.client import MpgClient
 from starter.client.connection import read_master_key
@@ -95,8 +96,9 @@ async def test_switchover_beside_an_archive_that_does_not_answer(cluster: LiveCl
             await (await cluster.mpg.switchover(NAME)).result()
         assert await clients.failures() == []
         assert max(report.longest_wait_ms for report in await clients.reports()) < LONGEST_WAIT_MS
-    await cluster.until_whole()
-    now, _ = await cluster.pair()
+        await cluster.until_whole()
+        now, _ = await cluster.pair()
+        await archive.until_failing(now, "gives no answer")
     after = await archive.finish_segment(now)
     await archive.until_whole(now, before, after)
 
@@ -135,5 +137,7 @@ async def hanging(archive: Archive, container: str) -> AsyncGenerator[None]:
     try:
         yield
     finally:
-        other = await archive.running_container()
-        await archive.script(other, f"mv {info}.away {info}")
+        await archive.script(await archive.running_container(), f"mv {info}.away {info}")
+        # Who waits does so for ever, where a store's connection would end after a minute.
+        for name in NODES:
+            await archive.script(node_container(archive.id, name), "pkill -x pgbackrest || true")
