@@ -51,6 +51,7 @@ class BackupActivities:
         return await while_worker_runs(self._take(arg))
 
     async def _take(self, arg: TakeBackupInput) -> Backup:
+        self._pgbackrest.keys.require(arg.repository)
         name = backup_container(arg.cluster_id)
         if (made := await self._made(arg)) is not None:
             return made
@@ -86,14 +87,10 @@ class BackupActivities:
         Raises :class:`NotYet` while another backup is made.
         """
         found = await self._docker.inspect(name)
-        if found is None:
-            return False
-        ours = found.labels.get(REQUEST_LABEL) == arg.request_id
-        if found.running and not ours:
-            raise NotYet(f"Another backup of cluster {arg.cluster_name} is being made.")
-        if not found.running:
-            await self._docker.remove(name)
-        return found.running
+        if found is not None and found.running and found.labels.get(REQUEST_LABEL) == arg.request_id:
+            return True
+        await self._pgbackrest.clear_away(arg.cluster_id, ours=arg.request_id)
+        return False
 
     async def _begin(self, arg: TakeBackupInput, name: str) -> None:
         source = arg.primary

@@ -42,6 +42,8 @@ CPU_SHARES = 128
 COMMAND_S = 120.0
 LEFT_AFTER = timedelta(hours=1)
 """A container that reads or removes for longer was left behind."""
+BEGINS_WITHIN = timedelta(minutes=1)
+"""How long a container that was made may take to be started; later whoever made it is gone."""
 OUTSIDE = "bridge"
 """Docker's own network: the way to a store. No cluster's, whose addresses are given out by us."""
 REQUEST_LABEL = "mpg.request"
@@ -70,6 +72,7 @@ class PgBackRest:
             WrongMasterKey: it is encrypted with another key.
             NotYet: one of them failed; the sentence is pgBackRest's.
         """
+        self.keys.require(ref.repository)
         return await self._run(ref, task, commands, writes=False, wait_s=wait_s)
 
     async def work(self, ref: RepositoryRef, task: str, *commands: Command, node: Node | None = None) -> str:
@@ -88,39 +91,59 @@ class PgBackRest:
     ) -> str:
         await self._sweep(ref.cluster_id)
         name = repository_container(ref.cluster_id, secrets.token_hex(4))
-        await self.make(ref, name, commands, mounts=await self.mounts(ref, writes=writes, node=node))
-        return await self._answer(name, task, wait_s)
+        try:
+            await self.make(ref, name, commands, mounts=await self.mounts(ref, writes=writes, node=node))
+            return await self._answer(name, task, wait_s)
+        finally:
+            await self._remove(name)
 
     async def alone(self, ref: RepositoryRef, task: str, *commands: Command) -> str:
         """As :meth:`work`, while no backup is made: pgBackRest's own lock does not reach from container to container.
 
         Raises :class:`NotYet` as well while one is.
         """
+        self.keys.require(ref.repository)
         name = backup_container(ref.cluster_id)
         try:
             await self.make(ref, name, commands, mounts=await self.mounts(ref, writes=True))
         except AlreadyExists:
-            found = await self.docker.inspect(name)
-            if found is not None and not found.running and REQUEST_LABEL not in found.labels:
-                # Left by a worker that ended here; one of a backup is its next try's.
-                await self.docker.remove(name)
+            await self.clear_away(ref.cluster_id, ours=None)
             raise NotYet(f"A backup of cluster {ref.cluster_id} is being made.") from None
-        return await self._answer(name, task)
+        try:
+            return await self._answer(name, task, COMMAND_S)
+        finally:
+            await self._remove(name)
+
+    async def clear_away(self, cluster_id: str, *, ours: str | None) -> None:
+        """Remove the container of a backup that has ended, or that nobody ever started: request *ours* is not begun.
+
+        Raises :class:`NotYet` while another one runs, or is just about to.
+        """
+        name = backup_container(cluster_id)
+        bound = datetime.now(UTC) - BEGINS_WITHIN
+        for each in await self.docker.list_containers({**cluster_labels(cluster_id), LABEL_NAME: name}):
+            found = await self.docker.inspect(each.id)
+            if found is None:
+                continue
+            begins = found.started_at is None and each.created_at > bound and each.labels.get(REQUEST_LABEL) != ours
+            if found.running or begins:
+                raise NotYet(f"Another backup of cluster {cluster_id} is being made.")
+            await self.docker.remove(each.id)
 
     async def end_backup(self, cluster_id: str) -> None:
         """End the backup that is being made, if there is one."""
         await self.docker.remove(backup_container(cluster_id), force=True)
 
-    async def _answer(self, name: str, task: str, wait_s: float = COMMAND_S) -> str:
-        try:
-            await self.docker.start(name)
-            code = await self.docker.wait(name, wait_s)
-            if code:
-                raise failed(task, await self.docker.logs(name, lines=200), code)
-            return (await self.docker.get_file(name, ANSWER_FILE) or b"").decode()
-        finally:
-            with contextlib.suppress(MpgError):
-                await self.docker.remove(name, force=True)
+    async def _answer(self, name: str, task: str, wait_s: float) -> str:
+        await self.docker.start(name)
+        code = await self.docker.wait(name, wait_s)
+        if code:
+            raise failed(task, await self.docker.logs(name, lines=200), code)
+        return (await self.docker.get_file(name, ANSWER_FILE) or b"").decode()
+
+    async def _remove(self, name: str) -> None:
+        with contextlib.suppress(MpgError):
+            await self.docker.remove(name, force=True)
 
     async def mounts(self, ref: RepositoryRef, *, writes: bool, node: Node | None = None) -> tuple[Mount, ...]:
         """Return the repository's volume, if it has one, and the *node*'s, which is never written."""
@@ -149,7 +172,6 @@ class PgBackRest:
         labels: Mapping[str, str] | None = None,
     ) -> None:
         """Make a container that runs *commands* of pgBackRest, not started. Raises :class:`AlreadyExists`."""
-        self.keys.require(ref.repository)
         lines = ["set -e", f"exec >{ANSWER_FILE}", *(shlex.join(["pgbackrest", *each]) for each in commands)]
         spec = ContainerSpec(
             name=name,

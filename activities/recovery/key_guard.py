@@ -35,7 +35,14 @@ LOOK_EVERY_S = 2.0
 KEY_FILE = f"{CONF_DIR}/key-id"
 
 _WITHOUT_KEY = frozenset(
-    each.name for each in (effects.COMMIT_FACTS, effects.READ_CLUSTER, effects.ENSURE_ACCESS, effects.REMOVE_CLUSTER)
+    each.name
+    for each in (
+        effects.COMMIT_FACTS,
+        effects.READ_CLUSTER,
+        effects.ENSURE_ACCESS,
+        effects.REMOVE_CLUSTER,
+        effects.REMOVE_REPOSITORY,
+    )
 )
 """Effects that are about another key, or need none: what was done is recorded, what is there is read or removed."""
 _ALLOWED = frozenset({AdoptClusterRequest.operation, DestroyClusterRequest.operation})
