@@ -207,4 +207,4 @@ def failed(task: str, log: str, code: int, *, found: ContainerInfo | None = None
         why = "it ran out of memory"
     else:
         why = sentence(log) or f"it was ended (exit code {code})"
-    return NotYet(f"pgBackRest could not {task}: {why}.", remedy="docs/operations/backups.md says more.")
+    return NotYet(f"pgBackRest could not {task}: {why}.", remedy="docs/repository.md says more.")
