@@ -61,8 +61,12 @@ class Parts(Record):
     """Ports of the poolers that the endpoint routes new connections to."""
 
 
-def rebuild(parts: Parts, plans: Mapping[str, Plan], *, name: str | None, now: datetime) -> AdoptionReading:
+def rebuild(
+    parts: Parts, plans: Mapping[str, Plan], *, name: str | None, now: datetime, key_id: str | None = None
+) -> AdoptionReading:
     """Return the state of the cluster that *parts* are of, called *name* or else what its labels say.
+
+    It is backed up with the master key *key_id* from now on, None for the one that it had.
 
     The replica counts as not in sync, and poolers that new connections are not routed to as draining since *now*.
 
@@ -92,7 +96,7 @@ def rebuild(parts: Parts, plans: Mapping[str, Plan], *, name: str | None, now: d
         postgis_enabled=origin.postgis_enabled,
         users=(),
         databases=(),
-        backups=primary.spec.repository and Backups(repository=primary.spec.repository),
+        backups=_backups(primary.spec, key_id),
         created_at=origin.created_at,
     )
     status = ClusterStatus(
@@ -117,6 +121,12 @@ def _half_made(parts: Parts) -> Refused:
         remedy="Its creation or its removal was cut off. If nothing in it is wanted, remove what carries the label "
         f"mpg.cluster={parts.cluster_id}.",
     )
+
+
+def _backups(primary: NodeSpec, key_id: str | None) -> Backups | None:
+    if primary.repository is None:
+        return None
+    return Backups(repository=primary.repository.model_copy(update={"key_id": key_id} if key_id else {}))
 
 
 def _default_origin(parts: Parts, made_at: datetime) -> Origin:

@@ -8,7 +8,7 @@ from temporalio import activity
 
 from activities.backups.contents import REQUEST
 from activities.backups.pgbackrest import REQUEST_LABEL, PgBackRest, failed
-from activities.backups.repository import read_contents
+from activities.backups.repository import configure_nodes, read_contents
 from activities.engine.docker_types import ContainerInfo
 from activities.heartbeat import while_worker_runs
 from model import effects
@@ -103,6 +103,7 @@ class BackupActivities:
                 "--log-level-stderr=detail",
             ),
         )
+        await configure_nodes(self._pgbackrest, arg)
         mounts = await self._pgbackrest.mounts(arg, writes=True, node=source)
         try:
             await self._pgbackrest.make(arg, name, commands, mounts=mounts, labels={REQUEST_LABEL: arg.request_id})

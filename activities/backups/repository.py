@@ -39,7 +39,7 @@ class RepositoryActivities:
         as that no segment arrived within a minute, and :class:`WrongMasterKey`.
         """
         async with heartbeating():
-            await self._configure_nodes(arg)
+            await configure_nodes(self._pgbackrest, arg)
             async with self._sql.use(Target.of(arg.cluster_id, arg.primary)) as connection:
                 await release_archiver(connection)
             await self._pgbackrest.work(
@@ -50,13 +50,6 @@ class RepositoryActivities:
                 node=arg.primary,
             )
         return Nothing()
-
-    async def _configure_nodes(self, arg: EnsureRepositoryInput) -> None:
-        files = repository_files(arg.repository, arg.cluster_id, self._pgbackrest.keys, CONF_DIR)
-        for name in NODES:
-            container = node_container(arg.cluster_id, name)
-            if await self._docker.inspect(container) is not None:
-                await self._docker.put_files(container, files)
 
     @activity.defn(name=effects.READ_REPOSITORY.name)
     async def read_repository(self, arg: RepositoryRef) -> RepositoryContents:
@@ -93,6 +86,16 @@ class RepositoryActivities:
                 await self._pgbackrest.work(arg, "remove the repository", ("stop",), ("stanza-delete", "--force"))
             log.warning("a repository of backups was removed", cluster=arg.cluster_id, kind=arg.repository.kind)
         return Nothing()
+
+
+async def configure_nodes(pgbackrest: PgBackRest, ref: RepositoryRef) -> None:
+    """Have the nodes that there are archive into this repository. Its keys may be others by now."""
+    pgbackrest.keys.require(ref.repository)
+    files = repository_files(ref.repository, ref.cluster_id, pgbackrest.keys, CONF_DIR)
+    for name in NODES:
+        container = node_container(ref.cluster_id, name)
+        if await pgbackrest.docker.inspect(container) is not None:
+            await pgbackrest.docker.put_files(container, files)
 
 
 async def read_contents(pgbackrest: PgBackRest, ref: RepositoryRef) -> RepositoryContents:

@@ -96,7 +96,8 @@ class AdoptionActivities:
     async def _read(self, arg: ReadClusterInput) -> AdoptionReading:
         host, region = self._settings.host_name, self._settings.region
         parts = await read_parts(self._docker, arg.cluster_id, host=host, region=region)
-        return rebuild(parts, load_plans(self._settings.plans_file), name=arg.name, now=datetime.now(UTC))
+        plans = load_plans(self._settings.plans_file)
+        return rebuild(parts, plans, name=arg.name, now=datetime.now(UTC), key_id=self._key_id)
 
     async def _look(self, found: FoundCluster) -> FoundCluster:
         """Say whether a cluster could be adopted, as its adoption would."""

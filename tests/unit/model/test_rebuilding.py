@@ -7,6 +7,7 @@ import pytest
 
 from activities.engine.labels import Kind, StateLabel, make_labels, read_state
 from model.adoption import AdoptionReading, Origin
+from model.backups import Repository, RepositoryKind
 from model.cluster import Address, Durability, Endpoint, Network, NodePhase, NodeRole, Pooler, PoolerPhase, PoolMode
 from model.effects import NodeSpec
 from model.errors import InvalidInput, MpgError, NeedsOperator, Refused
@@ -188,3 +189,15 @@ def test_label_keeps_what_was_settled_and_holds_no_field_that_is_not_known() -> 
     assert read_state(make_labels(ID, Kind.ENDPOINT, "endpoint", state=state)) == state
     older = {LABEL_STATE: f'{{"cluster_id": "{ID}", "cluster_name": "orders"}}'}
     assert read_state(older) == StateLabel(cluster_id=ID, cluster_name="orders")
+
+
+def test_repository_is_on_the_nodes_labels_and_has_the_key_that_it_is_written_with_from_now_on() -> None:
+    repository = Repository(kind=RepositoryKind.VOLUME, key_id="former")
+    told = node("a", Seen.PRIMARY)
+    told = told.model_copy(update={"spec": told.spec.model_copy(update={"repository": repository})})
+    reading = rebuild(parts(nodes=(told,)), DEFAULT_PLANS, name=None, now=NOW, key_id="present")
+    backups = reading.state.spec.backups
+    assert backups is not None
+    assert (backups.repository.kind, backups.repository.key_id) == (RepositoryKind.VOLUME, "present")
+    assert any("defaults were taken" in note for note in reading.notes)
+    assert rebuilt().state.spec.backups is None
