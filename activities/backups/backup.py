@@ -55,16 +55,16 @@ class BackupActivities:
         name = backup_container(arg.cluster_id)
         if (made := await self._made(arg)) is not None:
             return made
-        if not await self._is_under_way(arg, name):
-            if (made := await self._made(arg)) is not None:
-                return made
-            await self._begin(arg, name)
         try:
+            if not await self._is_under_way(arg, name):
+                # The try before may have come to its end between the two looks.
+                if (made := await self._made(arg)) is not None:
+                    return made
+                await self._begin(arg, name)
             ended = await self._end_of(arg, name)
         except asyncio.CancelledError:
             if _is_given_up():
-                log.warning("a backup is given up", cluster=arg.cluster_id, request=arg.request_id)
-                await self._docker.remove(name, force=True)
+                await self._give_up(arg, name)
             raise
         if ended.exit_code:
             error = failed("make a backup", await self._docker.logs(name, lines=200), ended.exit_code, found=ended)
@@ -76,6 +76,12 @@ class BackupActivities:
             raise NotYet("pgBackRest made a backup that is not in the repository.")
         log.info("backup made", cluster=arg.cluster_id, backup=made.id, bytes=made.size_bytes, stored=made.stored_bytes)
         return made
+
+    async def _give_up(self, arg: TakeBackupInput, name: str) -> None:
+        found = await self._docker.inspect(name)
+        if found is not None and found.labels.get(REQUEST_LABEL) == arg.request_id:
+            log.warning("a backup is given up", cluster=arg.cluster_id, request=arg.request_id)
+            await self._docker.remove(found.id, force=True)
 
     async def _made(self, arg: TakeBackupInput) -> Backup | None:
         contents = await read_contents(self._pgbackrest, arg)
