@@ -5,6 +5,8 @@ about to begin. Settling the cluster beside them would be undone by them. So eac
 lock on its cluster's file while it runs, and settling first writes down which operations have ended and then waits for
 the exclusive lock: what runs is waited for, what begins later is refused.
 
+What needs no turn holds none: a backup may take hours, and settling would wait for it.
+
 The locks are the kernel's (flock), so that they hold between the worker processes of a host and end with them.
 """
 
@@ -23,7 +25,7 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 from model.base import Record
 from model.effects import cluster_of
 from model.errors import NotYet, Refused
-from model.operations import OPERATIONS
+from model.operations import OPERATIONS, WITHOUT_TURN
 
 WAIT_S = 600.0
 """How long settling waits for a step of an ended operation. A step is told of the end with its next heartbeat."""
@@ -115,7 +117,7 @@ class _Fenced(ActivityInboundInterceptor):
         info = activity.info()
         arg = input.args[0] if input.args else None
         cluster_id = cluster_of(arg) if isinstance(arg, Record) else None
-        if cluster_id is None or info.workflow_id is None or info.workflow_type not in OPERATIONS:
+        if cluster_id is None or info.workflow_id is None or info.workflow_type not in OPERATIONS - WITHOUT_TURN:
             return await super().execute_activity(input)
         async with self._fences.step(cluster_id, info.workflow_id):
             return await super().execute_activity(input)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 from temporalio.client import Client
@@ -35,11 +36,13 @@ from activities.recovery.platform_access import PlatformAccessActivities
 from activities.routing.endpoint import EndpointActivities
 from activities.routing.pooled_sessions import PooledSessions
 from activities.routing.poolers import PoolerActivities
+from activities.scheduling import ScheduleActivities
 from activities.takeover.failover import FailoverActivities
 from activities.takeover.handover import Clients
 from activities.takeover.lost_primary import LostPrimaryActivities
 from activities.takeover.switchover import SwitchoverActivities
 from activities.takeover_lock import TakeoverLocks
+from activities.watching.backup_watch import BackupBounds
 from activities.watching.cluster_watch import WatchActivities
 from model.effects import EFFECTS, HOST_KINDS
 from model.settings import Settings
@@ -71,6 +74,7 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
     keys = ClusterKeys(docker, master_key)
     repositories = RepositoryKeys.of(settings, master_key)
     pgbackrest = PgBackRest(docker, repositories)
+    archive = ArchiveActivities(pgbackrest, sql)
     try:
         arranged = arrange(
             HostActivities(docker, settings, master_key),
@@ -83,20 +87,21 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
             SwitchoverActivities(clients, takeovers),
             FailoverActivities(clients, takeovers),
             LostPrimaryActivities(docker, sql),
-            WatchActivities(clients, events),
+            WatchActivities(clients, events, archive.look, _bounds(settings)),
             RoleActivities(sql, master_key),
             RoleSystemActivities(sql, master_key),
             DatabaseActivities(sql, pooled),
             ExtensionActivities(sql),
             ReplicationActivities(sql),
             OperationActivities(client),
+            ScheduleActivities(client),
             access,
             AdoptionActivities(docker, client, access, settings, master_key, keys),
             CatalogActivities(sql, master_key),
             ReplicaDataActivities(docker),
             RepositoryActivities(pgbackrest, sql),
             BackupActivities(pgbackrest),
-            ArchiveActivities(pgbackrest, sql),
+            archive,
         )
         yield replace(arranged, keys=keys)
     finally:
@@ -104,6 +109,13 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
         await reconcile.close()
         await sql.close()
         await docker.close()
+
+
+def _bounds(settings: Settings) -> BackupBounds:
+    return BackupBounds(
+        archive_overdue=timedelta(seconds=settings.archive_overdue_seconds),
+        backup_overdue_factor=settings.backup_overdue_factor,
+    )
 
 
 def arrange(*objects: object) -> Activities:

@@ -100,3 +100,48 @@ class RepositoryContents(Record):
     """The oldest first."""
     archive_first: str | None = None
     archive_last: str | None = None
+
+
+class BackupRun(Record):
+    """A backup that is being made: the operation that makes it, and since when."""
+
+    operation_id: str
+    run_id: str
+    type: BackupType
+    started_at: datetime
+
+
+class BackupFailure(Record):
+    """A backup that did not come about, or is not good, and why, in one sentence."""
+
+    operation_id: str
+    type: BackupType
+    failed_at: datetime
+    message: str
+
+
+class BackupNote(Record):
+    """What an operation tells its cluster of the backup that it made, or did not make."""
+
+    operation_id: str
+    made: tuple[Backup, ...] = ()
+    """Good ones that there are: the one that was made, and the last of each type in the repository."""
+    failure: BackupFailure | None = None
+    oldest: Backup | None = None
+    """The oldest one that there is now: the earliest moment that can be restored is its end. None: not known."""
+
+
+class BackupRecord(Record):
+    """What is on record of a cluster's backups. The repository itself knows all of them."""
+
+    running: BackupRun | None = None
+    last: tuple[Backup, ...] = ()
+    """The last good one of each type."""
+    failure: BackupFailure | None = None
+    """The last one that did not come about; None once one did."""
+    oldest: Backup | None = None
+
+    def latest(self, type: BackupType | None = None) -> Backup | None:
+        """Return the last good one, of that *type* or of any."""
+        fitting = [backup for backup in self.last if type in {None, backup.type}]
+        return max(fitting, key=lambda backup: backup.finished_at, default=None)

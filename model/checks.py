@@ -5,6 +5,7 @@ from model.errors import AlreadyExists, NotFound, Refused
 from model.healing import may_promote
 from model.names import DEFAULT_DATABASE, DEFAULT_USER
 from model.operations import (
+    BackupRequest,
     ChangePlanRequest,
     CreateDatabaseRequest,
     CreateUserRequest,
@@ -17,6 +18,7 @@ from model.operations import (
     OperationRequest,
     RestartRequest,
     RotatePasswordRequest,
+    SetBackupPolicyRequest,
     SetUserRoleRequest,
     SwitchoverRequest,
 )
@@ -60,6 +62,8 @@ def check(state: ClusterState, request: OperationRequest) -> None:
             _check_lost(state, accepted=accepted)
         case ChangePlanRequest():
             _check_replica(state, "change its plan")
+        case BackupRequest() | SetBackupPolicyRequest():
+            _check_has_repository(state)
         case RestartRequest(node=node):
             if node is not None and state.status.node(node) is None:
                 raise NotFound(f"Cluster {state.spec.name} has no node {node!r}.")
@@ -88,6 +92,14 @@ def _check_database(state: ClusterState, name: str) -> None:
 def _check_replica(state: ClusterState, what: str) -> None:
     if state.status.replica is None:
         raise Refused(f"Cluster {state.spec.name} cannot {what}: it has no replica.")
+
+
+def _check_has_repository(state: ClusterState) -> None:
+    if state.spec.backups is None:
+        raise Refused(
+            f"Cluster {state.spec.name} was made before there were backups and has no repository.",
+            remedy="Make a new cluster, and copy its data there.",
+        )
 
 
 def _check_lost(state: ClusterState, *, accepted: bool) -> None:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from model.backups import Backups
+from model.backups import BackupRecord, Backups
 from model.base import Record
 from model.names import DEFAULT_DATABASE, DEFAULT_USER
 from model.plans import Plan
@@ -209,6 +209,10 @@ class Condition(Record):
 
 WRONG_MASTER_KEY = "WrongMasterKey"
 """Type of the condition of a cluster that has another master key than the stack."""
+ARCHIVING_FAILS = "ArchivingFails"
+"""Type of the condition of a cluster whose WAL does not get to its repository; it holds since the last time it did."""
+BACKUP_OVERDUE = "BackupOverdue"
+"""Type of the condition of a cluster whose last good backup is older than its schedule allows."""
 
 
 class ClusterStatus(Record):
@@ -220,6 +224,7 @@ class ClusterStatus(Record):
     nodes: tuple[Node, ...] = ()
     poolers: tuple[Pooler, ...] = ()
     conditions: tuple[Condition, ...] = ()
+    backups: BackupRecord = BackupRecord()
     absences: tuple[str, ...] = ()
     """Names of what the holder of the turn stops and starts on purpose now: missing it is no alarm.
 

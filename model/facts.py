@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
+from model.backups import BackupPolicy, BackupRecord
 from model.base import Record
 from model.cluster import (
     FORMER_USERS,
@@ -121,6 +122,18 @@ class PoolersAre(_Fact):
     poolers: tuple[Pooler, ...]
 
 
+class BackupPolicyIs(_Fact):
+    """Backups are made and kept so from now on."""
+
+    policy: BackupPolicy
+
+
+class BackupRecordIs(_Fact):
+    """This is known of the cluster's backups."""
+
+    record: BackupRecord
+
+
 class AbsencesPlanned(_Fact):
     """These nodes, and no others, are stopped and started on purpose now. Forgotten when the turn ends."""
 
@@ -153,6 +166,8 @@ Fact = Annotated[
     | PrimaryIs
     | InSync
     | PoolersAre
+    | BackupPolicyIs
+    | BackupRecordIs
     | AbsencesPlanned
     | PhaseIs
     | ConditionIs,
@@ -186,6 +201,8 @@ def _apply_to_spec(spec: ClusterSpec, fact: Fact) -> ClusterSpec:
             return spec.model_copy(update={"plan": plan})
         case PoolModeIs(pool_mode=pool_mode):
             return spec.model_copy(update={"pool_mode": pool_mode})
+        case BackupPolicyIs(policy=policy) if spec.backups is not None:
+            return spec.model_copy(update={"backups": spec.backups.model_copy(update={"policy": policy})})
         case RolesAdopted():
             return spec.model_copy(update={"legacy_roles": False})
         case _:
@@ -207,6 +224,8 @@ def _apply_to_status(status: ClusterStatus, fact: Fact) -> ClusterStatus:
             return status.model_copy(update={"nodes": nodes})
         case PoolersAre(poolers=poolers):
             return status.model_copy(update={"poolers": poolers})
+        case BackupRecordIs(record=record):
+            return status.model_copy(update={"backups": record})
         case AbsencesPlanned(names=names):
             return status.model_copy(update={"absences": names})
         case PhaseIs(phase=phase):

@@ -10,8 +10,10 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field
 
+from model.backups import BackupType, Repository
 from model.base import Record, Request
 from model.cluster import ClusterState, Durability, PoolMode, Role
+from model.cron import CronLine
 from model.facts import Fact
 from model.names import (
     DEFAULT_HOST,
@@ -30,6 +32,8 @@ MAX_STORAGE_AT_CREATION_GB = 500
 DEFAULT_MAX_PAUSE_S = 30.0
 LONGEST_PAUSE_S = 100.0
 """The poolers give up on a client that they held for 120 s (query_wait_timeout)."""
+MOST_KEPT = 3650
+"""Of full backups, and of days."""
 
 
 def _one_of_nodes(value: str | None) -> str | None:
@@ -49,6 +53,12 @@ def _pause(value: float) -> float:
         raise ValueError(
             f"A pause of at most {value:g} s is not possible: more than 0 and up to {LONGEST_PAUSE_S:g} s."
         )
+    return value
+
+
+def _kept(value: int | None) -> int | None:
+    if value is not None and not 1 <= value <= MOST_KEPT:
+        raise ValueError(f"Keeping {value} is not possible: 1 to {MOST_KEPT}.")
     return value
 
 
@@ -217,6 +227,37 @@ class OptInRolesRequest(OperationRequest):
     operation: ClassVar[str] = "OptInRoles"
 
 
+class BackupRequest(OperationRequest):
+    """Back the cluster up. It takes no turn: other operations run beside it.
+
+    ``scheduled``: where another backup is being made already, leave this one out without an error.
+    """
+
+    operation: ClassVar[str] = "Backup"
+    type: BackupType = BackupType.FULL
+    scheduled: bool = False
+
+
+class SetBackupPolicyRequest(OperationRequest):
+    """Change when backups are made and how long they are kept. What is None stays as it is."""
+
+    operation: ClassVar[str] = "SetBackupPolicy"
+    full: CronLine | None = None
+    incr: CronLine | None = None
+    keep_full: Annotated[int | None, AfterValidator(_kept)] = None
+    keep_days: Annotated[int | None, AfterValidator(_kept)] = None
+
+
+class ReadBackupsRequest(Request):
+    """Ask what is in a cluster's repository: input of the workflow ``ReadBackups``, which changes nothing."""
+
+    workflow: ClassVar[str] = "ReadBackups"
+    cluster_id: ClusterId
+    host: HostName = DEFAULT_HOST
+    repository: Repository
+    image: str
+
+
 class HealRequest(OperationRequest):
     """What the cluster tells an operation that it starts itself: its state, and what was lost and how."""
 
@@ -261,9 +302,13 @@ REQUESTS: dict[str, type[OperationRequest]] = {
         EnableExtensionRequest,
         DisableExtensionRequest,
         OptInRolesRequest,
+        BackupRequest,
+        SetBackupPolicyRequest,
     )
 }
 """Every operation's request, by workflow type."""
+WITHOUT_TURN = frozenset({BackupRequest.operation})
+"""Operations that run beside the one that has the turn, and give way to it."""
 OPERATIONS = frozenset({*REQUESTS, *HEALING})
 """The types of all workflows that are operations."""
 

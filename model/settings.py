@@ -21,6 +21,7 @@ from pydantic_settings import (
 )
 
 from model.backups import BackupPolicy, Backups, Repository, RepositoryKind
+from model.cron import CronLine
 from model.errors import InvalidInput
 
 CONFIG_FILE = "config.toml"
@@ -100,13 +101,17 @@ class Settings(BaseSettings):
     """PEM file of the authorities that the store's certificate is verified with; unset, the image's own."""
     backup_s3_key: SecretStr | None = None
     backup_s3_key_secret: SecretStr | None = None
-    backup_full: str = BackupPolicy().full
+    backup_full: CronLine = BackupPolicy().full
     """When new clusters make full backups: a cron line in UTC; and incremental ones."""
-    backup_incr: str = BackupPolicy().incr
+    backup_incr: CronLine = BackupPolicy().incr
     backup_keep_full: int = Field(BackupPolicy().keep_full, ge=1)
     """How many full backups of a new cluster are kept at least."""
     backup_keep_days: int = Field(BackupPolicy().keep_days, ge=1)
     """How many days back a new cluster can be restored to any moment."""
+    backup_overdue_factor: float = Field(1.5, gt=1)
+    """A backup is overdue (condition ``BackupOverdue``) this many intervals of its schedule after the one before."""
+    archive_overdue_seconds: float = Field(300, gt=0)
+    """How old the last archived WAL may be while more waits (condition ``ArchivingFails``), in seconds."""
 
     worker_processes: int = Field(1, ge=1, le=16)
     """Worker processes that the stack runs side by side."""

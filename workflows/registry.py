@@ -6,6 +6,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from workflows.cluster.cluster import Cluster
 from workflows.cluster.name import ClusterName
 from workflows.operations.adopt_cluster import AdoptCluster
+from workflows.operations.backup import Backup
 from workflows.operations.change_plan import ChangePlan
 from workflows.operations.create_cluster import CreateCluster
 from workflows.operations.create_database import CreateDatabase
@@ -19,9 +20,11 @@ from workflows.operations.failover import Failover
 from workflows.operations.find_clusters import FindClusters
 from workflows.operations.forced_failover import ForcedFailover
 from workflows.operations.opt_in_roles import OptInRoles
+from workflows.operations.read_backups import ReadBackups
 from workflows.operations.repair import Repair
 from workflows.operations.restart import Restart
 from workflows.operations.rotate_password import RotatePassword
+from workflows.operations.set_backup_policy import SetBackupPolicy
 from workflows.operations.set_pool_mode import SetPoolMode
 from workflows.operations.set_user_role import SetUserRole
 from workflows.operations.switchover import Switchover
@@ -30,6 +33,7 @@ WORKFLOWS: tuple[type, ...] = (
     Cluster,
     ClusterName,
     FindClusters,
+    ReadBackups,
     CreateCluster,
     AdoptCluster,
     DestroyCluster,
@@ -47,6 +51,8 @@ WORKFLOWS: tuple[type, ...] = (
     EnableExtension,
     DisableExtension,
     OptInRoles,
+    Backup,
+    SetBackupPolicy,
     Failover,
     Repair,
 )

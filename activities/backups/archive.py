@@ -71,7 +71,12 @@ class ArchiveActivities:
     @activity.defn(name=effects.READ_ARCHIVING.name)
     async def read_archiving(self, arg: ArchivingInput) -> Archiving:
         """Return how archiving stands on the primary. Raises ``psycopg.Error``."""
-        async with heartbeating(), self._sql.use(Target.of(arg.cluster_id, arg.primary)) as connection:
+        async with heartbeating():
+            return await self.look(arg)
+
+    async def look(self, arg: ArchivingInput) -> Archiving:
+        """The same for a watch, which looks all the time and heartbeats by itself."""
+        async with self._sql.use(Target.of(arg.cluster_id, arg.primary)) as connection:
             row = await (await connection.execute(_ARCHIVER, [ARCHIVE_LOG, SILENT])).fetchone()
         assert row is not None, "pg_stat_archiver has one row"
         archived_at, wal, failed, held, waits_since, waiting, said, idle = row

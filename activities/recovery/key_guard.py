@@ -38,10 +38,12 @@ _WITHOUT_KEY = frozenset(
     each.name
     for each in (
         effects.COMMIT_FACTS,
+        effects.NOTE_BACKUP,
         effects.READ_CLUSTER,
         effects.ENSURE_ACCESS,
         effects.REMOVE_CLUSTER,
         effects.REMOVE_REPOSITORY,
+        effects.REMOVE_SCHEDULES,
     )
 )
 """Effects that are about another key, or need none: what was done is recorded, what is there is read or removed."""

@@ -15,6 +15,7 @@ from activities.heartbeat import WATCH_INTERVAL_S, while_worker_runs
 from activities.routing.health import broken_way_in, paused_poolers
 from activities.routing.pooler_pause import open_pause
 from activities.takeover.handover import Clients
+from activities.watching.backup_watch import BackupBounds, BackupWatch, ReadArchiving
 from activities.watching.node_watch import NodeWatch
 from activities.watching.sync_watch import SyncWatch
 from model import effects
@@ -43,13 +44,17 @@ LOOKS = 2
 class WatchActivities:
     """The effect ``watch_cluster``."""
 
-    def __init__(self, clients: Clients, events: DockerEvents) -> None:
-        """Watch through *clients* and *events*."""
+    def __init__(
+        self, clients: Clients, events: DockerEvents, read_archiving: ReadArchiving, bounds: BackupBounds
+    ) -> None:
+        """Watch through *clients* and *events*, and archiving by *read_archiving*; *bounds* say what is too old."""
         self._docker = clients.docker
         self._sql = clients.sql
         self._client = clients.temporal
         self._master_key = clients.master_key
         self._events = events
+        self._read_archiving = read_archiving
+        self._bounds = bounds
 
     @activity.defn(name=effects.WATCH_CLUSTER.name)
     async def watch_cluster(self, arg: WatchInput) -> Alarm:
@@ -61,6 +66,9 @@ class WatchActivities:
         tasks = [asyncio.create_task(self._node(arg, node, sync)) for node in arg.status.nodes]
         tasks.append(asyncio.create_task(self._way_in(arg)))
         tasks.append(asyncio.create_task(self._acknowledgements(arg, sync)))
+        backups = BackupWatch(arg, sync, self._read_archiving, lambda: self._view(arg.cluster_id), self._bounds)
+        tasks.append(asyncio.create_task(backups.until_archiving_changes()))
+        tasks.append(asyncio.create_task(backups.until_age_changes()))
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             return done.pop().result()

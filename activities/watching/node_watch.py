@@ -161,6 +161,7 @@ class NodeWatch:
         written, waits_for, seen = row
         self._standby = written is None
         if not self._standby:
+            self._sync.primary = self._name
             self._sync.look(written, waits_for, seen, _now())
         return Probed(Outcome.ANSWERED)
 

@@ -28,6 +28,8 @@ class SyncWatch:
         """Begin with nothing heard."""
         self._seen = Acknowledgement()
         self._overdue = asyncio.Event()
+        self.primary: str | None = None
+        """Name of the node that took writes when it answered last."""
 
     def look(self, written: str, waits_for: str, standby: Sequence[str | None] | None, now: float) -> None:
         """Hear what a probe of the primary read by :data:`READ_STANDBY`, at *now*."""

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from model.base import Record
 from model.cluster import ClusterState
-from model.effects import backups, engine, nodes, postgres, recovery, routing, takeover, turns, watching
+from model.effects import backups, engine, nodes, postgres, recovery, routing, scheduling, takeover, turns, watching
 from model.effects.backups import (
     CLOSE_ARCHIVE_GAP,
     ENSURE_REPOSITORY,
@@ -112,6 +112,17 @@ from model.effects.routing import (
     RemovePoolersInput,
     RouteInput,
 )
+from model.effects.scheduling import (
+    BEGIN_BACKUP,
+    NOTE_BACKUP,
+    PUT_SCHEDULES,
+    REMOVE_SCHEDULES,
+    BackupClaim,
+    BackupStart,
+    BeginBackupInput,
+    NoteBackupInput,
+    PutSchedulesInput,
+)
 from model.effects.takeover import (
     FAIL_OVER,
     READ_POSITION,
@@ -147,6 +158,7 @@ __all__ = [
     "ADOPT_ROLES",
     "AWAIT_CAUGHT_UP",
     "AWAIT_OPERATION_END",
+    "BEGIN_BACKUP",
     "CHECK_HOST",
     "CLOSE_ARCHIVE_GAP",
     "COMMIT_FACTS",
@@ -174,7 +186,9 @@ __all__ = [
     "FIND_CLUSTERS",
     "HOST_KINDS",
     "MEND_WAY_IN",
+    "NOTE_BACKUP",
     "OBSERVE_CLUSTER",
+    "PUT_SCHEDULES",
     "READS_END_S",
     "READ_ARCHIVING",
     "READ_CATALOG",
@@ -189,6 +203,7 @@ __all__ = [
     "REMOVE_NODE",
     "REMOVE_POOLERS",
     "REMOVE_REPOSITORY",
+    "REMOVE_SCHEDULES",
     "REQUIRE_LOST",
     "REQUIRE_WRITES",
     "RESTART_NODE",
@@ -210,6 +225,9 @@ __all__ = [
     "ArchivingInput",
     "AwaitCaughtUpInput",
     "AwaitOperationInput",
+    "BackupClaim",
+    "BackupStart",
+    "BeginBackupInput",
     "Bootstrap",
     "CheckHostInput",
     "ClusterKey",
@@ -246,6 +264,7 @@ __all__ = [
     "NameReleased",
     "NodeRef",
     "NodeSpec",
+    "NoteBackupInput",
     "Nothing",
     "O",
     "Observation",
@@ -254,6 +273,7 @@ __all__ = [
     "PasswordIs",
     "Poolers",
     "PositionInput",
+    "PutSchedulesInput",
     "ReadExtensionsInput",
     "ReconcileInput",
     "Rejoin",
@@ -293,7 +313,7 @@ def cluster_of(arg: Record) -> str | None:
 
 EFFECTS: tuple[Effect[Any, Any], ...] = tuple(
     cast("Effect[Any, Any]", value)
-    for module in (backups, engine, nodes, postgres, recovery, routing, takeover, turns, watching)
+    for module in (backups, engine, nodes, postgres, recovery, routing, scheduling, takeover, turns, watching)
     for value in vars(module).values()
     if isinstance(value, Effect)
 )

@@ -1,8 +1,9 @@
 """Writes tests/histories anew: ``python -m tests.workflows.record_histories``.
 
 Do so only when no release has workflows that run with the old ones; otherwise a change of a workflow's order needs
-``workflow.patched``, and the old histories stay beside the new: a way of :data:`HEALED` that is named as an argument is
-recorded, and nothing else is touched.
+``workflow.patched``, and the old histories stay beside the new: what is named as an argument, a way of :data:`HEALED`
+or one of :data:`SCENARIOS`, is recorded, and nothing else is touched. ``create-cluster:create-scheduled`` records that
+scenario under another name, beside those of before.
 """
 
 import asyncio
@@ -34,14 +35,16 @@ async def main() -> None:
     if named := sys.argv[1:]:
         async with started_temporal() as client, serving(client) as stubs:
             for name in named:
-                await _record_healing(client, stubs, name)
+                if name in HEALED:
+                    await _record_healing(client, stubs, name)
+                else:
+                    await _record_ways(client, stubs, *name.split(":"))
         return
     for old in FOLDER.glob("*.json"):
         old.unlink()
     async with started_temporal() as client, serving(client) as stubs:
         for scenario in SCENARIOS:
-            for way in (OperationOutcome.DONE, OperationOutcome.FAILED, OperationOutcome.CANCELLED):
-                await _record(client, stubs, scenario, way)
+            await _record_ways(client, stubs, scenario)
         for name in HEALED:
             await _record_healing(client, stubs, name)
 
@@ -105,7 +108,12 @@ async def _child_of(cluster: WorkflowHandle[Any, Any]) -> str:
     return found[0]
 
 
-async def _record(client: Client, stubs: Stubs, scenario: str, way: OperationOutcome) -> None:
+async def _record_ways(client: Client, stubs: Stubs, scenario: str, called: str = "") -> None:
+    for way in (OperationOutcome.DONE, OperationOutcome.FAILED, OperationOutcome.CANCELLED):
+        await _record(client, stubs, scenario, way, called or scenario)
+
+
+async def _record(client: Client, stubs: Stubs, scenario: str, way: OperationOutcome, called: str) -> None:
     async with _bench(client, stubs) as bench:
         state = cluster_for(scenario)
         if scenario not in BEGINNINGS:
@@ -123,10 +131,10 @@ async def _record(client: Client, stubs: Stubs, scenario: str, way: OperationOut
             stubs.released.set()
         with suppress(WorkflowFailureError):
             await handle.result()
-        await _write(handle, f"{scenario}.{way}")
+        await _write(handle, f"{called}.{way}")
         await _settled(bench, state.spec.id)
-        await _write(client.get_workflow_handle(cluster_workflow_id(state.spec.id)), f"cluster.{scenario}.{way}")
-        if scenario == "create-cluster":
+        await _write(client.get_workflow_handle(cluster_workflow_id(state.spec.id)), f"cluster.{called}.{way}")
+        if called == "create-cluster":
             await _write(client.get_workflow_handle(name_workflow_id("personal", state.spec.name)), f"name.{way}")
 
 

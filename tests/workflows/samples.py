@@ -2,9 +2,10 @@
 
 import itertools
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from model.addresses import endpoint_address, node_address
+from model.backups import Backup, Backups, BackupType, Repository, RepositoryKind
 from model.cluster import (
     Address,
     ClusterPhase,
@@ -26,6 +27,7 @@ from model.facts import InSync, PhaseIs, apply
 from model.names import endpoint_container, node_container
 from model.operations import (
     AdoptClusterRequest,
+    BackupRequest,
     ChangePlanRequest,
     CreateClusterRequest,
     CreateDatabaseRequest,
@@ -40,6 +42,7 @@ from model.operations import (
     OptInRolesRequest,
     RestartRequest,
     RotatePasswordRequest,
+    SetBackupPolicyRequest,
     SetPoolModeRequest,
     SetUserRoleRequest,
     SwitchoverRequest,
@@ -50,6 +53,8 @@ from model.poolers import plan_generation
 NETWORK = Network(name="net", subnet="10.213.0.0/28", gateway="10.213.0.1")
 INSTALLED = "pg_trgm"
 """The extension that the stubs say is installed."""
+BACKUPS = Backups(repository=Repository(kind=RepositoryKind.VOLUME, key_id="0123456789abcdef"))
+MADE_AT = datetime(2026, 1, 1, tzinfo=UTC)
 _numbers = itertools.count(1)
 
 
@@ -83,6 +88,25 @@ def node(cluster_id: str, name: str, role: NodeRole, plan: str = "basic") -> Nod
     )
 
 
+def backup(type: BackupType, request_id: str | None = None, *, finished_at: datetime = MADE_AT) -> Backup:
+    """A backup that is good."""
+    letter = type.value[0].upper()
+    return Backup(
+        id=f"{finished_at:%Y%m%d-%H%M%S}{letter}",
+        type=type,
+        started_at=finished_at - timedelta(seconds=2),
+        finished_at=finished_at,
+        prior=None if type is BackupType.FULL else "20251231-000000F",
+        size_bytes=30_000_000,
+        stored_bytes=4_000_000,
+        first_lsn="0/2000028",
+        last_lsn="0/2000120",
+        first_wal="000000010000000000000002",
+        last_wal="000000010000000000000002",
+        request_id=request_id,
+    )
+
+
 def ready_cluster(
     *, legacy_roles: bool = False, durability: Durability = Durability.SYNC, cluster_id: str | None = None
 ) -> ClusterState:
@@ -99,7 +123,8 @@ def ready_cluster(
         durability=durability,
         users=(User(name="fly-user", role=Role.SCHEMA_ADMIN), User(name="amy", role=Role.READER)),
         databases=(Database(name="fly-db"), Database(name="shop")),
-        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        backups=BACKUPS,
+        created_at=MADE_AT,
     )
     replica = node(cluster_id, "b", NodeRole.REPLICA).model_copy(update={"in_sync": durability is Durability.SYNC})
     status = ClusterStatus(
@@ -156,6 +181,8 @@ SCENARIOS = (
     "enable-extension",
     "disable-extension",
     "opt-in-roles",
+    "backup",
+    "set-backup-policy",
 )
 
 
@@ -182,5 +209,7 @@ def request_of(scenario: str, state: ClusterState) -> OperationRequest:
         "enable-extension": EnableExtensionRequest(cluster_id=key, database="shop", extension="hstore"),
         "disable-extension": DisableExtensionRequest(cluster_id=key, database="shop", extension=INSTALLED),
         "opt-in-roles": OptInRolesRequest(cluster_id=key),
+        "backup": BackupRequest(cluster_id=key, type=BackupType.INCR),
+        "set-backup-policy": SetBackupPolicyRequest(cluster_id=key, full="0 3 * * 6", keep_days=14),
     }
     return requests[scenario]

@@ -9,6 +9,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities.operations import OperationActivities
+from activities.scheduling import ScheduleActivities
 from model import search_attributes
 from model.converter import DATA_CONVERTER
 from model.errors import MpgError, NotFound
@@ -47,21 +48,23 @@ async def started_temporal() -> AsyncIterator[Client]:
 @asynccontextmanager
 async def serving(client: Client) -> AsyncIterator[Stubs]:
     """The stubs behind a running worker."""
-    stubs = Stubs(real=OperationActivities(client))
+    operations, scheduling = OperationActivities(client), ScheduleActivities(client)
+    stubs = Stubs(real=operations, scheduling=scheduling)
     async with AsyncExitStack() as stack:
-        for worker in _workers(client, stubs, OperationActivities(client)):
+        for worker in _workers(client, stubs, operations, scheduling):
             await stack.enter_async_context(worker)
         yield stubs
         stubs.reset()
 
 
-def _workers(client: Client, stubs: Stubs, real: OperationActivities) -> list[Worker]:
+def _workers(client: Client, stubs: Stubs, *real: object) -> list[Worker]:
     """As in production, but for the activities."""
+    methods = [getattr(each, name) for name in sorted(REAL) for each in real if hasattr(each, name)]
     main = Worker(
         client,
         task_queue=MAIN_QUEUE,
         workflows=WORKFLOWS,
-        activities=[*stubs.activities(host=False), *(getattr(real, name) for name in sorted(REAL))],
+        activities=[*stubs.activities(host=False), *methods],
         workflow_runner=SANDBOX,
         workflow_failure_exception_types=[MpgError],
         max_concurrent_activities=1000,

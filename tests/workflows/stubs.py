@@ -9,8 +9,10 @@ from typing import Any
 from temporalio import activity
 
 from activities.operations import OperationActivities
+from activities.scheduling import ScheduleActivities
 from model import effects
 from model.adoption import Access, AdoptionReading, Catalog, FoundClusters
+from model.backups import BackupType, RepositoryContents
 from model.base import Record
 from model.cluster import NodePhase, NodeRole
 from model.effects import EFFECTS, Bootstrap, Effect, Rejoin
@@ -19,7 +21,14 @@ from model.plans import DEFAULT_PLANS, HostCapacity, Resources, find_plan
 from model.poolers import plan_generation
 from tests.workflows import samples
 
-REAL = frozenset({effects.TAKE_TURN.name, effects.AWAIT_OPERATION_END.name, effects.RELEASE_STALE_NAME.name})
+REAL = frozenset(
+    {
+        effects.TAKE_TURN.name,
+        effects.AWAIT_OPERATION_END.name,
+        effects.RELEASE_STALE_NAME.name,
+        effects.BEGIN_BACKUP.name,
+    }
+)
 """Effects on Temporal itself: the tests run the real activities."""
 
 
@@ -43,6 +52,8 @@ class Stubs:
 
     real: OperationActivities | None = None
     """What reports facts to the cluster's workflow."""
+    scheduling: ScheduleActivities | None = None
+    """What tells it of backups."""
     calls: list[Call] = field(default_factory=list[Call])
     _planned: dict[tuple[str, int], Behaviour] = field(default_factory=dict[tuple[str, int], Behaviour])
     _seen: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
@@ -96,6 +107,9 @@ class Stubs:
         if isinstance(arg, effects.CommitInput):
             assert self.real is not None
             return await self.real.commit_facts(arg)
+        if isinstance(arg, effects.NoteBackupInput):
+            assert self.scheduling is not None
+            return await self.scheduling.note_backup(arg)
         return self.answers.get(effect.name) or answer(effect.name, arg)
 
     def activities(self, *, host: bool) -> list[Callable[..., object]]:
@@ -182,7 +196,26 @@ def _committed(arg: effects.CommitInput) -> str:
     return ", ".join(_fact(fact.model_dump(mode="json")) for fact in arg.commit.facts)
 
 
+def _put(arg: effects.PutSchedulesInput) -> str:
+    at_once = f" and one {arg.at_once} at once" if arg.at_once else ""
+    return f"full='{arg.policy.full}' incr='{arg.policy.incr}'{at_once}"
+
+
+def _note(arg: effects.NoteBackupInput) -> str:
+    failed = "" if arg.note.failure is None else f"failed {arg.note.failure.type}"
+    return " ".join([*(made.type for made in arg.note.made), failed]).strip()
+
+
+def _backed_up(arg: effects.TakeBackupInput) -> str:
+    return f"{arg.type} from {arg.replica.name if arg.replica else arg.primary.name}"
+
+
 _WORDS: dict[str, Callable[[Any], str]] = {
+    "ensure_repository": lambda arg: f"of {arg.primary.name}",
+    "take_backup": _backed_up,
+    "expire_backups": lambda arg: f"keep={arg.policy.keep_full}",
+    "note_backup": _note,
+    "put_schedules": _put,
     "commit_facts": _committed,
     "ensure_access": lambda arg: "with a new key" if arg.new_key else "",
     "read_catalog": lambda arg: f"of {_node_at(arg.address)}",
@@ -257,6 +290,7 @@ def _room(arg: effects.CheckHostInput) -> effects.HostCheck:
         resources=Resources(cpus=plan.cpus, memory_mb=plan.memory_mb),
         capacity=HostCapacity(cpus=64, memory_mb=2**20),
         image=arg.image or f"mpg-node:{arg.pg_major_version}{'-postgis' if arg.postgis else ''}",
+        backups=samples.BACKUPS,
     )
 
 
@@ -286,6 +320,10 @@ def _catalog(arg: effects.Target) -> Catalog:
 
 
 _ANSWERS: dict[str, Callable[[Any], Record]] = {
+    "take_backup": lambda arg: samples.backup(arg.type, arg.request_id),
+    "expire_backups": lambda arg: RepositoryContents(backups=(samples.backup(BackupType.FULL),)),
+    "read_repository": lambda arg: RepositoryContents(backups=(samples.backup(BackupType.FULL),)),
+    "read_archiving": lambda arg: effects.Archiving(),
     "find_clusters": lambda arg: FoundClusters(clusters=()),
     "read_cluster": lambda arg: AdoptionReading(state=samples.as_labelled(arg.cluster_id, arg.name)),
     "ensure_access": lambda arg: Access(renewed=arg.new_key),

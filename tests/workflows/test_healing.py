@@ -5,7 +5,17 @@ import asyncio
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
-from model.cluster import WRONG_MASTER_KEY, ClusterPhase, ClusterState, Durability, NodeRole, Role
+from model.cluster import (
+    ARCHIVING_FAILS,
+    BACKUP_OVERDUE,
+    WRONG_MASTER_KEY,
+    ClusterPhase,
+    ClusterState,
+    Condition,
+    Durability,
+    NodeRole,
+    Role,
+)
 from model.effects import Alarm, AlarmKind
 from model.errors import HostFull, NeedsOperator, NotFound, ReplicaBehind
 from model.facts import InSync, apply
@@ -21,7 +31,7 @@ from model.operations import (
 from model.settings import load_settings
 from starter.client.operation import Operation
 from tests.workflows.bench import Bench, failure, until
-from tests.workflows.samples import ready_cluster
+from tests.workflows.samples import MADE_AT, ready_cluster
 from tests.workflows.stubs import fails, hangs
 
 
@@ -119,6 +129,34 @@ async def test_cluster_with_another_master_key_says_so_and_heals_nothing_until_t
     bench.stubs.alarm(state.spec.id, key(""))
     await healed(bench, state.spec.id, "b")
     assert await told() is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "condition"), [(AlarmKind.ARCHIVING, ARCHIVING_FAILS), (AlarmKind.BACKUP_AGE, BACKUP_OVERDUE)]
+)
+async def test_what_is_wrong_with_backups_is_shown_as_long_as_it_is_so(
+    bench: Bench, kind: AlarmKind, condition: str
+) -> None:
+    state = ready_cluster()
+    await bench.cluster(state)
+
+    async def shown() -> Condition | None:
+        return (await bench.view(state.spec.id)).state.status.condition(condition)
+
+    async def is_shown() -> bool:
+        return await shown() is not None
+
+    async def is_gone() -> bool:
+        return await shown() is None
+
+    bench.stubs.alarm(state.spec.id, Alarm(kind=kind, name="backups", how="It fails.", since=MADE_AT))
+    await until(is_shown)
+    found = await shown()
+    assert found is not None
+    assert (found.message, found.since) == ("It fails.", MADE_AT)
+    assert bench.stubs.effects == []
+    bench.stubs.alarm(state.spec.id, Alarm(kind=kind, name="backups", how=""))
+    await until(is_gone)
 
 
 async def test_both_lost_starts_the_primary_again_and_promotes_nobody(bench: Bench) -> None:

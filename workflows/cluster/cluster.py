@@ -14,6 +14,7 @@ from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from model import effects
+    from model.backups import BackupNote
     from model.base import Record
     from model.cluster import OVER, ClusterPhase, ClusterState, ClusterView, OperationRef
     from model.effects import OperationEnd, Target
@@ -22,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from model.names import operation_workflow_id
     from model.operations import ChangePlanRequest, Commit, ForcedFailoverRequest, TurnRequest
     from workflows.call import call
+    from workflows.cluster.backups import BackupBook
     from workflows.cluster.claims import release_name
     from workflows.cluster.draining import Draining
     from workflows.cluster.healing import Healing
@@ -62,6 +64,7 @@ class Cluster:
         self._healing = Healing(self._record, self._turns, self._losses, self._settling)
         self._watch = Watch(self._record, self._healing.note)
         self._draining = Draining(self._record)
+        self._backups = BackupBook(self._record)
 
     @workflow.run
     async def run(self, start: ClusterStart) -> ClusterState:
@@ -108,6 +111,17 @@ class Cluster:
             workflow.logger.warning("commit of an operation that has no turn", extra={"id": commit.operation_id})
             return
         self._record.learn(*commit.facts)
+        self._backups.hear(commit.facts)
+
+    @workflow.update
+    async def begin_backup(self, claim: effects.BackupClaim) -> effects.BackupStart:
+        """An operation is about to back the cluster up, beside whoever has the turn."""
+        return self._backups.begin(claim)
+
+    @workflow.signal
+    def note_backup(self, note: BackupNote) -> None:
+        """An operation tells of the backup that it made, or did not make."""
+        self._backups.note(note)
 
     @workflow.query
     def view(self) -> ClusterView:

@@ -8,14 +8,16 @@ turn back, with the new state, to undo what it did.
 """
 
 import asyncio
+from collections.abc import Mapping
 from datetime import timedelta
+from types import MappingProxyType
 
 from temporalio import workflow
 from temporalio.exceptions import FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from model import effects
-    from model.cluster import WRONG_MASTER_KEY, ClusterPhase, OperationRef
+    from model.cluster import ARCHIVING_FAILS, BACKUP_OVERDUE, WRONG_MASTER_KEY, ClusterPhase, OperationRef
     from model.effects import Alarm, AlarmKind, Target
     from model.errors import MpgError
     from model.facts import AbsencesPlanned, ConditionIs, InSync
@@ -32,6 +34,15 @@ YIELD_BOUND = timedelta(seconds=10)
 """How long a holder may take to yield. Past it the cluster fails over all the same: nobody waits longer for a lock."""
 HEALING_TASK = timedelta(seconds=2)
 """A signal, to yield for instance, reaches a workflow whose local activity runs within 0.8 of this."""
+
+_CONDITIONS: Mapping[AlarmKind, str] = MappingProxyType(
+    {
+        AlarmKind.MASTER_KEY: WRONG_MASTER_KEY,
+        AlarmKind.ARCHIVING: ARCHIVING_FAILS,
+        AlarmKind.BACKUP_AGE: BACKUP_OVERDUE,
+    }
+)
+"""What is recorded and not healed: the kind of alarm that tells whether the condition of this type holds."""
 
 
 class Healing:
@@ -55,9 +66,9 @@ class Healing:
 
     def note(self, alarm: Alarm) -> None:
         """The watch says that something is lost."""
-        if alarm.kind is AlarmKind.MASTER_KEY:
-            wrong = self._record.condition(WRONG_MASTER_KEY, alarm.how)
-            self._record.learn(wrong if alarm.how else no_condition(WRONG_MASTER_KEY))
+        if (condition := _CONDITIONS.get(alarm.kind)) is not None:
+            holds = self._record.condition(condition, alarm.how, alarm.since)
+            self._record.learn(holds if alarm.how else no_condition(condition))
             return
         # It may have been under way when an absence was planned, or when it was decided to leave it alone.
         if alarm.name not in self.absences:

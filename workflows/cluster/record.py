@@ -1,6 +1,7 @@
 """A cluster's record inside its workflow: its state, how facts change it, and what lists of workflows show of it."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from temporalio import workflow
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
@@ -93,9 +94,10 @@ class ClusterRecord:
         """Record *facts*, and that the cluster is ready and needs nobody."""
         self.learn(*facts, no_condition(NEEDS_OPERATOR), PhaseIs(phase=ClusterPhase.READY))
 
-    def condition(self, kind: str, message: str) -> ConditionIs:
-        """Return the fact that a condition of this *kind* holds since now."""
-        return ConditionIs(condition=Condition(type=kind, status=True, since=workflow.now(), message=message))
+    def condition(self, kind: str, message: str, since: datetime | None = None) -> ConditionIs:
+        """Return the fact that a condition of this *kind* holds, *since* then or now."""
+        began = since or workflow.now()
+        return ConditionIs(condition=Condition(type=kind, status=True, since=began, message=message))
 
     async def effect(self, effect: Effect[I, O], arg: I, summary: str) -> O:
         """Run *effect* for the cluster itself, on its host where it touches containers. Raises as ``call``."""

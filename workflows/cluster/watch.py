@@ -46,7 +46,8 @@ class Watch:
         failures = 0
         try:
             while self._wanted:
-                arg = effects.WatchInput(cluster_id=self._record.spec.id, status=self._record.status)
+                spec, status = self._record.spec, self._record.status
+                arg = effects.WatchInput(cluster_id=spec.id, status=status, backed_up=spec.backups is not None)
                 try:
                     alarm = await self._record.effect(effects.WATCH_CLUSTER, arg, "watch")
                 except MpgError as error:

@@ -11,6 +11,7 @@ with workflow.unsafe.imports_passed_through():
 
     from model import effects
     from model.adoption import EnsureAccessInput, ReadClusterInput
+    from model.backups import BackupType
     from model.cluster import ClusterState, NodePhase
     from model.errors import AlreadyExists
     from model.facts import UserIs, apply
@@ -21,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.nodes import Nodes
     from workflows.operation import Done, Operation
     from workflows.operations.naming import claim_name_for
+    from workflows.operations.scheduling import SCHEDULE, schedule_backups
 
 ENTER = "see that the platform can log in"
 ENTER_NEWLY = "give the platform's roles passwords of this key"
@@ -50,12 +52,15 @@ class AdoptCluster(Operation):
             if self._reading.known:
                 return Done(f"Cluster {self.state.spec.name} is known here already.", changed=False)
             enter = ENTER_NEWLY if request.new_key else ENTER
-            self.plan(enter, SERVE, READ, RECORD, BRING_IN_SYNC, LIMIT)
+            schedule = [SCHEDULE] if self.state.spec.backups else []
+            self.plan(enter, SERVE, READ, RECORD, BRING_IN_SYNC, LIMIT, *schedule)
             await self.finish(self._enter(enter, new_key=request.new_key))
             await self.finish(self._serve())
             await self._read()
             await self.see_through(self._take_over())
-            return Done(self._told("is on record again"))
+            # The record knows of no backup; the first one tells it of all.
+            missing = await schedule_backups(self, BackupType.INCR)
+            return Done(self._told("is on record again") + missing)
 
         return await self.operate(request, steps, lambda: self._begin(request))
 

@@ -7,6 +7,7 @@ with workflow.unsafe.imports_passed_through():
     from model import effects
     from model.addresses import node_address
     from model.adoption import Origin
+    from model.backups import BackupType
     from model.cluster import ClusterPhase, ClusterSpec, ClusterState, ClusterStatus, NodeRole
     from model.effects import Bootstrap, ClusterKey, HostCheck, RemoveClusterInput
     from model.errors import AlreadyExists
@@ -20,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.nodes import Nodes, bring_in_sync, node_spec
     from workflows.operation import Done, Operation
     from workflows.operations.naming import claim_name_for, release_name_for
+    from workflows.operations.scheduling import SCHEDULE, schedule_backups
 
 FIRST, SECOND = NODES
 CATCH_UP_S = 60.0
@@ -51,12 +53,13 @@ class CreateCluster(Operation):
                 "start the poolers",
                 "open the endpoint",
                 f"bring {SECOND} in sync",
+                *([SCHEDULE] if self._room.backups else []),
             )
             await self._make_network()
             await self.together(self._serve(), self._make_replica())
             await self.do(f"bring {SECOND} in sync", self._bring_in_sync)
             await self.conclude(PhaseIs(phase=ClusterPhase.READY))
-            return Done(f"Cluster {request.name} was created.")
+            return Done(f"Cluster {request.name} was created.{await schedule_backups(self, BackupType.FULL)}")
 
         return await self.operate(request, steps, lambda: self._begin(request))
 

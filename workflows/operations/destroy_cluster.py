@@ -11,6 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.cluster.claims import release_name
     from workflows.cluster.repository import remove_stored_backups
     from workflows.operation import Done, Operation
+    from workflows.operations.scheduling import end_backups
 
 
 @workflow.defn
@@ -32,6 +33,8 @@ class DestroyCluster(Operation):
     async def _remove(self) -> None:
         spec = self.state.spec
         await self.commit(PhaseIs(phase=ClusterPhase.DESTROYING))
+        if spec.backups is not None:
+            await end_backups(self)
         await self.step(
             "remove containers, volumes and network", effects.REMOVE_CLUSTER, RemoveClusterInput(cluster_id=spec.id)
         )

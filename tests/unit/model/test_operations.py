@@ -8,6 +8,7 @@ from model.validation import validated
 from workflows.cluster.cluster import Cluster
 from workflows.cluster.name import ClusterName
 from workflows.operations.find_clusters import FindClusters
+from workflows.operations.read_backups import ReadBackups
 from workflows.registry import WORKFLOWS
 
 ID = "0123456789abcdef"
@@ -18,7 +19,7 @@ def test_workflow_id_is_readable():
     assert workflow_id(request, "orders", "5f3c") == "change-plan/orders/5f3c"
 
 
-NO_OPERATIONS = {Cluster, ClusterName, FindClusters}
+NO_OPERATIONS = {Cluster, ClusterName, FindClusters, ReadBackups}
 
 
 def test_every_request_has_its_workflow():

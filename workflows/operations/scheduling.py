@@ -1,0 +1,72 @@
+"""The schedules of a cluster's backups: begun with the cluster, ended with it."""
+
+import asyncio
+
+from temporalio import workflow
+from temporalio.exceptions import FailureError, is_cancelled_exception
+
+with workflow.unsafe.imports_passed_through():
+    from model import effects
+    from model.backups import BackupPolicy, BackupRun, BackupType
+    from model.errors import MpgError
+    from workflows.call import call
+    from workflows.operation import Operation
+
+SCHEDULE = "schedule backups"
+UNSCHEDULE = "end the schedules of backups"
+END_BOUND_S = 60.0
+"""How long a backup may take to end. What it leaves is removed with the cluster."""
+
+
+def schedules_of(
+    operation: Operation, policy: BackupPolicy, at_once: BackupType | None = None
+) -> effects.PutSchedulesInput:
+    """Return the schedules of the operation's cluster by *policy*; with new ones a backup *at_once* is begun."""
+    spec = operation.state.spec
+    return effects.PutSchedulesInput(
+        cluster_id=spec.id, cluster_name=spec.name, org=spec.org, policy=policy, at_once=at_once
+    )
+
+
+async def schedule_backups(operation: Operation, at_once: BackupType) -> str:
+    """Have the operation's cluster backed up from now on, by a first backup *at_once*.
+
+    The cluster serves already: what goes wrong here undoes nothing. Return what to add to the result of the operation
+    then; the condition ``BackupOverdue`` says so later.
+    """
+    spec = operation.state.spec
+    if spec.backups is None:
+        return ""
+    arg = schedules_of(operation, spec.backups.policy, at_once)
+    try:
+        await operation.see_through(operation.step(SCHEDULE, effects.PUT_SCHEDULES, arg))
+    except MpgError as error:
+        workflow.logger.error("backups are not scheduled", extra={"error": str(error)})
+        return f" Its backups are not scheduled: {error} Try again by: mpg backup schedule {spec.name} --keep-days N."
+    return ""
+
+
+async def end_backups(operation: Operation) -> None:
+    """Start no backup of the operation's cluster any more, and end the one that is being made."""
+    spec = operation.state.spec
+    await operation.step(UNSCHEDULE, effects.REMOVE_SCHEDULES, effects.ClusterKey(cluster_id=spec.id))
+    running = operation.state.status.backups.running
+    if running is not None:
+        await operation.do(f"end {running.operation_id}", lambda: _end(running))
+
+
+async def _end(running: BackupRun) -> None:
+    handle = workflow.get_external_workflow_handle(running.operation_id)
+    try:
+        await handle.cancel()
+    except FailureError as error:
+        if is_cancelled_exception(error):
+            raise
+        workflow.logger.info("the backup had just ended", extra={"operation": running.operation_id})
+        return
+    arg = effects.AwaitOperationInput(operation_id=running.operation_id, run_id=running.run_id)
+    try:
+        async with asyncio.timeout(END_BOUND_S):
+            await call(effects.AWAIT_OPERATION_END, arg, summary=f"wait for the end of {running.operation_id}")
+    except TimeoutError:
+        workflow.logger.warning("a backup does not end", extra={"operation": running.operation_id})
