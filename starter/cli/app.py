@@ -2,7 +2,7 @@
 
 import typer
 
-from starter.cli import access, adopt, changes, clusters, databases, operations, stack, users
+from starter.cli import access, adopt, backups, changes, clusters, databases, operations, stack, users
 from starter.cli.errors import Commands
 from starter.cli.panels import Panel
 
@@ -25,4 +25,5 @@ for group in (stack, clusters, adopt, changes, access):
     group.register(app)
 app.add_typer(users.app, name="users", rich_help_panel=Panel.USERS)
 app.add_typer(databases.app, name="databases", rich_help_panel=Panel.USERS)
+app.add_typer(backups.app, name="backup", rich_help_panel=Panel.COPIES)
 app.add_typer(operations.app, name="operations", rich_help_panel=Panel.OPERATIONS)

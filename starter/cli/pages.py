@@ -6,10 +6,14 @@ from model.base import Record
 from model.cluster import Address, ClusterView
 from starter.cli.output import print_fields, print_table
 from starter.client.connection import EndpointKind, connection_uri, read_master_key
-from starter.client.shapes import ClusterStatusShape, Credentials, cluster_status, credentials
+from starter.client.shapes import BackupsShape, ClusterStatusShape, Credentials, cluster_status, credentials
 
 if TYPE_CHECKING:
     from model.settings import Settings
+
+
+MOMENT = "%Y-%m-%d %H:%M:%S"
+"""How moments are shown; all are in UTC."""
 
 
 class ConnectionUris(Record):
@@ -56,7 +60,7 @@ def show_created(made: Record) -> None:
 
 def show_status(found: ClusterStatusShape) -> None:
     """Print a cluster as tables."""
-    print_fields(_facts(found))
+    print_fields([*_facts(found), *_backup_facts(found.backups)])
     if found.endpoints:
         ends = found.endpoints
         pairs = (("pooled", ends.pooled), ("direct", ends.direct), ("read-only", ends.read_only))
@@ -88,7 +92,7 @@ def show_status(found: ClusterStatusShape) -> None:
     if found.conditions:
         print_table(
             ["condition", "status", "since", "message"],
-            [(c.type, c.status, f"{c.since:%Y-%m-%d %H:%M:%S}", c.message) for c in found.conditions],
+            [(c.type, c.status, f"{c.since:{MOMENT}}", c.message) for c in found.conditions],
         )
 
 
@@ -108,6 +112,23 @@ def _facts(found: ClusterStatusShape) -> list[tuple[str, object]]:
         ("disk", f"{found.disk} GB per node"),
         ("operation", running and running.rstrip(", ")),
     ]
+
+
+def _backup_facts(found: BackupsShape | None) -> list[tuple[str, object]]:
+    if found is None:
+        return []
+    last, window, running, failed = found.last, found.window, found.running, found.failed
+    until = None if window is None else "now" if window.until is None else f"{window.until:{MOMENT}}"
+    rows: list[tuple[str, object]] = [
+        ("last backup", last and f"{last.id}, {last.type}, {last.stop or last.start:{MOMENT}}"),
+        ("archiving", "works" if found.archiving else "fails"),
+        ("window", window and f"{window.since:{MOMENT}} – {until}"),
+    ]
+    if running:
+        rows.append(("backup", f"{running.id} ({running.type}) since {running.start:{MOMENT}}"))
+    if failed:
+        rows.append(("failed backup", f"{failed.type}, {failed.at:{MOMENT}}: {failed.message}"))
+    return rows
 
 
 def _at(address: Address) -> str:

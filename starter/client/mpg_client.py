@@ -39,13 +39,13 @@ from model.operations import (
 from model.plans import find_plan, load_plans
 from model.settings import Settings
 from model.validation import validated
-from starter.client.adoption import Adoption
+from starter.client.backups import BackupCalls
 from starter.client.operation import Operation
 from starter.client.submission import new_cluster_id
 from starter.client.temporal import connect
 
 
-class MpgClient(Adoption):
+class MpgClient(BackupCalls):
     """Starts operations, and reads what the cluster workflows hold.
 
     *cluster* is everywhere an id or a name in organization *org*. Every operation takes a ``request_id``, an

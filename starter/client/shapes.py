@@ -3,12 +3,24 @@
 Pure functions: a state in, a :class:`~model.base.Record` out. Dumped ``by_alias`` in mode ``json`` it is the object.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from pydantic import Field
 
+from model.backups import Backup, BackupRun, Backups, BackupType
 from model.base import Record
-from model.cluster import Address, ClusterPhase, ClusterView, Condition, Node, NodeRole, Role
+from model.cluster import (
+    ARCHIVING_FAILS,
+    Address,
+    ClusterPhase,
+    ClusterStatus,
+    ClusterView,
+    Condition,
+    Node,
+    NodeRole,
+    Role,
+)
 from model.effects import Extension
 from model.names import DEFAULT_USER
 from model.operations import OperationOutcome, Step
@@ -100,6 +112,72 @@ class RunningOperation(Record):
     started_at: datetime
 
 
+class BackupShape(Record):
+    """A backup as lists show it: what a client of the HTTP interface knows, and what restoring it needs.
+
+    ``status`` is ``completed``, ``running``, or ``damaged`` where its pages are not what they were written as. Sizes
+    are in bytes; they and the positions are None while it is made.
+    """
+
+    id: str
+    status: str
+    type: BackupType
+    start: datetime
+    stop: datetime | None = None
+    prior: str | None = None
+    size_bytes: int | None = None
+    """Of the databases, restored."""
+    stored_bytes: int | None = None
+    """Of what it added to the repository."""
+    first_lsn: str | None = None
+    last_lsn: str | None = None
+    """It can be restored to this position and every later one."""
+    proven: datetime | None = None
+    """When it was last restored, to see that it can be; None: never."""
+    error: str | None = None
+
+
+class BackupScheduleShape(Record):
+    """When backups are made, as cron lines in UTC, and how long they are kept.
+
+    ``next_full`` and ``next_incr`` are None where nothing is going to start one.
+    """
+
+    full: str
+    incr: str
+    keep_full: int
+    keep_days: int
+    next_full: datetime | None
+    next_incr: datetime | None
+
+
+class BackupWindow(Record):
+    """The moments that can be restored. ``until`` is None while archiving works: a minute ago at most."""
+
+    since: datetime
+    until: datetime | None
+
+
+class FailedBackupShape(Record):
+    """The last backup that did not come about, if none has come about since."""
+
+    type: BackupType
+    at: datetime
+    message: str
+
+
+class BackupsShape(Record):
+    """What is known of a cluster's backups without looking into the repository."""
+
+    repository: str
+    last: BackupShape | None
+    last_full: BackupShape | None
+    running: BackupShape | None
+    failed: FailedBackupShape | None
+    archiving: bool
+    window: BackupWindow | None
+
+
 class ClusterStatusShape(ClusterShape):
     """A cluster with everything that is known about it."""
 
@@ -111,6 +189,8 @@ class ClusterStatusShape(ClusterShape):
     poolers: tuple[PoolerShape, ...]
     operation: RunningOperation | None
     conditions: tuple[Condition, ...]
+    backups: BackupsShape | None
+    """None: a cluster made before there were backups."""
 
 
 class Credentials(Record):
@@ -203,8 +283,43 @@ def cluster_status(view: ClusterView) -> ClusterStatusShape:
             ),
             "operation": view.operation and view.operation.model_dump(),
             "conditions": status.conditions,
+            "backups": spec.backups and _backups(spec.backups, status),
         }
     )
+
+
+def _backups(kept: Backups, status: ClusterStatus) -> BackupsShape:
+    known, failing = status.backups, status.condition(ARCHIVING_FAILS)
+    last, last_full, failure = known.latest(), known.latest(BackupType.FULL), known.failure
+    return BackupsShape(
+        repository=kept.repository.kind.value,
+        last=last and _backup(last),
+        last_full=last_full and _backup(last_full),
+        running=known.running and running_backup(known.running),
+        failed=failure and FailedBackupShape(type=failure.type, at=failure.failed_at, message=failure.message),
+        archiving=failing is None,
+        window=known.oldest and BackupWindow(since=known.oldest.finished_at, until=failing and failing.since),
+    )
+
+
+def backups(found: Sequence[Backup]) -> tuple[BackupShape, ...]:
+    """Return the backups of a repository."""
+    return tuple(_backup(each) for each in found)
+
+
+def _backup(found: Backup) -> BackupShape:
+    names = {"id", "type", "prior", "size_bytes", "stored_bytes", "first_lsn", "last_lsn", "error"}
+    return BackupShape(
+        status="damaged" if found.error else "completed",
+        start=found.started_at,
+        stop=found.finished_at,
+        **found.model_dump(include=names),
+    )
+
+
+def running_backup(run: BackupRun) -> BackupShape:
+    """Return a backup that is being made; until it is there its id is that of its operation."""
+    return BackupShape(id=run.operation_id, status="running", type=run.type, start=run.started_at)
 
 
 def _cluster_fields(view: ClusterView) -> dict[str, object]:

@@ -54,7 +54,11 @@ class Submission(Reads):
         if earlier := await self._earlier(request, state.spec.name, request_id):
             return earlier
         _check(state, request)
+        await self._check_beside(state, request)
         return await self._start(request, state.spec.name, org, request_id)
+
+    async def _check_beside(self, state: ClusterState, request: OperationRequest) -> None:
+        """Raise the error of a *request* that something which runs without a turn does not allow."""
 
     async def _earlier(
         self, request: OperationRequest, cluster_name: str, request_id: str | None, *, same_cluster: bool = True

@@ -17,6 +17,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.postgres.sql import SqlSessions
+from model.backups import RepositoryKind
 from model.cluster import ClusterPhase, ClusterState, ClusterView, Durability, Node, PoolerPhase, Role
 from model.effects import Target
 from model.errors import MpgError
@@ -25,8 +26,11 @@ from model.names import (
     POOLER_USER,
     REPLICATOR,
     SUPERUSER,
+    backup_container,
+    backups_volume,
     cluster_workflow_id,
     name_workflow_id,
+    repository_container,
     sockets_volume,
 )
 from model.secrets import scram_verifier
@@ -241,18 +245,32 @@ async def _nothing_astray(eyes: Eyes, state: ClusterState) -> AsyncIterator[str]
     named = {
         "container": {*endpoint, *(each.container for each in (*status.nodes, *status.poolers))},
         # A node's volume is called like its container.
-        "volume": {sockets_volume(key), *(node.container for node in status.nodes)},
+        "volume": {sockets_volume(key), *(node.container for node in status.nodes), *_repository(state)},
         "network": {status.network.name} if status.network else set[str](),
     }
     there = await asyncio.to_thread(_labelled, eyes.engine, key)
     for kind, names in named.items():
         for name in names - there[kind]:
             yield f"{kind} {name} is on record and is not there"
-        for name in there[kind] - names:
+        for name in there[kind] - names - _short_lived(state, there[kind]):
             yield f"{kind} {name} is there and not on record"
     running = {each.name for each in await asyncio.to_thread(_containers, eyes.engine, key, all_of_them=False)}
     for name in (named["container"] & there["container"]) - running:
         yield f"container {name} does not run"
+
+
+def _repository(state: ClusterState) -> set[str]:
+    backups = state.spec.backups
+    on_volume = backups is not None and backups.repository.kind is RepositoryKind.VOLUME
+    return {backups_volume(state.spec.id)} if on_volume else set()
+
+
+def _short_lived(state: ClusterState, there: set[str]) -> set[str]:
+    """Return the containers of a backup that is being made, which may be any time: schedules start them."""
+    if state.status.backups.running is None:
+        return set()
+    prefixes = (backup_container(state.spec.id), repository_container(state.spec.id, ""))
+    return {name for name in there if name.startswith(prefixes)}
 
 
 def _labelled(engine: docker.DockerClient, cluster_id: str) -> dict[str, set[str]]:

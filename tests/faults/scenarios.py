@@ -1,13 +1,15 @@
 """For every operation: how the cluster is brought to where the operation has something to do, and what it is after."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from model.backups import BackupType
 from model.cluster import ClusterSpec, ClusterState, ClusterStatus, Database, PoolMode, Role, User
 from model.facts import Fact, UserGone, UserIs, apply
 from model.names import kebab
-from model.operations import REQUESTS
+from model.operations import REQUESTS, OperationOutcome
 from model.plans import DEFAULT_PLANS
 from starter.client import MpgClient
 from starter.client.operation import Operation
@@ -221,6 +223,32 @@ async def switchover(bench: Bench) -> Prepared:
     return Prepared(lambda key: bench.mpg.switchover(bench.name, request_id=key), spec, spec)
 
 
+async def backup(bench: Bench) -> Prepared:
+    while await _is_being_made(bench):
+        await asyncio.sleep(0.5)
+    spec = (await bench.state()).spec
+    return Prepared(lambda key: bench.mpg.create_backup(bench.name, BackupType.INCR, request_id=key), spec, spec)
+
+
+async def _is_being_made(bench: Bench) -> bool:
+    """Tell whether a backup is made, such as a creation's. One on record may have been terminated."""
+    running = (await bench.state()).status.backups.running
+    if running is None:
+        return False
+    return (await bench.mpg.operation(running.operation_id).describe()).status is OperationOutcome.RUNNING
+
+
+async def set_backup_policy(bench: Bench) -> Prepared:
+    spec = (await bench.state()).spec
+    assert spec.backups is not None
+    policy = spec.backups.policy.model_copy(update={"keep_days": 15 - spec.backups.policy.keep_days})
+    return Prepared(
+        lambda key: bench.mpg.set_backup_policy(bench.name, keep_days=policy.keep_days, request_id=key),
+        spec,
+        spec.model_copy(update={"backups": spec.backups.model_copy(update={"policy": policy})}),
+    )
+
+
 ON_A_CLUSTER: dict[str, Prepare] = {
     prepare.__name__.replace("_", "-"): prepare
     for prepare in (
@@ -237,6 +265,8 @@ ON_A_CLUSTER: dict[str, Prepare] = {
         enable_extension,
         disable_extension,
         opt_in_roles,
+        backup,
+        set_backup_policy,
     )
 }
 CREATE, DESTROY, ADOPT = "create-cluster", "destroy-cluster", "adopt-cluster"

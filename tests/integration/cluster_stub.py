@@ -9,6 +9,7 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
 from model import search_attributes
+from model.backups import BackupRecord, BackupRun, Backups, Repository, RepositoryKind
 from model.cluster import (
     Address,
     ClusterPhase,
@@ -38,6 +39,7 @@ def state_of(cluster_id: str, name: str, org: str = "personal", **spec: object) 
             "region": "local",
             "host": "local",
             "plan": DEFAULT_PLANS["basic"],
+            "backups": Backups(repository=Repository(kind=RepositoryKind.VOLUME, key_id="k")),
             "created_at": datetime(2026, 1, 1, tzinfo=UTC),
             **spec,
         }
@@ -68,6 +70,12 @@ class StubCluster:
     @workflow.signal
     def end(self) -> None:
         self._over = True
+
+    @workflow.signal
+    def back_up(self, run: BackupRun) -> None:
+        """Have a backup on record that is being made."""
+        status = self._state.status.model_copy(update={"backups": BackupRecord(running=run)})
+        self._state = self._state.model_copy(update={"status": status})
 
     @workflow.query
     def view(self) -> ClusterView:

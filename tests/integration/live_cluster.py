@@ -34,7 +34,7 @@ class LiveCluster:
         """Look at the cluster called *name* through *mpg*, *engine* and *sql*."""
         self.mpg = mpg
         self.name = name
-        self._engine = engine
+        self.engine = engine
         self._sql = sql
 
     async def state(self) -> ClusterState:
@@ -71,7 +71,7 @@ class LiveCluster:
 
     async def attributes(self, container: str) -> dict[str, Any]:
         """Return what the engine knows of a container."""
-        return (await asyncio.to_thread(self._engine.containers.get, container)).attrs
+        return (await asyncio.to_thread(self.engine.containers.get, container)).attrs
 
     async def kill(self, *containers: str) -> None:
         """End containers as a crash would, all at once."""
@@ -88,7 +88,7 @@ class LiveCluster:
             assert "not paused" in str(error.explanation)  # noqa: PT017
 
     async def _call(self, container: str, what: str) -> None:
-        found = await asyncio.to_thread(self._engine.containers.get, container)
+        found = await asyncio.to_thread(self.engine.containers.get, container)
         await asyncio.to_thread(getattr(found, what))
 
     async def started(self) -> dict[str, str]:

@@ -5,8 +5,9 @@ import secrets
 import socket
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from cluster_stub import StubCluster, StubName, StubOperation, state_of
@@ -16,6 +17,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from model import names, search_attributes
+from model.backups import BackupPolicy, BackupRun, BackupType
 from model.converter import DATA_CONVERTER
 from model.errors import AlreadyExists, Cancelled, InvalidInput, MpgError, NotFound, Refused, StackDown
 from model.operations import OperationOutcome
@@ -183,6 +185,47 @@ async def test_name_is_looked_up_once(mpg: MpgClient, temporal: Client, cluster:
     assert (await mpg.view(name)).state.spec.id == cluster
     await temporal.get_workflow_handle(names.name_workflow_id("personal", name)).terminate()
     assert (await mpg.view(name)).state.spec.id == cluster
+
+
+# --- backups ----------------------------------------------------------------------------------------------------------
+
+
+async def test_backup_is_refused_while_one_is_made_and_nothing_is_started(
+    mpg: MpgClient, temporal: Client, cluster: str, name: str
+) -> None:
+    running = await mpg.create_backup(name, "incr", request_id="first")
+    run = BackupRun(operation_id=running.id, run_id="", type=BackupType.INCR, started_at=datetime.now(UTC))
+    workflow = temporal.get_workflow_handle(names.cluster_workflow_id(cluster))
+    await workflow.signal("back_up", run)
+    with pytest.raises(Refused, match=f"backed up already, by {running.id}"):
+        await mpg.create_backup(name)
+    # The same call again is no other one.
+    assert (await mpg.create_backup(name, "incr", request_id="first")).id == running.id
+    assert [each.id for each in await eventually(lambda: mpg.operations(name), bool)] == [running.id]
+    # One that is on record and runs no more is in nobody's way.
+    await temporal.get_workflow_handle(running.id).terminate()
+    assert (await mpg.create_backup(name)).id != running.id
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        ({"full": "often"}, "Cron line 'often' is not one"),
+        ({"incr": "0 25 * * *"}, "'25' is no hour"),
+        ({"keep_full": 0}, "Keeping 0 is not possible"),
+    ],
+)
+async def test_policy_that_cannot_be_is_refused_before_anything_starts(
+    mpg: MpgClient, cluster: str, policy: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InvalidInput, match=said):
+        await mpg.set_backup_policy(cluster, **policy)
+    assert await mpg.operations(cluster) == []
+
+
+async def test_schedule_that_is_missing_has_no_next_time(mpg: MpgClient, cluster: str) -> None:
+    shown = await mpg.backup_schedule(cluster)
+    assert (shown.full, shown.next_full, shown.next_incr) == (BackupPolicy().full, None, None)
 
 
 # --- starting operations ----------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ COMMANDS = [
     "users set-role", "users delete", "users rotate-password", "users opt-in-roles", "databases list",
     "databases create", "databases delete", "databases extensions list", "databases extensions enable",
     "databases extensions disable", "url", "connect", "proxy", "change-plan", "set-pool-mode", "restart", "switchover",
-    "failover",
+    "failover", "backup list", "backup create", "backup schedule",
     "operations list", "operations show", "operations cancel",
 ]  # fmt: skip
 

@@ -1,10 +1,15 @@
 """What `mpg status --json` promises to programs, to the letter."""
 
+from datetime import timedelta
+
 import pytest
 
-from model.cluster import ClusterState, ClusterView, NodeRole
+from model.backups import BackupFailure, BackupRecord, BackupRun, BackupType
+from model.cluster import ARCHIVING_FAILS, ClusterState, ClusterView, Condition, NodeRole
+from model.facts import BackupRecordIs, ConditionIs, apply
+from starter.client import shapes
 from starter.client.shapes import ClusterStatusShape, cluster_status
-from tests.workflows.samples import ready_cluster
+from tests.workflows.samples import MADE_AT, backup, ready_cluster
 
 
 @pytest.fixture
@@ -32,3 +37,53 @@ def test_a_node_has_the_fields_that_programs_read(state: ClusterState) -> None:
     assert set(primary) == {
         "name", "role", "status", "plan", "cpus", "memory_mb", "container", "timeline", "lag_bytes", "in_sync",
     }  # fmt: skip
+
+
+def with_backups(state: ClusterState, **known: object) -> dict[str, object]:
+    status = apply(state, [BackupRecordIs(record=BackupRecord.model_validate(known))])
+    found = shape(status).model_dump(mode="json")["backups"]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_what_is_known_of_backups(state: ClusterState) -> None:
+    full, incr = backup(BackupType.FULL), backup(BackupType.INCR, finished_at=MADE_AT + timedelta(days=1))
+    found = with_backups(state, last=(full, incr), oldest=full)
+    assert (found["repository"], found["archiving"]) == ("volume", True)
+    assert found["last"] == shapes.backups([incr])[0].model_dump(mode="json")
+    assert found["last_full"] == shapes.backups([full])[0].model_dump(mode="json")
+    assert found["window"] == {"since": "2026-01-01T00:00:00Z", "until": None}
+    assert (found["running"], found["failed"]) == (None, None)
+
+
+def test_window_ends_with_the_last_segment_that_was_archived(state: ClusterState) -> None:
+    failing = Condition(type=ARCHIVING_FAILS, status=True, since=MADE_AT + timedelta(hours=2), message="m")
+    found = with_backups(apply(state, [ConditionIs(condition=failing)]), oldest=backup(BackupType.FULL))
+    assert found["window"] == {"since": "2026-01-01T00:00:00Z", "until": "2026-01-01T02:00:00Z"}
+    assert found["archiving"] is False
+
+
+def test_backup_that_is_made_and_one_that_failed(state: ClusterState) -> None:
+    run = BackupRun(operation_id="backup/orders/1", run_id="r", type=BackupType.INCR, started_at=MADE_AT)
+    failure = BackupFailure(operation_id="o", type=BackupType.FULL, failed_at=MADE_AT, message="No room.")
+    found = with_backups(state, running=run, failure=failure)
+    running = shapes.running_backup(run)
+    assert (running.id, running.status, running.stop) == ("backup/orders/1", "running", None)
+    assert found["running"] == running.model_dump(mode="json")
+    assert found["failed"] == {"type": "full", "at": "2026-01-01T00:00:00Z", "message": "No room."}
+
+
+def test_cluster_from_before_there_were_backups_has_none(state: ClusterState) -> None:
+    spec = state.spec.model_copy(update={"backups": None})
+    assert shape(state.model_copy(update={"spec": spec})).backups is None
+
+
+def test_backup_has_the_fields_that_programs_read() -> None:
+    [found] = shapes.backups([backup(BackupType.FULL)])
+    assert set(found.model_dump(mode="json")) == {
+        "id", "status", "type", "start", "stop", "prior", "size_bytes", "stored_bytes", "first_lsn", "last_lsn",
+        "proven", "error",
+    }  # fmt: skip
+    assert found.status == "completed"
+    [damaged] = shapes.backups([backup(BackupType.FULL).model_copy(update={"error": "a page"})])
+    assert damaged.status == "damaged"

@@ -1,0 +1,219 @@
+"""Backups of a cluster that serves: its schedules, one at a time, beside other operations, and what fails is shown."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from datetime import UTC, datetime
+
+import docker
+import pytest
+import pytest_asyncio
+from live_cluster import LiveCluster
+from rig import until
+from temporalio.client import Client, ScheduleHandle
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.postgres.sql import SqlSessions
+from model.backups import BackupRecord, BackupType
+from model.cluster import ARCHIVING_FAILS, Condition
+from model.errors import Refused
+from model.names import REPOSITORY_PATH, backups_volume
+from model.schedules import SCHEDULED, schedule_id, timing
+from model.settings import Settings
+from starter.client import MpgClient
+from starter.client.connection import read_master_key
+from starter.client.temporal import connect
+
+pytest_plugins = ("stack_fixtures",)
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+
+NAME = "vault"
+BOUND_S = 120.0
+"""For a backup of an empty cluster, on a busy machine; and for what is told within two minutes."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def temporal(stack: Settings) -> Client:
+    return await connect(stack)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def cluster(stack: Settings, engine: docker.DockerClient) -> AsyncGenerator[LiveCluster]:
+    async with MpgClient.connect(stack) as mpg:
+        await (await mpg.create_cluster(NAME)).result()
+        yield LiveCluster(mpg, NAME, engine, SqlSessions(read_master_key(stack.master_key_file)))
+
+
+async def known(cluster: LiveCluster) -> BackupRecord:
+    return (await cluster.state()).status.backups
+
+
+async def idle(cluster: LiveCluster) -> BackupRecord:
+    """Return what is on record once no backup is being made."""
+
+    async def met() -> bool:
+        return (await known(cluster)).running is None
+
+    await until(met, timeout_s=BOUND_S, what="the end of the backup")
+    return await known(cluster)
+
+
+async def begun(cluster: LiveCluster) -> str:
+    """Return the id of the operation that makes a backup, once one does."""
+
+    async def met() -> bool:
+        return (await known(cluster)).running is not None
+
+    await until(met, timeout_s=BOUND_S, what="a backup")
+    running = (await known(cluster)).running
+    assert running is not None
+    return running.operation_id
+
+
+async def schedule(cluster: LiveCluster, temporal: Client, type: BackupType) -> ScheduleHandle:
+    return temporal.get_schedule_handle(schedule_id((await cluster.state()).spec.id, type))
+
+
+async def test_cluster_is_backed_up_from_its_creation(cluster: LiveCluster) -> None:
+    operation = await begun(cluster) if (await known(cluster)).latest() is None else None
+    first = (await idle(cluster)).latest()
+    assert first is not None
+    assert first.type is BackupType.FULL
+    assert operation is None or operation.startswith(f"backup/{NAME}/full-")
+    shown = await cluster.mpg.backups(NAME)
+    assert [(each.id, each.status, each.type) for each in shown] == [(first.id, "completed", BackupType.FULL)]
+
+
+async def test_schedules_are_readable_and_never_paused(cluster: LiveCluster, temporal: Client) -> None:
+    backups = (await cluster.state()).spec.backups
+    assert backups is not None
+    for type in SCHEDULED:
+        found = (await (await schedule(cluster, temporal, type)).describe()).schedule
+        wanted = timing(backups.policy, type, datetime.now(UTC))
+        assert found.state.note == f"Backups of {NAME}, {type}: {wanted.line} (UTC)"
+        assert not found.policy.pause_on_failure
+        assert (found.spec.jitter, found.policy.catchup_window) == (wanted.jitter, wanted.catch_up)
+
+
+async def test_schedule_starts_a_backup_that_the_list_shows(cluster: LiveCluster, temporal: Client) -> None:
+    await idle(cluster)
+    await (await schedule(cluster, temporal, BackupType.INCR)).trigger()
+    operation = await begun(cluster)
+    assert operation.startswith(f"backup/{NAME}/incr-")
+    made = (await idle(cluster)).latest(BackupType.INCR)
+    assert made is not None
+    shown = await cluster.mpg.backups(NAME)
+    assert (shown[0].id, shown[0].type, shown[0].status) == (made.id, BackupType.INCR, "completed")
+
+
+async def test_one_at_a_time_and_beside_other_operations(cluster: LiveCluster, temporal: Client) -> None:
+    await idle(cluster)
+    incr = await schedule(cluster, temporal, BackupType.INCR)
+    taking = await cluster.mpg.create_backup(NAME)
+    assert await begun(cluster) == taking.id
+    with pytest.raises(Refused, match=taking.id):
+        await cluster.mpg.create_backup(NAME)
+    await incr.trigger()
+    await (await cluster.mpg.create_database(NAME, "beside")).result()
+    result = await taking.result()
+    assert result.changed
+
+    async def left_out() -> bool:
+        operations = await cluster.mpg.operations(NAME)
+        scheduled = [each for each in operations if each.id.startswith(f"backup/{NAME}/incr-")]
+        return len(scheduled) == 2 and all(each.status == "done" for each in scheduled)
+
+    await until(left_out, timeout_s=BOUND_S, what="the scheduled one's end")
+    ids = [each.type for each in await cluster.mpg.backups(NAME)]
+    assert ids == [BackupType.FULL, BackupType.INCR, BackupType.FULL]
+
+
+async def test_schedule_that_meets_its_own_backup_skips(cluster: LiveCluster, temporal: Client) -> None:
+    await idle(cluster)
+    full = await schedule(cluster, temporal, BackupType.FULL)
+    await full.trigger()
+    await begun(cluster)
+    await full.trigger()
+
+    async def skipped() -> bool:
+        return (await full.describe()).info.num_actions_skipped_overlap == 1
+
+    await until(skipped, timeout_s=BOUND_S, what="the overlap's skip")
+    await idle(cluster)
+
+
+async def test_backup_gives_way_to_a_switchover_and_is_made_all_the_same(cluster: LiveCluster) -> None:
+    await idle(cluster)
+    taking = await cluster.mpg.create_backup(NAME)
+    await cluster.until_doing(taking, "take a backup")
+    await (await cluster.mpg.switchover(NAME)).result()
+    assert (await taking.result()).changed
+    await cluster.until_whole()
+
+
+async def test_policy_changes_the_schedules(cluster: LiveCluster, temporal: Client) -> None:
+    handle = await schedule(cluster, temporal, BackupType.INCR)
+    await handle.pause()
+    await (await cluster.mpg.set_backup_policy(NAME, incr="0 */6 * * *", keep_days=3)).result()
+    shown = await cluster.mpg.backup_schedule(NAME)
+    assert (shown.incr, shown.keep_days, shown.next_incr) == ("0 */6 * * *", 3, None)
+    await handle.unpause()
+    shown = await cluster.mpg.backup_schedule(NAME)
+    assert shown.next_incr is not None
+    assert shown.next_incr.hour % 6 == 0
+
+
+async def test_archiving_that_fails_is_shown_and_gone_when_it_works_again(cluster: LiveCluster) -> None:
+    await idle(cluster)
+    await _repository_mode(cluster, "0500")
+    try:
+        await _write_wal(cluster)
+        condition = await _until_condition(cluster, lambda found: found is not None, _write_wal)
+    finally:
+        await _repository_mode(cluster, "0750")
+    assert condition is not None
+    # pgBackRest's own sentence.
+    assert "WAL is not archived since" in condition.message
+    assert "unable to" in condition.message
+    await _until_condition(cluster, lambda found: found is None, _write_wal)
+
+
+async def _repository_mode(cluster: LiveCluster, mode: str) -> None:
+    """Let nobody, or its owner again, make files in the archive."""
+    spec = (await cluster.state()).spec
+    command = ["find", REPOSITORY_PATH, "-type", "d", "-exec", "chmod", mode, "{}", "+"]
+    mounts = {backups_volume(spec.id): {"bind": REPOSITORY_PATH, "mode": "rw"}}
+    await asyncio.to_thread(
+        cluster.engine.containers.run, spec.image, command, entrypoint=[], volumes=mounts, remove=True, network="none"
+    )
+
+
+async def _write_wal(cluster: LiveCluster) -> None:
+    primary, _ = await cluster.pair()
+    await cluster.ask(primary, "SELECT pg_logical_emit_message(true, 'test', ''), pg_switch_wal()")
+
+
+async def _until_condition(
+    cluster: LiveCluster, wanted: Callable[[Condition | None], bool], again: Callable[[LiveCluster], Awaitable[None]]
+) -> Condition | None:
+    found: list[Condition | None] = []
+
+    async def met() -> bool:
+        found[:] = [(await cluster.state()).status.condition(ARCHIVING_FAILS)]
+        return wanted(found[0])
+
+    await again(cluster)
+    await until(met, timeout_s=BOUND_S, what="the condition's change")
+    return found[0]
+
+
+async def test_destruction_ends_the_backup_and_the_schedules(cluster: LiveCluster, temporal: Client) -> None:
+    await idle(cluster)
+    handles = [await schedule(cluster, temporal, type) for type in SCHEDULED]
+    taking = await cluster.mpg.create_backup(NAME)
+    await cluster.until_doing(taking, "take a backup")
+    await (await cluster.mpg.destroy_cluster(NAME)).result()
+    assert (await taking.describe()).status == "cancelled"
+    for handle in handles:
+        with pytest.raises(RPCError) as caught:
+            await handle.describe()
+        assert caught.value.status is RPCStatusCode.NOT_FOUND
