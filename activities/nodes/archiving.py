@@ -3,7 +3,7 @@
 The archive is written by one pgBackRest process a segment, as a child of Postgres's archiver. Not by ``archive-async``:
 that leaves a process of its own behind, whose parent becomes Postgres, because Postgres is PID 1 of its container. Up
 to version 17 it takes a child that it does not know and that ends with an error for a crash of a server process, and
-ends every session. Tried: a repository that could not be written restarted the whole server each two seconds.
+ends every session. Tried: with a repository that could not be written the whole server restarted within two seconds.
 """
 
 import asyncio
