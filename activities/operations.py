@@ -9,15 +9,19 @@ from temporalio.client import (
     WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowHandle,
+    WorkflowQueryRejectedError,
     WorkflowUpdateFailedError,
 )
+from temporalio.common import QueryRejectCondition
 from temporalio.exceptions import ApplicationError, CancelledError, TerminatedError, TimeoutError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.heartbeat import INTERVAL_S, while_worker_runs
 from model import effects
+from model.cluster import OVER, ClusterView
 from model.effects import (
     AwaitOperationInput,
+    ClusterKey,
     CommitInput,
     NameClaim,
     NameReleased,
@@ -28,8 +32,9 @@ from model.effects import (
     TurnAnswer,
 )
 from model.errors import NotFound
-from model.names import cluster_workflow_id, name_workflow_id
+from model.names import cluster_workflow_id, kept_workflow_id, name_workflow_id
 from model.operations import REQUESTS, OperationFailure
+from model.restore import KeptCluster, Source
 
 log = structlog.get_logger()
 
@@ -130,6 +135,36 @@ class OperationActivities:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
         return NameReleased(released=True)
+
+    @activity.defn(name=effects.READ_SOURCE.name)
+    async def read_source(self, arg: ClusterKey) -> Source:
+        """Return a cluster's record, also of one that was destroyed, while Temporal knows it or its backups are kept.
+
+        Raises :class:`NotFound`.
+        """
+        kept = await self._kept(arg.cluster_id)
+        cluster = self._client.get_workflow_handle(cluster_workflow_id(arg.cluster_id))
+        try:
+            view = await cluster.query("view", result_type=ClusterView)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            if kept is None:
+                raise NotFound(f"There is no cluster {arg.cluster_id}.", remedy="See 'mpg list --deleted'.") from None
+            return Source(state=kept.state, over=True, kept=kept)
+        return Source(state=view.state, over=view.state.status.phase in OVER, kept=kept)
+
+    async def _kept(self, cluster_id: str) -> KeptCluster | None:
+        """Return what is kept of a destroyed cluster; None where nothing is, or not any more."""
+        keeper = self._client.get_workflow_handle(kept_workflow_id(cluster_id))
+        try:
+            return await keeper.query("kept", result_type=KeptCluster, reject_condition=QueryRejectCondition.NOT_OPEN)
+        except WorkflowQueryRejectedError:
+            return None
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            return None
 
     async def _runs(self, workflow_id: str) -> bool:
         try:

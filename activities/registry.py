@@ -9,9 +9,11 @@ from typing import Any
 from temporalio.client import Client
 
 from activities.backups.archive import ArchiveActivities
+from activities.backups.archive_now import FlushActivities
 from activities.backups.backup import BackupActivities
 from activities.backups.pgbackrest import PgBackRest
 from activities.backups.repository import RepositoryActivities
+from activities.backups.restore import RestoreActivities
 from activities.engine.cleanup import CleanupActivities
 from activities.engine.docker_engine import DockerEngine
 from activities.engine.docker_events import DockerEvents
@@ -26,6 +28,7 @@ from activities.postgres.catalog import CatalogActivities
 from activities.postgres.databases import DatabaseActivities
 from activities.postgres.extensions import ExtensionActivities
 from activities.postgres.reconcile import ReconcileActivities
+from activities.postgres.restored_users import RestoredUserActivities
 from activities.postgres.role_system import RoleSystemActivities
 from activities.postgres.roles import RoleActivities
 from activities.postgres.sql import SqlSessions
@@ -102,6 +105,9 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
             RepositoryActivities(pgbackrest, sql),
             BackupActivities(pgbackrest),
             archive,
+            FlushActivities(sql),
+            RestoreActivities(pgbackrest),
+            RestoredUserActivities(sql, master_key),
         )
         yield replace(arranged, keys=keys)
     finally:

@@ -17,6 +17,11 @@ node       ``node init|clone|rejoin|start``; configuration in ``/var/lib/postgre
            rewind. ``run`` has Postgres's second socket, for who has the volume. A node that archives has
            ``pgbackrest.conf`` in its configuration, the variables ``PGBACKREST_CONFIG`` and ``PGBACKREST_STANZA``,
            and where its repository is a volume, that in ``/var/lib/pgbackrest``.
+restore    ``restore``; fills the volume of a node that is to be started afterwards. In ``/etc/mpg``:
+           ``pgbackrest.conf``, ``postgresql.conf``, ``platform.sql``, and in the end ``restored.json``. Variables:
+           ``PGBACKREST_CONFIG``, ``PGBACKREST_STANZA``; ``RESTORE_SET`` (the backup), ``RESTORE_TYPE`` and
+           ``RESTORE_TARGET`` (pgBackRest's words), ``RESTORE_LAST_WAL`` (the end of the archive),
+           ``RESTORE_PROCESSES``. A repository on a volume is in ``/var/lib/pgbackrest``, read-only.
 pooler     ``pooler``; ``/etc/pgbouncer/pgbouncer.ini``; sockets in ``/run/mpg``, meant to be shared with the host.
 endpoint   ``endpoint``; ``/etc/mpg/rules.nft``, loaded if it is there. Needs NET_ADMIN.
 ========== =============================================================================================================

@@ -225,6 +225,8 @@ class ClusterStatus(Record):
     poolers: tuple[Pooler, ...] = ()
     conditions: tuple[Condition, ...] = ()
     backups: BackupRecord = BackupRecord()
+    backups_kept_until: datetime | None = None
+    """Of a cluster that is destroyed: when its backups are removed. None: with it."""
     absences: tuple[str, ...] = ()
     """Names of what the holder of the turn stops and starts on purpose now: missing it is no alarm.
 

@@ -6,6 +6,7 @@ record that is true.
 
 import re
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
@@ -84,6 +85,20 @@ class RolesAdopted(_Fact):
     """The cluster uses the role system (it was marked ``legacy_roles`` before)."""
 
 
+class CatalogIs(_Fact):
+    """Postgres has these users and databases and no others: those of a cluster that was restored."""
+
+    users: tuple[User, ...]
+    databases: tuple[Database, ...]
+    legacy_roles: bool = False
+
+
+class BackupsKept(_Fact):
+    """The cluster is being destroyed; its backups stay until then."""
+
+    until: datetime
+
+
 class NetworkIs(_Fact):
     """The cluster's network exists."""
 
@@ -160,6 +175,8 @@ Fact = Annotated[
     | PlanIs
     | PoolModeIs
     | RolesAdopted
+    | CatalogIs
+    | BackupsKept
     | NetworkIs
     | EndpointIs
     | NodeIs
@@ -203,6 +220,10 @@ def _apply_to_spec(spec: ClusterSpec, fact: Fact) -> ClusterSpec:
             return spec.model_copy(update={"pool_mode": pool_mode})
         case BackupPolicyIs(policy=policy) if spec.backups is not None:
             return spec.model_copy(update={"backups": spec.backups.model_copy(update={"policy": policy})})
+        case CatalogIs(users=users, databases=databases, legacy_roles=legacy):
+            return spec.model_copy(
+                update={"users": users, "databases": databases, "legacy_roles": legacy, "former_users": ()}
+            )
         case RolesAdopted():
             return spec.model_copy(update={"legacy_roles": False})
         case _:
@@ -226,6 +247,8 @@ def _apply_to_status(status: ClusterStatus, fact: Fact) -> ClusterStatus:
             return status.model_copy(update={"poolers": poolers})
         case BackupRecordIs(record=record):
             return status.model_copy(update={"backups": record})
+        case BackupsKept(until=until):
+            return status.model_copy(update={"backups_kept_until": until})
         case AbsencesPlanned(names=names):
             return status.model_copy(update={"absences": names})
         case PhaseIs(phase=phase):

@@ -49,6 +49,7 @@ REPOSITORY_PATH = "/var/lib/pgbackrest"
 POSTGRES_ID = 5432
 """Numeric user and group of ``postgres`` in the image (images/Dockerfile): those of all that is on a volume."""
 
+MOST_NAME_LETTERS = 48
 _CLUSTER_NAME = re.compile(r"[a-z](?:[a-z0-9-]*[a-z0-9])?")
 _CLUSTER_ID = re.compile(r"[a-z0-9]{16}")
 _HOST_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -68,7 +69,7 @@ def check_cluster_name(name: str) -> str:
 
     Raises ``ValueError`` with one sentence otherwise.
     """
-    if len(name) > 48 or not _CLUSTER_NAME.fullmatch(name):
+    if len(name) > MOST_NAME_LETTERS or not _CLUSTER_NAME.fullmatch(name):
         raise ValueError(
             f"Cluster name {name!r} is not allowed: use 1 to 48 lowercase letters, digits and inner hyphens, "
             "beginning with a letter."
@@ -239,6 +240,16 @@ def backups_volume(cluster_id: str) -> str:
 def backup_container(cluster_id: str) -> str:
     """Container that makes a backup. There is one at a time: its name is the lock."""
     return f"mpg-{cluster_id}-backup"
+
+
+def restore_container(cluster_id: str) -> str:
+    """Container that fills the volume of a new cluster's first node from another cluster's backups."""
+    return f"mpg-{cluster_id}-restore"
+
+
+def kept_workflow_id(cluster_id: str) -> str:
+    """Workflow id of what is kept of a destroyed cluster: its record, and the end of its backups."""
+    return f"kept-backups/{cluster_id}"
 
 
 def repository_container(cluster_id: str, task: str) -> str:

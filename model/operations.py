@@ -6,9 +6,9 @@ in any language, with the same JSON on task queue ``mpg``.
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from model.backups import BackupType, Repository
 from model.base import Record, Request
@@ -27,8 +27,12 @@ from model.names import (
     Username,
     operation_workflow_id,
 )
+from model.restore import RestoreTarget, check_lsn, check_time
 
 MAX_STORAGE_AT_CREATION_GB = 500
+DEFAULT_DAYS_KEPT = 7
+"""Of the backups of a cluster that is destroyed."""
+MOST_DAYS_KEPT = 3650
 DEFAULT_MAX_PAUSE_S = 30.0
 LONGEST_PAUSE_S = 100.0
 """The poolers give up on a client that they held for 120 s (query_wait_timeout)."""
@@ -45,6 +49,12 @@ def _one_of_nodes(value: str | None) -> str | None:
 def _storage(value: int) -> int:
     if not 1 <= value <= MAX_STORAGE_AT_CREATION_GB:
         raise ValueError(f"Storage of {value} GB is not possible: 1 to {MAX_STORAGE_AT_CREATION_GB} GB at creation.")
+    return value
+
+
+def _days_kept(value: int) -> int:
+    if not 0 <= value <= MOST_DAYS_KEPT:
+        raise ValueError(f"Backups cannot be kept for {value} days: 0 to {MOST_DAYS_KEPT}.")
     return value
 
 
@@ -90,6 +100,43 @@ class CreateClusterRequest(OperationRequest):
     postgis_enabled: bool = False
 
 
+class RestoreClusterRequest(OperationRequest):
+    """Make a cluster from the backups of another one, ``source_id``, which may be destroyed.
+
+    It has the data, users and databases of one moment: the end of the backup ``backup_id``, ``pitr_time`` (with an
+    offset from UTC), the position ``lsn``, or the ``latest``. What is None is as the source has it. ``cluster_id`` is
+    the new one's, chosen by the caller.
+    """
+
+    operation: ClassVar[str] = "RestoreCluster"
+    name: ClusterName
+    org: OrgName = DEFAULT_ORG
+    region: str = "local"
+    host: HostName = DEFAULT_HOST
+    """The host whose worker makes the containers: the source's, where its backups are on a volume."""
+    source_id: ClusterId
+    backup_id: Annotated[str, Field(min_length=1, max_length=63)] | None = None
+    pitr_time: Annotated[datetime | None, AfterValidator(check_time)] = None
+    lsn: Annotated[str | None, AfterValidator(check_lsn)] = None
+    latest: bool = False
+    plan: str | None = None
+    storage_gb: Annotated[int, AfterValidator(_storage)] | None = None
+    pool_mode: PoolMode | None = None
+    durability: Durability | None = None
+
+    @model_validator(mode="after")
+    def _one_moment(self) -> Self:
+        asked = (self.backup_id, self.pitr_time, self.lsn, self.latest or None)
+        if sum(each is not None for each in asked) != 1:
+            raise ValueError("Say one of backup_id, pitr_time, lsn and latest: which moment is restored.")
+        return self
+
+    @property
+    def target(self) -> RestoreTarget:
+        """The moment that is asked for."""
+        return RestoreTarget(backup_id=self.backup_id, pitr_time=self.pitr_time, lsn=self.lsn)
+
+
 class AdoptClusterRequest(OperationRequest):
     """Rebuild the record of a cluster that no workflow knows, from its containers on ``host`` and from Postgres.
 
@@ -115,9 +162,10 @@ class FindClustersRequest(Request):
 
 
 class DestroyClusterRequest(OperationRequest):
-    """Remove a cluster with all its data."""
+    """Remove a cluster with all its data; its backups stay for ``keep_backups_days`` days, 0 for none."""
 
     operation: ClassVar[str] = "DestroyCluster"
+    keep_backups_days: Annotated[int, AfterValidator(_days_kept)] = DEFAULT_DAYS_KEPT
 
 
 class ChangePlanRequest(OperationRequest):
@@ -286,6 +334,7 @@ REQUESTS: dict[str, type[OperationRequest]] = {
     cls.operation: cls
     for cls in (
         CreateClusterRequest,
+        RestoreClusterRequest,
         AdoptClusterRequest,
         DestroyClusterRequest,
         ChangePlanRequest,
@@ -309,6 +358,8 @@ REQUESTS: dict[str, type[OperationRequest]] = {
 """Every operation's request, by workflow type."""
 WITHOUT_TURN = frozenset({BackupRequest.operation})
 """Operations that run beside the one that has the turn, and give way to it."""
+MAKES_CLUSTER = (CreateClusterRequest, RestoreClusterRequest)
+"""Those whose cluster is made, under an id that the caller draws anew at each call."""
 OPERATIONS = frozenset({*REQUESTS, *HEALING})
 """The types of all workflows that are operations."""
 

@@ -4,6 +4,7 @@ from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from workflows.cluster.cluster import Cluster
+from workflows.cluster.kept import KeptBackups
 from workflows.cluster.name import ClusterName
 from workflows.operations.adopt_cluster import AdoptCluster
 from workflows.operations.backup import Backup
@@ -23,6 +24,7 @@ from workflows.operations.opt_in_roles import OptInRoles
 from workflows.operations.read_backups import ReadBackups
 from workflows.operations.repair import Repair
 from workflows.operations.restart import Restart
+from workflows.operations.restore_cluster import RestoreCluster
 from workflows.operations.rotate_password import RotatePassword
 from workflows.operations.set_backup_policy import SetBackupPolicy
 from workflows.operations.set_pool_mode import SetPoolMode
@@ -32,9 +34,11 @@ from workflows.operations.switchover import Switchover
 WORKFLOWS: tuple[type, ...] = (
     Cluster,
     ClusterName,
+    KeptBackups,
     FindClusters,
     ReadBackups,
     CreateCluster,
+    RestoreCluster,
     AdoptCluster,
     DestroyCluster,
     ChangePlan,

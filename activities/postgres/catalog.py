@@ -34,7 +34,7 @@ class CatalogActivities:
         """
         async with heartbeating(), self._sql.use(arg) as connection:
             groups = await _column(connection, _GROUPS, [str(role) for role in Role])
-            found = await (await connection.execute(_USERS, ([str(role) for role in Role],))).fetchall()
+            found = await _users(connection)
             databases = await _column(connection, _DATABASES)
             if DEFAULT_USER not in {name for name, _, _ in found} or not databases:
                 raise Refused(
@@ -57,6 +57,16 @@ class CatalogActivities:
         version = await asyncio.to_thread(find_password_version, self._master_key, target.cluster_id, name, verifier)
         role = next((role for role in Role if role in roles), Role.SCHEMA_ADMIN)
         return User(name=name, role=role, password_version=version or UNKNOWN_PASSWORD)
+
+
+async def user_names(connection: Connection) -> list[str]:
+    """Return the names of the users, in the order in which they were made."""
+    return [name for name, _, _ in await _users(connection)]
+
+
+async def _users(connection: Connection) -> list[tuple[str, str | None, list[str]]]:
+    """Return each user's name, verifier and groups."""
+    return await (await connection.execute(_USERS, ([str(role) for role in Role],))).fetchall()
 
 
 _GROUPS = "SELECT rolname::text FROM pg_roles WHERE rolname = ANY(%s)"

@@ -47,6 +47,12 @@ async def remember(connection: Connection, name: str, version: int) -> None:
     await connection.execute(_REMEMBER, (name, version))
 
 
+async def forget_all(connection: Connection) -> None:
+    """Forget every name: the passwords are those of another cluster."""
+    if await _is_there(connection):
+        await connection.execute(SQL("DELETE FROM {}").format(_TABLE))
+
+
 async def former_users(connection: Connection, present: list[str]) -> tuple[FormerUser, ...]:
     """Return those that had a password and are not *present*: the thousand latest, the latest at the end."""
     if not await _is_there(connection):

@@ -8,7 +8,19 @@ from typing import Any, cast
 
 from model.base import Record
 from model.cluster import ClusterState
-from model.effects import backups, engine, nodes, postgres, recovery, routing, scheduling, takeover, turns, watching
+from model.effects import (
+    backups,
+    engine,
+    nodes,
+    postgres,
+    recovery,
+    restoring,
+    routing,
+    scheduling,
+    takeover,
+    turns,
+    watching,
+)
 from model.effects.backups import (
     CLOSE_ARCHIVE_GAP,
     ENSURE_REPOSITORY,
@@ -96,6 +108,18 @@ from model.effects.recovery import (
     ObserveInput,
     SettleInput,
 )
+from model.effects.restoring import (
+    ARCHIVE_NOW,
+    READ_SOURCE,
+    RENEW_PASSWORDS,
+    RESTORE_DATA,
+    ArchivedTo,
+    ArchiveNowInput,
+    RenewPasswordsInput,
+    Restored,
+    RestoreDataInput,
+    RestoreProgress,
+)
 from model.effects.routing import (
     CONFIGURE_POOLERS,
     CREATE_ENDPOINT,
@@ -156,6 +180,7 @@ from model.effects.watching import WATCH_CLUSTER, Alarm, AlarmKind, WatchInput
 
 __all__ = [
     "ADOPT_ROLES",
+    "ARCHIVE_NOW",
     "AWAIT_CAUGHT_UP",
     "AWAIT_OPERATION_END",
     "BEGIN_BACKUP",
@@ -196,6 +221,7 @@ __all__ = [
     "READ_EXTENSIONS",
     "READ_POSITION",
     "READ_REPOSITORY",
+    "READ_SOURCE",
     "RECONCILE_RECORD",
     "RELEASE_COMMITS",
     "RELEASE_STALE_NAME",
@@ -204,9 +230,11 @@ __all__ = [
     "REMOVE_POOLERS",
     "REMOVE_REPOSITORY",
     "REMOVE_SCHEDULES",
+    "RENEW_PASSWORDS",
     "REQUIRE_LOST",
     "REQUIRE_WRITES",
     "RESTART_NODE",
+    "RESTORE_DATA",
     "SETTLE_CLUSTER",
     "SET_CONNECTION_LIMITS",
     "SET_PASSWORD",
@@ -221,6 +249,8 @@ __all__ = [
     "AdoptRolesInput",
     "Alarm",
     "AlarmKind",
+    "ArchiveNowInput",
+    "ArchivedTo",
     "Archiving",
     "ArchivingInput",
     "AwaitCaughtUpInput",
@@ -281,10 +311,14 @@ __all__ = [
     "RemoveClusterInput",
     "RemoveNodeInput",
     "RemovePoolersInput",
+    "RenewPasswordsInput",
     "ReplicaCaughtUp",
     "RepositoryRef",
     "RequireLostInput",
     "RestartNodeInput",
+    "RestoreDataInput",
+    "RestoreProgress",
+    "Restored",
     "RouteInput",
     "SetConnectionLimitsInput",
     "SetSynchronousInput",
@@ -313,7 +347,19 @@ def cluster_of(arg: Record) -> str | None:
 
 EFFECTS: tuple[Effect[Any, Any], ...] = tuple(
     cast("Effect[Any, Any]", value)
-    for module in (backups, engine, nodes, postgres, recovery, routing, scheduling, takeover, turns, watching)
+    for module in (
+        backups,
+        engine,
+        nodes,
+        postgres,
+        recovery,
+        restoring,
+        routing,
+        scheduling,
+        takeover,
+        turns,
+        watching,
+    )
     for value in vars(module).values()
     if isinstance(value, Effect)
 )

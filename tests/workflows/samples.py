@@ -41,6 +41,7 @@ from model.operations import (
     OperationRequest,
     OptInRolesRequest,
     RestartRequest,
+    RestoreClusterRequest,
     RotatePasswordRequest,
     SetBackupPolicyRequest,
     SetPoolModeRequest,
@@ -159,10 +160,13 @@ def as_labelled(cluster_id: str, name: str | None = None) -> ClusterState:
     return ClusterState(spec=spec, status=state.status.model_copy(update={"nodes": nodes}))
 
 
-BEGINNINGS = frozenset({"create-cluster", "adopt-cluster"})
+ARCHIVED_TO = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+BEGINNINGS = frozenset({"create-cluster", "restore-cluster", "adopt-cluster"})
 """Scenarios in which no workflow has the cluster before."""
 SCENARIOS = (
     "create-cluster",
+    "restore-cluster",
     "adopt-cluster",
     "destroy-cluster",
     "change-plan",
@@ -191,6 +195,9 @@ def request_of(scenario: str, state: ClusterState) -> OperationRequest:
     key = state.spec.id
     requests: dict[str, OperationRequest] = {
         "create-cluster": CreateClusterRequest(cluster_id=key, name=state.spec.name),
+        "restore-cluster": RestoreClusterRequest(
+            cluster_id=key, name=state.spec.name, source_id=new_id(), pitr_time=ARCHIVED_TO
+        ),
         "adopt-cluster": AdoptClusterRequest(cluster_id=key),
         "destroy-cluster": DestroyClusterRequest(cluster_id=key),
         "change-plan": ChangePlanRequest(cluster_id=key, plan="launch"),

@@ -19,6 +19,7 @@ from model.effects import EFFECTS, Bootstrap, Effect, Rejoin
 from model.errors import MpgError, Refused
 from model.plans import DEFAULT_PLANS, HostCapacity, Resources, find_plan
 from model.poolers import plan_generation
+from model.restore import Source
 from tests.workflows import samples
 
 REAL = frozenset(
@@ -241,6 +242,9 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "switch_primary": lambda arg: f"to={arg.target}",
     "set_synchronous": lambda arg: f"on={_node_at(arg.target.address)} standby={arg.standby}",
     "await_caught_up": lambda arg: f"{arg.replica.name} behind {arg.primary.name} for {arg.timeout_s:g}s",
+    "restore_data": lambda arg: f"{arg.spec.name} from {arg.point.backup_id} {arg.point.type}",
+    "archive_now": lambda arg: f"{arg.primary.name} for {arg.timeout_s:g}s",
+    "renew_passwords": lambda arg: f"on={_node_at(arg.target.address)}",
     "create_user": lambda arg: f"{arg.user.name} {arg.user.role}",
     "set_user_role": lambda arg: f"{arg.user.name} {arg.user.role}",
     "set_password": lambda arg: f"{arg.user.name} version={arg.user.password_version}",
@@ -263,6 +267,8 @@ def _fact(fact: dict[str, object]) -> str:
 
 def _short(name: str, value: object) -> str:
     match value:
+        case str() if name == "until":
+            return ""
         case {"role": role, "plan": plan, "name": node}:
             return f"{node} {role} plan={plan}"
         case {"name": named}:
@@ -296,7 +302,9 @@ def _room(arg: effects.CheckHostInput) -> effects.HostCheck:
 
 def _node(arg: effects.EnsureNodeInput) -> Record:
     made = samples.node(arg.spec.cluster_id, arg.spec.name, NodeRole(arg.spec.role), arg.spec.plan)
-    assert (arg.bootstrap is Bootstrap.INIT) == (arg.spec.primary_address is None)
+    assert (arg.bootstrap in {Bootstrap.INIT, Bootstrap.KEEP} and arg.spec.role is NodeRole.PRIMARY) == (
+        arg.spec.primary_address is None
+    )
     return made
 
 
@@ -324,6 +332,9 @@ _ANSWERS: dict[str, Callable[[Any], Record]] = {
     "expire_backups": lambda arg: RepositoryContents(backups=(samples.backup(BackupType.FULL),)),
     "read_repository": lambda arg: RepositoryContents(backups=(samples.backup(BackupType.FULL),)),
     "read_archiving": lambda arg: effects.Archiving(),
+    "read_source": lambda arg: Source(state=samples.ready_cluster(cluster_id=arg.cluster_id)),
+    "archive_now": lambda arg: effects.ArchivedTo(at=samples.ARCHIVED_TO),
+    "restore_data": lambda arg: effects.Restored(timeline=2),
     "find_clusters": lambda arg: FoundClusters(clusters=()),
     "read_cluster": lambda arg: AdoptionReading(state=samples.as_labelled(arg.cluster_id, arg.name)),
     "ensure_access": lambda arg: Access(renewed=arg.new_key),

@@ -21,6 +21,9 @@ WRONG = [
     ("Switchover", {"cluster_id": "x"}, "Cluster id 'x' is not one"),
     ("SetPoolMode", {"cluster_id": ID, "pool_mode": "statement"}, "'statement' is not one"),
     ("Restart", {"cluster_id": ID, "node": "c"}, "There is no node 'c'"),
+    ("RestoreCluster", {"cluster_id": ID, "name": "x", "source_id": ID}, "Say one of backup_id, pitr_time, lsn"),
+    ("RestoreCluster", {"cluster_id": ID, "name": "x", "source_id": ID, "pitr_time": "2026-01-01T00:00:00"}, "offset"),
+    ("DestroyCluster", {"cluster_id": ID, "keep_backups_days": -1}, "Backups cannot be kept for -1 days"),
     ("ChangePlan", {"cluster_id": ID, "plan": "launch", "max_pause_s": -1}, "A pause of at most -1 s"),
 ]
 

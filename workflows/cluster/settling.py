@@ -76,10 +76,15 @@ class Settling:
 
     async def remove_everything(self, then: ClusterPhase) -> None:
         """Remove all of the cluster; it is in the phase *then* afterwards."""
-        arg = effects.RemoveClusterInput(cluster_id=self._record.spec.id, ended=tuple(each.id for each in self._ended))
+        arg = effects.RemoveClusterInput(
+            cluster_id=self._record.spec.id,
+            ended=tuple(each.id for each in self._ended),
+            keep_repository=self._record.status.backups_kept_until is not None,
+        )
         try:
             await self._record.effect(effects.REMOVE_CLUSTER, arg, "remove what is left of the cluster")
-            await remove_stored_backups(self._record.effect, self._record.spec)
+            if not arg.keep_repository:
+                await remove_stored_backups(self._record.effect, self._record.spec)
         except MpgError as error:
             self._record.give_to_operator(f"It could not be removed; destroy it once the cause is gone: {error}")
         else:

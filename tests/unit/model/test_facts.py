@@ -23,6 +23,8 @@ from model.cluster import (
     User,
 )
 from model.facts import (
+    BackupsKept,
+    CatalogIs,
     ConditionIs,
     DatabaseGone,
     DatabaseIs,
@@ -176,3 +178,13 @@ def test_new_primary_makes_the_other_a_replica_that_is_not_known_in_sync(state: 
 
 def test_condition_that_is_over_is_removed(state: ClusterState):
     assert apply(state, [condition(True), condition(False)]).status.conditions == ()
+
+
+def test_catalog_of_a_restored_cluster_takes_the_place_of_what_was_known(state: ClusterState) -> None:
+    users, databases = (User(name="zoe", role=Role.READER),), (Database(name="old"),)
+    found = apply(state, [UserGone(name="amy"), CatalogIs(users=users, databases=databases, legacy_roles=True)]).spec
+    assert (found.users, found.databases, found.former_users, found.legacy_roles) == (users, databases, (), True)
+
+
+def test_backups_that_are_kept_are_on_record(state: ClusterState) -> None:
+    assert apply(state, [BackupsKept(until=NOW)]).status.backups_kept_until == NOW

@@ -6,6 +6,7 @@ from model.errors import InvalidInput
 from model.operations import HEALING, REQUESTS, ChangePlanRequest, CreateClusterRequest, CreateUserRequest, workflow_id
 from model.validation import validated
 from workflows.cluster.cluster import Cluster
+from workflows.cluster.kept import KeptBackups
 from workflows.cluster.name import ClusterName
 from workflows.operations.find_clusters import FindClusters
 from workflows.operations.read_backups import ReadBackups
@@ -19,7 +20,7 @@ def test_workflow_id_is_readable():
     assert workflow_id(request, "orders", "5f3c") == "change-plan/orders/5f3c"
 
 
-NO_OPERATIONS = {Cluster, ClusterName, FindClusters, ReadBackups}
+NO_OPERATIONS = {Cluster, ClusterName, FindClusters, KeptBackups, ReadBackups}
 
 
 def test_every_request_has_its_workflow():

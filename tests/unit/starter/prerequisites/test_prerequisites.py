@@ -210,7 +210,7 @@ def test_whatever_shapes_the_image_changes_its_version() -> None:
 
 
 def test_the_build_context_holds_the_recipe_and_runnable_entrypoints() -> None:
-    entrypoints = {"entrypoints/node", "entrypoints/pooler", "entrypoints/endpoint"}
+    entrypoints = {"entrypoints/node", "entrypoints/restore", "entrypoints/pooler", "entrypoints/endpoint"}
     with tarfile.open(fileobj=build_context()) as tar:
         modes = {member.name: member.mode & 0o111 for member in tar}
     assert set(modes) == {"Dockerfile", "packages.txt"} | entrypoints

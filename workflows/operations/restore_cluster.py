@@ -1,0 +1,195 @@
+"""RestoreCluster: a new cluster from the backups of another one, as that was at one moment. The other is not touched.
+
+Whether the moment can be restored is settled before anything is made. No client gets in before every user has a
+password of the new cluster's.
+"""
+
+from datetime import datetime
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from model import effects
+    from model.backups import Backups, BackupType, RepositoryKind
+    from model.cluster import ClusterPhase, ClusterSpec, ClusterState, NodePhase, NodeRole
+    from model.effects import Bootstrap, ClusterKey, HostCheck, RepositoryRef
+    from model.errors import InvalidInput, MpgError, Refused
+    from model.facts import CatalogIs, PhaseIs
+    from model.operations import OperationResult, RestoreClusterRequest
+    from model.restore import RecoveryPoint, check_reachable, choose, say
+    from model.tuning import connection_limit
+    from workflows.call import call
+    from workflows.operation import Done, Operation
+    from workflows.operations import new_cluster
+    from workflows.operations.new_cluster import FIRST, NewCluster
+    from workflows.operations.scheduling import SCHEDULE, schedule_backups
+
+ARCHIVE_S = 30.0
+"""How long the archiver may take for what a living source has committed until now."""
+GIVE_PASSWORDS = "give the users their passwords"
+SET_UP_REPOSITORY = "set up the repository of backups"
+
+
+@workflow.defn
+class RestoreCluster(Operation):
+    """Make a cluster from backups."""
+
+    def __init__(self) -> None:
+        """Begin without a turn."""
+        super().__init__()
+        self._warnings: list[str] = []
+        self._last_commit_at: datetime | None = None
+
+    @workflow.run
+    async def run(self, request: RestoreClusterRequest) -> OperationResult:
+        """Look, then restore beside the way in, then let clients in; undone by removing all that was made."""
+
+        async def steps() -> Done:
+            restore = f"restore {request.target} of {self._source.state.spec.name}"
+            self.plan(
+                new_cluster.MAKE_NETWORK,
+                restore,
+                new_cluster.MAKE_ENDPOINT,
+                new_cluster.START_POOLERS,
+                new_cluster.START_FIRST,
+                GIVE_PASSWORDS,
+                SET_UP_REPOSITORY,
+                new_cluster.OPEN_ENDPOINT,
+                new_cluster.START_SECOND,
+                new_cluster.BRING_IN_SYNC,
+                *([SCHEDULE] if self.state.spec.backups else []),
+            )
+            await self._new.make_network()
+            await self.together(self._restore(restore), self._new.make_way_in())
+            await self.together(self._serve(), self._new.make_replica(), self._set_up_repository())
+            await self._new.bring_in_sync()
+            await self.conclude(PhaseIs(phase=ClusterPhase.READY))
+            missing = await schedule_backups(self, BackupType.FULL)
+            return Done(self._told(request) + missing)
+
+        return await self.operate(request, steps, lambda: self._begin(request))
+
+    # --- before anything is made --------------------------------------------------------------------------------------
+
+    async def _begin(self, request: RestoreClusterRequest) -> ClusterState:
+        """See what can be restored, and that the host has room; then claim the name and begin the record."""
+        key = ClusterKey(cluster_id=request.source_id)
+        self._source = await call(effects.READ_SOURCE, key, summary="look the source up")
+        check_reachable(self._source)
+        room = await new_cluster.see_room(_room(request, self._source.state.spec), request.host)
+        self._point = await self._choose(request)
+        self._new = NewCluster(self, room)
+        return await self._new.begin(_spec(request, room, self._source.state.spec), request.operation)
+
+    async def _choose(self, request: RestoreClusterRequest) -> RecoveryPoint:
+        source = self._source.state.spec
+        assert source.backups is not None, "check_reachable saw to it"
+        if source.backups.repository.kind is RepositoryKind.VOLUME and source.host != request.host:
+            raise InvalidInput(
+                f"The backups of {source.name} are on host {source.host}, so it cannot be restored on {request.host}."
+            )
+        end = await self._end_of_archive(request)
+        contents = await call(
+            effects.READ_REPOSITORY, self._repository, summary="see what can be restored", host=source.host
+        )
+        return choose(contents, request.target, end)
+
+    async def _end_of_archive(self, request: RestoreClusterRequest) -> datetime:
+        """Return the last moment that can be restored, after everything until now was archived where that is possible.
+
+        A source that cannot archive is restored to what its archive has: it may be lost, and that is why.
+        """
+        kept, primary = self._source.kept, self._source.state.status.primary
+        if self._source.over and kept is not None:
+            return kept.end
+        if request.backup_id is not None:
+            return workflow.now()
+        try:
+            if primary is None or primary.phase is not NodePhase.RUNNING:
+                raise Refused("It has no primary that runs.")
+            arg = effects.ArchiveNowInput(cluster_id=request.source_id, primary=primary, timeout_s=ARCHIVE_S)
+            archived = await call(effects.ARCHIVE_NOW, arg, summary="have everything until now archived")
+        except MpgError as error:
+            self._warnings.append(f"What was not archived of {self._source.state.spec.name} could not be had: {error}")
+            return workflow.now()
+        return archived.at
+
+    @property
+    def _repository(self) -> RepositoryRef:
+        spec = self._source.state.spec
+        assert spec.backups is not None, "check_reachable saw to it"
+        return RepositoryRef(cluster_id=spec.id, repository=spec.backups.repository, image=spec.image)
+
+    # --- steps --------------------------------------------------------------------------------------------------------
+
+    async def _restore(self, step: str) -> None:
+        arg = effects.RestoreDataInput(
+            spec=self._new.node_spec(FIRST, NodeRole.PRIMARY), source=self._repository, point=self._point
+        )
+        restored = await self.step(step, effects.RESTORE_DATA, arg)
+        self._last_commit_at = restored.last_commit_at
+        await self._new.make_primary(Bootstrap.KEEP)
+
+    async def _serve(self) -> None:
+        await self.do(GIVE_PASSWORDS, self._give_passwords)
+        await self._new.open_endpoint()
+
+    async def _give_passwords(self) -> None:
+        spec = self.state.spec
+        arg = effects.RenewPasswordsInput(target=self.primary, connection_limit=connection_limit(spec.plan))
+        await self.effect(effects.RENEW_PASSWORDS, arg, "give every user a password of this cluster")
+        found = await self.effect(effects.READ_CATALOG, self.primary, "read users and databases")
+        await self.commit(CatalogIs(users=found.users, databases=found.databases, legacy_roles=found.legacy_roles))
+
+    async def _set_up_repository(self) -> None:
+        """Have the new cluster archive. A store that does not answer is the alarms' business, no reason to fail."""
+        await self.do(SET_UP_REPOSITORY, self._ensure_repository)
+
+    async def _ensure_repository(self) -> None:
+        spec = self.state.spec
+        if spec.backups is None:
+            return
+        arg = effects.EnsureRepositoryInput(
+            cluster_id=spec.id, repository=spec.backups.repository, image=spec.image, primary=self.primary_node
+        )
+        try:
+            await self.effect(effects.ENSURE_REPOSITORY, arg, SET_UP_REPOSITORY)
+        except MpgError as error:
+            self._warnings.append(f"Its own backups do not work yet: {error}")
+
+    def _told(self, request: RestoreClusterRequest) -> str:
+        source, last = self._source.state.spec, self._last_commit_at
+        until = f"; the last transaction in it is of {say(last)}" if last else ""
+        return " ".join([f"Cluster {request.name} was made from {source.name}{until}.", *self._warnings])
+
+
+def _room(request: RestoreClusterRequest, source: ClusterSpec) -> effects.CheckHostInput:
+    return effects.CheckHostInput(
+        plan=request.plan or source.plan.name,
+        pg_major_version=source.pg_major_version,
+        storage_gb=request.storage_gb or source.storage_gb,
+        postgis=source.postgis_enabled,
+    )
+
+
+def _spec(request: RestoreClusterRequest, room: HostCheck, source: ClusterSpec) -> ClusterSpec:
+    """Users and databases are not known before Postgres was asked: nobody gets in before."""
+    own = room.backups or source.backups
+    return ClusterSpec(
+        id=request.cluster_id,
+        name=request.name,
+        org=request.org,
+        region=request.region,
+        host=request.host,
+        plan=room.plan,
+        pool_mode=request.pool_mode or source.pool_mode,
+        pg_major_version=source.pg_major_version,
+        image=room.image,
+        storage_gb=request.storage_gb or source.storage_gb,
+        durability=request.durability or source.durability,
+        postgis_enabled=source.postgis_enabled,
+        users=(),
+        databases=(),
+        backups=own and Backups(repository=own.repository, policy=(source.backups or own).policy),
+        created_at=workflow.now(),
+    )
