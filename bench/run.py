@@ -118,7 +118,7 @@ class Run:
         try:
             with contextlib.suppress(MpgError, TimeoutError):
                 async with asyncio.timeout(_DESTROY_S):
-                    await (await mpg.destroy_cluster(cluster_id)).result()
+                    await (await mpg.destroy_cluster(cluster_id, keep_backups_days=0)).result()
         finally:
             await self.workspace.remove(f"mpg-{cluster_id}")
 

@@ -6,6 +6,7 @@ import typer
 
 from model.cluster import Durability, PoolMode
 from model.names import DEFAULT_ORG
+from model.operations import DEFAULT_DAYS_KEPT
 from model.plans import load_plans
 from starter.cli import options
 from starter.cli.errors import say
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from model.operations import OperationResult
     from starter.cli.pages import Created
     from starter.client import MpgClient
+    from starter.client.shapes import ClusterShape
 
 
 HINT_SECONDS = 3
@@ -111,7 +113,7 @@ def list_clusters(
     from starter.client import shapes
 
     views = with_client(lambda mpg: mpg.deleted_clusters(org=org) if deleted else mpg.clusters(org=org))
-    found = [shapes.cluster(view) for view in views]
+    found = [shapes.deleted_cluster(view) if deleted else shapes.cluster(view) for view in views]
     if as_json:
         print_json(found)
     elif not found:
@@ -119,10 +121,20 @@ def list_clusters(
         if not deleted:
             _say_what_is_not_known()
     else:
+        restorable = ["restorable until"] if deleted else []
         print_table(
-            ["id", "name", "status", "plan", "region", "disk"],
-            [(c.id, c.name, c.status, c.plan, c.region, f"{c.disk} GB") for c in found],
+            ["id", "name", "status", "plan", "region", "disk", *restorable],
+            [(c.id, c.name, c.status, c.plan, c.region, f"{c.disk} GB", *_until(c)) for c in found],
         )
+
+
+def _until(found: "ClusterShape") -> list[str]:
+    """Return the last column of those that were destroyed."""
+    from starter.client.shapes import DeletedShape
+
+    if not isinstance(found, DeletedShape):
+        return []
+    return [f"{found.restorable_until:%Y-%m-%d %H:%M} UTC" if found.restorable_until else "no backups kept"]
 
 
 def _say_what_is_not_known() -> None:
@@ -157,10 +169,17 @@ def status(cluster: options.Cluster, as_json: options.Json = False, org: options
 def destroy(
     cluster: options.Cluster,
     yes: options.Yes = False,
+    keep_backups: Annotated[
+        int, typer.Option("--keep-backups", metavar="DAYS", help="How long it can still be restored; 0: not at all.")
+    ] = DEFAULT_DAYS_KEPT,
     detach: options.Detach = False,
     as_json: options.Json = False,
     org: options.Org = DEFAULT_ORG,
 ) -> None:
-    """Remove a cluster with all its data."""
-    confirm(f"Destroying cluster {cluster} removes all its data.", yes=yes)
-    operate(lambda mpg: mpg.destroy_cluster(cluster, org=org), detach=detach, as_json=as_json)
+    """Remove a cluster with all its data; its backups stay for some days."""
+    confirm(f"Destroying cluster {cluster} removes all its data{'' if keep_backups else ' and its backups'}.", yes=yes)
+    operate(
+        lambda mpg: mpg.destroy_cluster(cluster, keep_backups_days=keep_backups, org=org),
+        detach=detach,
+        as_json=as_json,
+    )

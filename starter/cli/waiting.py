@@ -2,10 +2,11 @@
 
 import asyncio
 import sys
+import time
 from typing import TYPE_CHECKING, Protocol
 
 from model.errors import MpgError
-from model.operations import OperationResult, Progress, Step, StepStatus
+from model.operations import OperationResult, Progress, RestoreClusterRequest, Step, StepStatus
 from starter.cli.errors import say
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.2
 """A query leaves nothing in the operation's history, and is answered in about 6 ms."""
+NOTE_SECONDS = 1.0
+"""Between two looks at how far a restore is: each is a call to Temporal."""
 PATIENCE_SECONDS = 0.4
 """An operation that ends within this shows nothing: most changes of users and databases do."""
 
@@ -22,6 +25,10 @@ class Display(Protocol):
 
     def update(self, progress: Progress) -> None:
         """Show what is new."""
+        ...
+
+    def note(self, detail: str) -> None:
+        """Show how far the step that runs is."""
         ...
 
     def close(self) -> None:
@@ -52,9 +59,14 @@ async def wait(operation: "Operation", *, indent: str = "") -> OperationResult:
 
 
 async def _follow(operation: "Operation", task: "asyncio.Task[OperationResult]", display: Display) -> None:
+    noted = 0.0
     while True:
         try:
             display.update(await operation.progress())
+            if isinstance(operation.request, RestoreClusterRequest) and time.monotonic() - noted >= NOTE_SECONDS:
+                noted = time.monotonic()
+                if detail := await operation.detail():
+                    display.note(detail)
         except MpgError:
             # The result tells; until then a query that failed is a worker that is starting again.
             await asyncio.sleep(POLL_SECONDS)
@@ -75,6 +87,7 @@ class Lines:
         """Begin with nothing said."""
         self._indent = indent
         self._said: dict[tuple[int, str], StepStatus] = {}
+        self._noted = ""
 
     def update(self, progress: Progress) -> None:
         """Say what changed since the last call."""
@@ -84,6 +97,12 @@ class Lines:
                 continue
             self._said[key] = step.status
             say(self._indent + line_of(step))
+
+    def note(self, detail: str) -> None:
+        """Say it, unless it was said already."""
+        if detail != self._noted:
+            self._noted = detail
+            say(f"{self._indent}  {detail}")
 
     def close(self) -> None:
         """Nothing to tidy."""
@@ -109,6 +128,7 @@ class Bar:
         self._bar = Progress(*columns, console=console(stderr=True), transient=True)
         self._task = self._bar.add_task(operation_id, total=None)
         self._said: dict[int, StepStatus] = {}
+        self._phase, self._detail = "", ("", "")
         self._bar.start()
 
     def update(self, progress: Progress) -> None:
@@ -120,7 +140,14 @@ class Bar:
                 self._bar.console.print(self._indent + line_of(step))
         ended = sum(step.status is StepStatus.DONE for step in progress.steps)
         total = len(progress.steps) or None
-        self._bar.update(self._task, description=progress.phase, completed=ended, total=total)
+        self._phase = progress.phase
+        phase, detail = self._detail
+        shown = f"{phase}: {detail}" if phase == progress.phase and detail else progress.phase
+        self._bar.update(self._task, description=shown, completed=ended, total=total)
+
+    def note(self, detail: str) -> None:
+        """Show it beside the bar, with the step that it is of."""
+        self._detail = (self._phase, detail)
 
     def close(self) -> None:
         """Remove the bar."""

@@ -18,6 +18,7 @@ from model import names
 from model.cluster import Durability, PoolMode, Role
 from model.errors import AlreadyExists, InvalidInput
 from model.operations import (
+    DEFAULT_DAYS_KEPT,
     DEFAULT_MAX_PAUSE_S,
     ChangePlanRequest,
     CreateClusterRequest,
@@ -41,11 +42,12 @@ from model.settings import Settings
 from model.validation import validated
 from starter.client.backups import BackupCalls
 from starter.client.operation import Operation
+from starter.client.restoring import Restoring
 from starter.client.submission import new_cluster_id
 from starter.client.temporal import connect
 
 
-class MpgClient(BackupCalls):
+class MpgClient(BackupCalls, Restoring):
     """Starts operations, and reads what the cluster workflows hold.
 
     *cluster* is everywhere an id or a name in organization *org*. Every operation takes a ``request_id``, an
@@ -105,10 +107,15 @@ class MpgClient(BackupCalls):
         return await self._start(request, name, org, request_id)
 
     async def destroy_cluster(
-        self, cluster: str, *, org: str = names.DEFAULT_ORG, request_id: str | None = None
+        self,
+        cluster: str,
+        *,
+        keep_backups_days: int = DEFAULT_DAYS_KEPT,
+        org: str = names.DEFAULT_ORG,
+        request_id: str | None = None,
     ) -> Operation:
-        """Start the removal of a cluster with all its data."""
-        return await self._submit(DestroyClusterRequest, cluster, org, request_id)
+        """Start the removal of a cluster with all its data; it can be restored for ``keep_backups_days``, 0: not."""
+        return await self._submit(DestroyClusterRequest, cluster, org, request_id, keep_backups_days=keep_backups_days)
 
     async def change_plan(
         self,

@@ -15,8 +15,10 @@ from temporalio.client import (
 )
 from temporalio.exceptions import CancelledError, TerminatedError, TimeoutError
 
+from model.effects import RESTORE_DATA, RestoreProgress
 from model.errors import Cancelled, InvalidInput, MpgError, Refused, StackDown
 from model.operations import OPERATIONS, REQUESTS, OperationOutcome, OperationRequest, OperationResult, Progress
+from model.restore import say_copied
 from model.search_attributes import CLUSTER_ID, OUTCOME, PHASE
 from model.settings import Settings
 from starter.client.shapes import OperationShape
@@ -85,6 +87,19 @@ class Operation:
                 return Progress.model_validate(found)
             shape = summary(await self._handle.describe(rpc_timeout=CALL_TIMEOUT))  # it has not begun
         return Progress(type=shape.type, cluster_id=shape.cluster_id)
+
+    async def detail(self) -> str | None:
+        """Return how far the data of a restore are, from its last heartbeat; None where no data are being restored.
+
+        Raises NotFound, StackDown.
+        """
+        with self._translated():
+            description = await self._handle.describe(rpc_timeout=CALL_TIMEOUT)
+        for pending in description.raw_description.pending_activities:
+            if pending.activity_type.name == RESTORE_DATA.name and pending.heartbeat_details.payloads:
+                found = RestoreProgress.model_validate_json(pending.heartbeat_details.payloads[0].data)
+                return say_copied(found.restored_bytes, found.of_bytes, recovering=found.recovering)
+        return None
 
     async def cancel(self) -> None:
         """Ask the operation to stop and undo what it did; returns before it has.

@@ -4,7 +4,7 @@ Pure functions: a state in, a :class:`~model.base.Record` out. Dumped ``by_alias
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from pydantic import Field
 
@@ -66,6 +66,12 @@ class ClusterShape(Record):
     replicas: int
     ip_assignments: IpAssignments
     attached_apps: tuple[AttachedApp, ...] = ()
+
+
+class DeletedShape(ClusterShape):
+    """A cluster that was destroyed. ``restorable_until``: when its backups are removed; None: they were."""
+
+    restorable_until: datetime | None
 
 
 class Endpoints(Record):
@@ -264,6 +270,13 @@ def phase(view: ClusterView) -> str:
 def cluster(view: ClusterView) -> ClusterShape:
     """Return the cluster as lists show it."""
     return ClusterShape.model_validate(_cluster_fields(view))
+
+
+def deleted_cluster(view: ClusterView) -> DeletedShape:
+    """Return a cluster that was destroyed."""
+    until = view.state.status.backups_kept_until
+    gone = until is None or until <= datetime.now(UTC)
+    return DeletedShape.model_validate(_cluster_fields(view) | {"restorable_until": None if gone else until})
 
 
 def cluster_status(view: ClusterView) -> ClusterStatusShape:

@@ -12,10 +12,12 @@ from model import checks, names, search_attributes
 from model.cluster import ClusterPhase, ClusterState
 from model.errors import InvalidInput, NotFound
 from model.operations import (
+    MAKES_CLUSTER,
     AdoptClusterRequest,
     ChangePlanRequest,
     CreateClusterRequest,
     OperationRequest,
+    RestoreClusterRequest,
     SetPoolModeRequest,
     workflow_id,
 )
@@ -76,7 +78,7 @@ class Submission(Reads):
         except NotFound:
             return None
         # The id of a cluster to be made is drawn anew at each call.
-        ignored = set[str]() if same_cluster and not isinstance(request, CreateClusterRequest) else {"cluster_id"}
+        ignored = set[str]() if same_cluster and not isinstance(request, MAKES_CLUSTER) else {"cluster_id"}
         if first.model_dump(exclude=ignored) != request.model_dump(exclude=ignored):
             raise InvalidInput(
                 f"Request id {request_id!r} was used for another {request.operation} of {cluster_name}.",
@@ -118,6 +120,8 @@ def summary_line(request: OperationRequest, cluster_name: str) -> str:
     match request:
         case CreateClusterRequest(plan=plan, region=region):
             return f"{verb} {cluster_name}, plan {plan}, in {region}"
+        case RestoreClusterRequest(name=name, target=target):
+            return f"{verb} {name} from {target} of {cluster_name}"
         case AdoptClusterRequest(cluster_id=cluster_id, new_key=new_key):
             return f"{verb} {cluster_name} ({cluster_id})" + (" with a new master key" if new_key else "")
         case ChangePlanRequest(plan=plan):

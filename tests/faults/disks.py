@@ -63,4 +63,4 @@ async def small_disk_cluster(eyes: Eyes, name: str, *nodes: str) -> AsyncGenerat
         yield SmallDisks(keeper)
     finally:
         await asyncio.to_thread(keeper.remove, force=True)
-        await (await eyes.mpg.destroy_cluster(cluster_id)).result()
+        await (await eyes.mpg.destroy_cluster(cluster_id, keep_backups_days=0)).result()

@@ -189,7 +189,7 @@ class Lane:
             made = await self.mpg.create_cluster(f"old-{secrets.token_hex(3)}")
             await made.result()
             assert made.request is not None
-            ran = await self.mpg.destroy_cluster(made.request.cluster_id)
+            ran = await self.mpg.destroy_cluster(made.request.cluster_id, keep_backups_days=0)
             await ran.result()
         else:
             prepared = await ON_A_CLUSTER[operation](self)
@@ -270,7 +270,7 @@ class Lane:
         made = await self.mpg.create_cluster(name)
         await made.result()
         self._plan(case, name, key)
-        operation = await self.mpg.destroy_cluster(name, request_id=key)
+        operation = await self.mpg.destroy_cluster(name, keep_backups_days=0, request_id=key)
         outcome = await self._end_of(operation)
 
         async def either() -> list[str]:
@@ -378,7 +378,7 @@ class Lane:
     async def _destroy(self, creation: Operation) -> list[str]:
         """Destroy a whole cluster with nothing broken; return what is left of it."""
         assert creation.request is not None
-        await (await self.mpg.destroy_cluster(creation.request.cluster_id)).result()
+        await (await self.mpg.destroy_cluster(creation.request.cluster_id, keep_backups_days=0)).result()
         assert isinstance(creation.request, CreateClusterRequest)
         name = creation.request.name
         return await self._until_none(lambda: self._remains(creation, name))

@@ -355,7 +355,7 @@ async def test_forced_failover_loses_what_the_replica_lacked_and_nothing_else(pr
     # Of each writer only the rows between what the replica had and the failover are lost.
     assert all(report.lost > 0 for report in await clients.reports())
     assert await clients.gaps() == [1, 1]
-    program.done("destroy", name, "--yes")
+    program.done("destroy", name, "--yes", "--keep-backups", "0")
 
 
 async def count(injury: Injury) -> int:

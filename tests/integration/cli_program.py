@@ -107,7 +107,7 @@ def running_stack(**settings: str) -> Generator[Mpg]:
         program.done("up", "--detach")
         yield program
         for cluster in program("list", "--json").json:
-            program("destroy", cluster["id"], "--yes")
+            program("destroy", cluster["id"], "--yes", "--keep-backups", "0")
     finally:
         program("down")
         shutil.rmtree(home, ignore_errors=True)

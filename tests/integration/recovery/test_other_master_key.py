@@ -173,7 +173,7 @@ async def test_cluster_with_another_key_can_be_destroyed(stack: Stack) -> None:
     before = stack.key_id
     await stack.serve_with(secrets.token_bytes(KEY_BYTES), "--new-key")
     await stack.until_told(before)
-    await stack.run("destroy", NAME, "--yes")
+    await stack.run("destroy", NAME, "--yes", "--keep-backups", "0")
     assert (await stack.run("list", "--json")).json == []
 
 

@@ -111,7 +111,7 @@ def test_of_two_creations_at_once_one_wins_and_destruction_forgets(mpg: Mpg, clu
     outputs = [process.communicate(timeout=120) for process in processes]
     assert sorted(process.returncode for process in processes) == [0, 1], outputs
     made = json.loads(next(out for out, _ in outputs if out))
-    assert mpg.done("destroy", "twin", "--yes").out
+    assert mpg.done("destroy", "twin", "--yes", "--keep-backups", "0").out
     assert "There is no cluster 'twin'" in mpg.refused("status", "twin")
     assert "was destroyed" in mpg.refused("restart", made["id"])
     deadline = time.monotonic() + 10

@@ -21,7 +21,7 @@ COMMANDS = [
     "users set-role", "users delete", "users rotate-password", "users opt-in-roles", "databases list",
     "databases create", "databases delete", "databases extensions list", "databases extensions enable",
     "databases extensions disable", "url", "connect", "proxy", "change-plan", "set-pool-mode", "restart", "switchover",
-    "failover", "backup list", "backup create", "backup schedule",
+    "failover", "restore", "fork", "backup list", "backup create", "backup schedule",
     "operations list", "operations show", "operations cancel",
 ]  # fmt: skip
 
@@ -70,7 +70,9 @@ def test_help_groups_all_commands_and_cuts_no_sentence_off(monkeypatch: pytest.M
         "users delete orders", "restart orders --node c", "proxy orders -p 70000", "create --name x --volume-size ten",
         "url orders --pooled --direct", "operations show", "plans --wrong", "operations list --limit 0",
         "adopt orders --all", "adopt --all --new-key", "adopt --new-key", "adopt --name x", "adopt a b --name x",
-        "adopt orders --new-key",
+        "adopt orders --new-key", "restore orders", "restore orders --latest --backup-id x", "restore --latest",
+        "restore orders --pitr-time 2026-11-28T17:05:00", "restore orders --pitr-time noon",
+        "restore orders --pitr-time 2026-11-28T17:05:00Z --latest", "fork", "destroy orders --yes --keep-backups few",
     ],
 )  # fmt: skip
 def test_wrong_usage_is_exit_2_with_a_sentence_on_stderr(command: str) -> None:
@@ -86,6 +88,7 @@ def test_wrong_usage_is_exit_2_with_a_sentence_on_stderr(command: str) -> None:
     "command",
     [
         "destroy orders",
+        "destroy orders --keep-backups 0",
         "users delete orders -u app",
         "databases delete orders -n shop",
         "failover orders --accept-loss",
@@ -105,7 +108,8 @@ def test_what_removes_data_wants_yes(command: str) -> None:
         "databases list orders", "databases extensions list orders", "change-plan orders starter",
         "set-pool-mode orders session", "restart orders", "switchover orders", "failover orders", "operations list",
         "operations show change-plan/orders/1", "operations cancel change-plan/orders/1", "adopt",
-        "adopt --all", "adopt orders",
+        "adopt --all", "adopt orders", "restore orders --latest", "restore orders --pitr-time 2026-11-28T17:05:00Z",
+        "restore orders --backup-id 20261128-021500F --name x", "fork orders", "fork orders --name x",
     ],
 )  # fmt: skip
 def test_stack_that_is_down_is_one_sentence_and_exit_1(command: str) -> None:

@@ -1,6 +1,6 @@
 """What `mpg status --json` promises to programs, to the letter."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -8,7 +8,7 @@ from model.backups import BackupFailure, BackupRecord, BackupRun, BackupType
 from model.cluster import ARCHIVING_FAILS, ClusterState, ClusterView, Condition, NodeRole
 from model.facts import BackupRecordIs, ConditionIs, apply
 from starter.client import shapes
-from starter.client.shapes import ClusterStatusShape, cluster_status
+from starter.client.shapes import ClusterStatusShape, cluster_status, deleted_cluster
 from tests.workflows.samples import MADE_AT, backup, ready_cluster
 
 
@@ -87,3 +87,15 @@ def test_backup_has_the_fields_that_programs_read() -> None:
     assert found.status == "completed"
     [damaged] = shapes.backups([backup(BackupType.FULL).model_copy(update={"error": "a page"})])
     assert damaged.status == "damaged"
+
+
+@pytest.mark.parametrize(
+    ("left", "restorable"), [(timedelta(days=1), True), (timedelta(seconds=-1), False), (None, False)]
+)
+def test_destroyed_cluster_says_until_when_it_can_be_restored(
+    state: ClusterState, left: timedelta | None, restorable: bool
+) -> None:
+    until = left and datetime.now(UTC) + left
+    status = state.status.model_copy(update={"backups_kept_until": until})
+    found = deleted_cluster(ClusterView(state=state.model_copy(update={"status": status})))
+    assert found.restorable_until == (until if restorable else None)
