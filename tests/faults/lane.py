@@ -44,7 +44,16 @@ from starter.stack import embedded as stack
 from tests.faults.fault import Fault, FaultFile, Kind, Moment, StepRef
 from tests.faults.invariants import Eyes, remains, violations
 from tests.faults.records import comparable, difference, remembers, with_later_password
-from tests.faults.scenarios import ADOPT, CREATE, DESTROY, ON_A_CLUSTER, Prepared, use_roles
+from tests.faults.scenarios import (
+    ADOPT,
+    CREATE,
+    DESTROY,
+    ON_A_CLUSTER,
+    ON_ANOTHER_CLUSTER,
+    RESTORE,
+    Prepared,
+    use_roles,
+)
 from tests.faults.steps import steps_of
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -175,8 +184,8 @@ class Lane:
     async def steps(self, operation: str) -> list[StepRef]:
         """Run *operation* with nothing broken, and return its steps, read from its history."""
         self._faults.clear()
-        if operation == CREATE:
-            ran = await self.mpg.create_cluster(f"new-{secrets.token_hex(3)}")
+        if operation in {CREATE, RESTORE}:
+            ran = await self._make(operation, f"new-{secrets.token_hex(3)}")
             await ran.result()
             await self._destroy(ran)
         elif operation == ADOPT:
@@ -204,11 +213,12 @@ class Lane:
         begun = time.monotonic()
         self._faults.clear()
         self._seen = []
-        one = {CREATE: self._create, DESTROY: self._destroy_case, ADOPT: self._adopt}.get(case.operation, self._change)
+        others = {CREATE: self._create, RESTORE: self._create, DESTROY: self._destroy_case, ADOPT: self._adopt}
+        one = others.get(case.operation, self._change)
         try:
             async with asyncio.timeout(CASE_S):
                 result = await one(case)
-                if case.kind is Kind.ENGINE and case.operation in (CREATE, DESTROY):
+                if case.kind is Kind.ENGINE and case.operation in ON_ANOTHER_CLUSTER:
                     # This lane's cluster, which the operation was not about, lost its nodes as well.
                     own = await self._until_none(lambda: violations(self.eyes, self.name, []))
                     result = result.model_copy(update={"problems": (*result.problems, *own)})
@@ -217,7 +227,7 @@ class Lane:
             problems = (said, *self._seen)
             result = Result(case=case, fired=self._faults.fired() is not None, outcome="none", problems=problems)
         self._faults.clear()
-        if result.problems and (case.operation not in (CREATE, DESTROY) or case.kind is Kind.ENGINE):
+        if result.problems and (case.operation not in ON_ANOTHER_CLUSTER or case.kind is Kind.ENGINE):
             await self.replace_cluster()
         return result.model_copy(update={"seconds": round(time.monotonic() - begun, 2)})
 
@@ -248,7 +258,7 @@ class Lane:
     async def _create(self, case: Case) -> Result:
         name, key = f"new-{secrets.token_hex(3)}", secrets.token_hex(3)
         self._plan(case, name, key)
-        operation = await self.mpg.create_cluster(name, request_id=key)
+        operation = await self._make(case.operation, name, key)
         outcome = await self._end_of(operation)
 
         async def whole() -> list[str]:
@@ -264,6 +274,19 @@ class Lane:
         if outcome == DONE or (not problems and await self._remains(operation, name)):
             problems += await self._destroy(operation)
         return self._result(case, outcome, problems, recovery)
+
+    async def _make(self, operation: str, name: str, key: str | None = None) -> Operation:
+        """Begin to make a cluster: an empty one, or a copy of the lane's own, once there is a backup of that."""
+        if operation == CREATE:
+            return await self.mpg.create_cluster(name, request_id=key)
+
+        async def backed_up() -> list[str]:
+            found = (await self.state()).status.backups.latest()
+            return [] if found else [f"there is no backup of {self.name}"]
+
+        if problems := await self._until_none(backed_up):
+            raise AssertionError(problems)
+        return await self.mpg.fork_cluster(self.name, name=name, request_id=key)
 
     async def _destroy_case(self, case: Case) -> Result:
         name, key = f"old-{secrets.token_hex(3)}", secrets.token_hex(3)

@@ -269,8 +269,10 @@ ON_A_CLUSTER: dict[str, Prepare] = {
         set_backup_policy,
     )
 }
-CREATE, DESTROY, ADOPT = "create-cluster", "destroy-cluster", "adopt-cluster"
-OPERATIONS = (CREATE, DESTROY, ADOPT, *ON_A_CLUSTER)
+CREATE, RESTORE, DESTROY, ADOPT = "create-cluster", "restore-cluster", "destroy-cluster", "adopt-cluster"
+ON_ANOTHER_CLUSTER = (CREATE, RESTORE, DESTROY)
+"""What is not about the lane's own cluster."""
+OPERATIONS = (CREATE, RESTORE, DESTROY, ADOPT, *ON_A_CLUSTER)
 ELSEWHERE = frozenset({"forced-failover"})
 """Begins where a primary is lost for good: tests/faults/test_losses.py."""
 

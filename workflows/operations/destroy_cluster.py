@@ -33,11 +33,17 @@ class DestroyCluster(Operation):
         """Remove everything; when that fails the cluster's own workflow goes on with it."""
 
         async def steps() -> Done:
+            spec = self.state.spec
             if self.state.status.phase in OVER:
-                return Done(f"Cluster {self.state.spec.name} was destroyed already.", changed=False)
+                return Done(f"Cluster {spec.name} was destroyed already.", changed=False)
             until = await self.see_through(self._remove(request.keep_backups_days))
-            told = f" It can be restored until {say(until)}: mpg restore {self.state.spec.id}." if until else ""
-            return Done(f"Cluster {self.state.spec.name} was destroyed.{told}")
+            backed_up = self.state.status.backups.latest() is not None
+            told = (
+                f" It can be restored until {say(until)}: mpg restore {spec.id} --latest."
+                if until and backed_up
+                else ""
+            )
+            return Done(f"Cluster {spec.name} was destroyed.{told}")
 
         return await self.operate(request, steps)
 
