@@ -8,6 +8,7 @@ import asyncio
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import LiteralString
 
 import psycopg
 import structlog
@@ -28,6 +29,16 @@ from model.probing import Outcome
 
 log = structlog.get_logger()
 
+AT_THE_END_S = 0.05
+"""For how long a replica has to wait for WAL that nobody sends any more, before it counts as having replayed all: it
+may just have been told of the last of it."""
+_REPLAYED, _WAITS = "replayed", "waits"
+_REPLAY: LiteralString = """
+SELECT CASE WHEN coalesce(pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn(), true) THEN 'replayed'
+            WHEN EXISTS (SELECT FROM pg_stat_get_wal_receiver() WHERE status = 'streaming') THEN 'receives'
+            ELSE (SELECT CASE WHEN wait_event IN ('RecoveryWalStream', 'RecoveryRetrieveRetryInterval') THEN 'waits' END
+                  FROM pg_stat_activity WHERE backend_type = 'startup') END"""
+"""Whether the replica has replayed all; else whether it waits for more WAL, of which it has no whole record left."""
 REPLAY_BOUND_S = 300.0
 LONG_S, SHORT_S = 10.0, 0.5
 """How long the target may start, or let nobody in: in the first try, after which the lost primary is started in place,
@@ -189,10 +200,25 @@ class Failover(Handover[FailoverInput]):
             await writing
 
     async def _replay_received(self) -> None:
-        """Wait until the replica has replayed all that it received: the acknowledged commits among it."""
+        """Wait until the replica has replayed all that it received: the acknowledged commits among it.
+
+        What it received may end within a record, which a primary that was killed had not written out whole. Nothing in
+        it was acknowledged, and nobody will ever replay it.
+        """
+        at_the_end_since: float | None = None
+
+        def done(seen: object) -> bool:
+            nonlocal at_the_end_since
+            if seen != _WAITS:
+                at_the_end_since = None
+                return seen == _REPLAYED
+            now = asyncio.get_running_loop().time()
+            at_the_end_since = at_the_end_since or now
+            return now - at_the_end_since > AT_THE_END_S
+
         await self.until(
-            "SELECT coalesce(pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn(), true)",
-            lambda done: done is True,
+            _REPLAY,
+            done,
             REPLAY_BOUND_S,
             NotYet(f"Replica {self.new.name} did not replay all it received within {REPLAY_BOUND_S:g} s."),
             meanwhile=end_reads_in_the_way,
