@@ -23,14 +23,15 @@ EQUAL_ON_ALL_NODES: Mapping[str, str] = {
 """Settings that a standby must have at least as high as its primary."""
 
 
-def postgres_settings(resources: Resources) -> dict[str, str]:
+def postgres_settings(resources: Resources, wal_mb: int | None = None) -> dict[str, str]:
     """Return the settings of a node with *resources* that differ from Postgres's defaults, as text.
 
     A quarter of the memory is shared buffers and three quarters are what the planner may expect cached; work_mem is
-    what is left for 50 busy connections with two sorts each, at least 4 MB.
+    what is left for 50 busy connections with two sorts each, at least 4 MB. WAL takes no more than *wal_mb*.
     """
     memory, cpus = resources.memory_mb, resources.cpus
     workers = max(2, cpus)
+    wal = _MOST_WAL_MB if wal_mb is None else wal_mb
     return {
         **EQUAL_ON_ALL_NODES,
         "shared_buffers": f"{max(128, memory // 4)}MB",
@@ -38,8 +39,8 @@ def postgres_settings(resources: Resources) -> dict[str, str]:
         "work_mem": f"{min(64, max(4, memory * 3 // 4 // 100))}MB",
         "maintenance_work_mem": f"{min(2048, max(64, memory // 16))}MB",
         "wal_buffers": "16MB",
-        "min_wal_size": "256MB",
-        "max_wal_size": f"{min(16384, max(1024, memory // 2))}MB",
+        "min_wal_size": f"{min(256, wal // 4)}MB",
+        "max_wal_size": f"{min(wal, max_wal_mb(resources))}MB",
         "max_parallel_workers": str(workers),
         "max_parallel_workers_per_gather": str(max(1, workers // 2)),
         "max_parallel_maintenance_workers": str(max(1, workers // 2)),
@@ -49,15 +50,33 @@ def postgres_settings(resources: Resources) -> dict[str, str]:
         "checkpoint_completion_target": "0.9",
         "autovacuum_naptime": "15s",
         **_REPLICATION,
+        "wal_keep_size": f"{min(512, wal)}MB",
         **_OBSERVABILITY,
     }
+
+
+_MOST_WAL_MB = 16384
+_WAL_SHARE = 8
+
+
+def max_wal_mb(resources: Resources) -> int:
+    """Return ``max_wal_size`` of a node with *resources* and storage enough, in MB."""
+    return min(_MOST_WAL_MB, max(1024, resources.memory_mb // 2))
+
+
+def wal_bound_mb(resources: Resources, storage_gb: int) -> int | None:
+    """Return what WAL may take of *storage_gb*, in MB: an eighth. None where the plan takes no more than that.
+
+    Else a cluster with little storage would be full of what the platform itself keeps.
+    """
+    bound = storage_gb * 1024 // _WAL_SHARE
+    return bound if bound < max_wal_mb(resources) else None
 
 
 _REPLICATION: Mapping[str, str] = {
     "wal_level": "replica",
     "hot_standby": "on",
     "wal_log_hints": "on",
-    "wal_keep_size": "512MB",
     "max_replication_slots": "10",
     # At its default of 5 s, a promotion that meets the receiver's exit stalls that long (3 of 6 runs).
     "wal_retrieve_retry_interval": "50ms",

@@ -12,6 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from model.errors import MpgError, NeedsOperator, ReplicaBehind
     from model.facts import AbsencesPlanned, ConditionIs, Fact, InSync, NodeIs, PrimaryIs
     from model.plans import Plan, Resources
+    from model.tuning import wal_bound_mb
     from workflows.operation import Operation
 
 CATCH_UP_S = 600.0
@@ -77,6 +78,7 @@ def node_spec(
         pg_major_version=state.spec.pg_major_version,
         primary_address=primary_address,
         repository=state.spec.backups and state.spec.backups.repository,
+        wal_mb=wal_bound_mb(resources, state.spec.storage_gb),
     )
 
 

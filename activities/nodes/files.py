@@ -62,7 +62,7 @@ def postgresql_conf(spec: NodeSpec) -> str:
         "listen_addresses": "*",
         "port": str(POSTGRES_PORT),
         "cluster_name": f"{spec.cluster_name}-{spec.name}",
-        **postgres_settings(spec.resources),
+        **postgres_settings(spec.resources, spec.wal_mb),
     }
     if spec.repository is not None:
         settings |= ARCHIVE_SETTINGS

@@ -52,6 +52,8 @@ class NodeSpec(Record):
     """Whom a replica follows; None for a primary."""
     repository: Repository | None = None
     """Where it archives its WAL while it is the primary; None: nowhere."""
+    wal_mb: int | None = None
+    """What WAL may take, where the storage is too small for what the plan would take."""
 
 
 class EnsureNodeInput(Record):

@@ -9,6 +9,7 @@ from model.tuning import (
     connection_limit,
     postgres_settings,
     synchronous_standby_names,
+    wal_bound_mb,
 )
 
 
@@ -26,6 +27,22 @@ def resources(plan: str) -> Resources:
 )
 def test_settings_follow_the_resources(plan: str, expected: dict[str, str]):
     assert expected.items() <= postgres_settings(resources(plan)).items()
+
+
+@pytest.mark.parametrize(
+    ("plan", "storage_gb", "max_wal", "kept", "least"),
+    [
+        ("basic", 1, "128MB", "128MB", "32MB"),
+        ("basic", 4, "512MB", "512MB", "128MB"),
+        ("basic", 10, "1024MB", "512MB", "256MB"),
+        ("launch", 10, "1280MB", "512MB", "256MB"),
+        ("launch", 100, "4096MB", "512MB", "256MB"),
+        ("performance", 1000, "16384MB", "512MB", "256MB"),
+    ],
+)
+def test_wal_leaves_most_of_the_storage_to_the_data(plan: str, storage_gb: int, max_wal: str, kept: str, least: str):
+    settings = postgres_settings(resources(plan), wal_bound_mb(resources(plan), storage_gb))
+    assert (settings["max_wal_size"], settings["wal_keep_size"], settings["min_wal_size"]) == (max_wal, kept, least)
 
 
 @pytest.mark.parametrize("plan", DEFAULT_PLANS)

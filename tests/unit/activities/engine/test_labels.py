@@ -20,10 +20,14 @@ BEFORE_BACKUPS = "e2a5e5f3ab5e29fd"
 """Of that spec, by version 0.1.0."""
 
 
-def test_a_node_of_a_cluster_without_backups_is_not_made_anew() -> None:
+def test_node_of_before_backups_and_bounds_on_wal_is_not_made_again() -> None:
     assert node_digest(SPEC, 1) == BEFORE_BACKUPS
 
 
-def test_a_repository_is_another_container() -> None:
+def test_repository_makes_another_container() -> None:
     repository = Repository(kind=RepositoryKind.VOLUME, key_id="0123456789abcdef")
     assert node_digest(SPEC.model_copy(update={"repository": repository}), 1) != BEFORE_BACKUPS
+
+
+def test_bound_on_wal_makes_another_container() -> None:
+    assert node_digest(SPEC.model_copy(update={"wal_mb": 128}), 1) != BEFORE_BACKUPS
