@@ -17,12 +17,14 @@ from activities.backups.restore import RestoreActivities
 from activities.engine.cleanup import CleanupActivities
 from activities.engine.docker_engine import DockerEngine
 from activities.engine.docker_events import DockerEvents
+from activities.engine.host_clusters import HostClusters
 from activities.engine.hosts import HostActivities
 from activities.fencing import OperationFences
 from activities.nodes.lifecycle import NodeActivities
 from activities.nodes.replica_data import ReplicaDataActivities
 from activities.nodes.replication import ReplicationActivities
 from activities.nodes.repository_conf import RepositoryKeys
+from activities.nodes.storage import StorageActivities
 from activities.operations import OperationActivities
 from activities.postgres.catalog import CatalogActivities
 from activities.postgres.databases import DatabaseActivities
@@ -32,6 +34,7 @@ from activities.postgres.restored_users import RestoredUserActivities
 from activities.postgres.role_system import RoleSystemActivities
 from activities.postgres.roles import RoleActivities
 from activities.postgres.sql import SqlSessions
+from activities.postgres.storage_notes import StorageNoteActivities
 from activities.recovery.adoption import AdoptionActivities
 from activities.recovery.cluster_recovery import RecoveryActivities
 from activities.recovery.key_guard import ClusterKeys
@@ -80,7 +83,7 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
     archive = ArchiveActivities(pgbackrest, sql)
     try:
         arranged = arrange(
-            HostActivities(docker, settings, master_key),
+            HostActivities(docker, settings, master_key, HostClusters(client, settings.host_name).states),
             NodeActivities(docker, sql, repositories),
             EndpointActivities(docker, settings),
             PoolerActivities(docker, master_key, settings.pooler_drain_seconds),
@@ -96,6 +99,8 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
             DatabaseActivities(sql, pooled),
             ExtensionActivities(sql),
             ReplicationActivities(sql),
+            StorageActivities(sql),
+            StorageNoteActivities(sql),
             OperationActivities(client),
             ScheduleActivities(client),
             access,

@@ -59,6 +59,7 @@ class Workspace:
             subnet_pool=SUBNETS,
             extra_labels=self.labels,
             allow_overcommit=True,
+            allow_storage_overcommit=True,
             **overrides,
         )
 

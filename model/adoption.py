@@ -5,13 +5,14 @@ from enum import StrEnum
 
 from model.base import Record
 from model.cluster import ClusterSpec, ClusterState, Database, Durability, FormerUser, User
+from model.storage import AutoGrow
 
 
 class Origin(Record):
-    """What was settled when a cluster was made, and what no operation changes.
+    """What was settled when a cluster was made, and what no operation changes, but for its storage.
 
     It is on the label of the endpoint, the one container that is never made again. An operation that is to change one
-    of these has to keep it elsewhere.
+    of these has to keep it elsewhere: what storage has grown to is noted in Postgres (``NOTE_STORAGE``).
     """
 
     org: str
@@ -110,3 +111,6 @@ class Catalog(Record):
     databases: tuple[Database, ...]
     legacy_roles: bool
     former_users: tuple[FormerUser, ...] = ()
+    storage_gb: int | None = None
+    """What the cluster has grown to, if it has."""
+    auto_grow: AutoGrow | None = None

@@ -15,6 +15,7 @@ from model.operations import (
     DisableExtensionRequest,
     EnableExtensionRequest,
     ForcedFailoverRequest,
+    GrowStorageRequest,
     OperationRequest,
     RestartRequest,
     RotatePasswordRequest,
@@ -64,6 +65,8 @@ def check(state: ClusterState, request: OperationRequest) -> None:
             _check_replica(state, "change its plan")
         case BackupRequest() | SetBackupPolicyRequest():
             _check_has_repository(state)
+        case GrowStorageRequest():
+            _check_growth(state, request)
         case RestartRequest(node=node):
             if node is not None and state.status.node(node) is None:
                 raise NotFound(f"Cluster {state.spec.name} has no node {node!r}.")
@@ -99,6 +102,21 @@ def _check_has_repository(state: ClusterState) -> None:
         raise Refused(
             f"Cluster {state.spec.name} was made before there were backups and has no repository.",
             remedy="Make a new cluster, and copy its data there.",
+        )
+
+
+def _check_growth(state: ClusterState, request: GrowStorageRequest) -> None:
+    name, has = state.spec.name, state.spec.storage_gb
+    wanted = has if request.storage_gb is None else request.storage_gb
+    if wanted < has:
+        raise Refused(
+            f"Cluster {name} has {has} GB per node, and storage never shrinks.",
+            remedy="For less storage, dump its databases into a new cluster.",
+        )
+    most = request.auto_grow_max_gb
+    if most is not None and most <= wanted:
+        raise Refused(
+            f"Cluster {name} would never grow by itself: it has {wanted} GB per node, and {most} GB are to be the most."
         )
 
 

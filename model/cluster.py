@@ -7,6 +7,7 @@ from model.backups import BackupRecord, Backups
 from model.base import Record
 from model.names import DEFAULT_DATABASE, DEFAULT_USER
 from model.plans import Plan
+from model.storage import AutoGrow, Storage
 
 
 class PoolMode(StrEnum):
@@ -120,6 +121,7 @@ class ClusterSpec(Record):
     image: str = "mpg-node:17"
     """Image of its containers, as its host names it."""
     storage_gb: int = 10
+    auto_grow: AutoGrow | None = None
     durability: Durability = Durability.SYNC
     postgis_enabled: bool = False
     legacy_roles: bool = False
@@ -232,6 +234,8 @@ class ClusterStatus(Record):
 
     The answer to the cluster's query also names what was missed already and is being healed, or left alone for a while.
     """
+
+    storage: Storage = Storage()
 
     def node(self, name: str) -> Node | None:
         """Return the node called *name*, if there is one."""

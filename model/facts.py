@@ -31,6 +31,7 @@ from model.cluster import (
     User,
 )
 from model.plans import Plan
+from model.storage import AutoGrow, Storage
 
 
 class _Fact(Record):
@@ -73,6 +74,24 @@ class PlanIs(_Fact):
     """The whole cluster is on this plan."""
 
     plan: Plan
+
+
+class StorageIs(_Fact):
+    """Each node has so many GB of storage. It never shrinks: less than before changes nothing."""
+
+    storage_gb: int
+
+
+class AutoGrowIs(_Fact):
+    """Whether, and how, the cluster's storage grows by itself."""
+
+    auto_grow: AutoGrow | None
+
+
+class StorageSeen(_Fact):
+    """How much of its storage the cluster uses, and what follows from that."""
+
+    storage: Storage
 
 
 class PoolModeIs(_Fact):
@@ -174,6 +193,9 @@ Fact = Annotated[
     | DatabaseGone
     | PlanIs
     | PoolModeIs
+    | StorageIs
+    | AutoGrowIs
+    | StorageSeen
     | RolesAdopted
     | CatalogIs
     | BackupsKept
@@ -224,6 +246,10 @@ def _apply_to_spec(spec: ClusterSpec, fact: Fact) -> ClusterSpec:
             return spec.model_copy(
                 update={"users": users, "databases": databases, "legacy_roles": legacy, "former_users": ()}
             )
+        case StorageIs(storage_gb=storage_gb):
+            return spec.model_copy(update={"storage_gb": max(spec.storage_gb, storage_gb)})
+        case AutoGrowIs(auto_grow=auto_grow):
+            return spec.model_copy(update={"auto_grow": auto_grow})
         case RolesAdopted():
             return spec.model_copy(update={"legacy_roles": False})
         case _:
@@ -251,6 +277,8 @@ def _apply_to_status(status: ClusterStatus, fact: Fact) -> ClusterStatus:
             return status.model_copy(update={"backups_kept_until": until})
         case AbsencesPlanned(names=names):
             return status.model_copy(update={"absences": names})
+        case StorageSeen(storage=storage):
+            return status.model_copy(update={"storage": storage})
         case PhaseIs(phase=phase):
             return status.model_copy(update={"phase": phase})
         case ConditionIs(condition=condition):

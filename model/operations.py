@@ -28,8 +28,9 @@ from model.names import (
     operation_workflow_id,
 )
 from model.restore import RestoreTarget, check_lsn, check_time
+from model.storage import MAX_STORAGE_GB
 
-MAX_STORAGE_AT_CREATION_GB = 500
+MAX_STORAGE_AT_CREATION_GB = MAX_STORAGE_GB // 2
 DEFAULT_DAYS_KEPT = 7
 """Of the backups of a cluster that is destroyed."""
 MOST_DAYS_KEPT = 3650
@@ -55,6 +56,18 @@ def _storage(value: int) -> int:
 def _days_kept(value: int) -> int:
     if not 0 <= value <= MOST_DAYS_KEPT:
         raise ValueError(f"Backups cannot be kept for {value} days: 0 to {MOST_DAYS_KEPT}.")
+    return value
+
+
+def _grown(value: int | None) -> int | None:
+    if value is not None and not 1 <= value <= MAX_STORAGE_GB:
+        raise ValueError(f"Storage of {value} GB is not possible: up to {MAX_STORAGE_GB} GB in all.")
+    return value
+
+
+def _step(value: int) -> int:
+    if not 0 <= value <= MAX_STORAGE_GB:
+        raise ValueError(f"A step of {value} GB is not possible: 1 to {MAX_STORAGE_GB} GB, or 0 for no growth.")
     return value
 
 
@@ -174,6 +187,26 @@ class ChangePlanRequest(OperationRequest):
     operation: ClassVar[str] = "ChangePlan"
     plan: str
     max_pause_s: MaxPause = DEFAULT_MAX_PAUSE_S
+
+
+class GrowStorageRequest(OperationRequest):
+    """Give each node ``storage_gb`` GB, which is never less than before, or say how storage grows by itself, or both.
+
+    By ``auto_grow_step_gb`` each time that it is low, up to ``auto_grow_max_gb``; a step of 0 ends that. None: as is.
+    """
+
+    operation: ClassVar[str] = "GrowStorage"
+    storage_gb: Annotated[int | None, AfterValidator(_grown)] = None
+    auto_grow_step_gb: Annotated[int, AfterValidator(_step)] | None = None
+    auto_grow_max_gb: Annotated[int | None, AfterValidator(_grown)] = None
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Self:
+        if self.storage_gb is None and self.auto_grow_step_gb is None:
+            raise ValueError("Say to how many GB storage is to grow, or in which steps it is to grow by itself.")
+        if bool(self.auto_grow_step_gb) is not (self.auto_grow_max_gb is not None):
+            raise ValueError("Growth by itself needs both a step and the most that it may grow to.")
+        return self
 
 
 class SetPoolModeRequest(OperationRequest):
@@ -338,6 +371,7 @@ REQUESTS: dict[str, type[OperationRequest]] = {
         AdoptClusterRequest,
         DestroyClusterRequest,
         ChangePlanRequest,
+        GrowStorageRequest,
         SetPoolModeRequest,
         RestartRequest,
         SwitchoverRequest,

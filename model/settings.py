@@ -75,6 +75,8 @@ class Settings(BaseSettings):
 
     allow_overcommit: bool = False
     """Let the plans on this host add up to more memory and CPUs than it has."""
+    allow_storage_overcommit: bool = False
+    """Let the clusters on this host be promised more storage than its disk has room for."""
     plans_file: Path | None = None
     """A TOML file that replaces the table of plans."""
     node_image: str = Field("mpg-node", min_length=1)

@@ -20,6 +20,7 @@ from workflows.operations.enable_extension import EnableExtension
 from workflows.operations.failover import Failover
 from workflows.operations.find_clusters import FindClusters
 from workflows.operations.forced_failover import ForcedFailover
+from workflows.operations.grow_storage import GrowStorage
 from workflows.operations.opt_in_roles import OptInRoles
 from workflows.operations.read_backups import ReadBackups
 from workflows.operations.repair import Repair
@@ -42,6 +43,7 @@ WORKFLOWS: tuple[type, ...] = (
     AdoptCluster,
     DestroyCluster,
     ChangePlan,
+    GrowStorage,
     SetPoolMode,
     Restart,
     Switchover,

@@ -1,7 +1,7 @@
-"""Effects on the host itself: whether it can carry a cluster."""
+"""Effects on the host itself: whether it can carry a cluster, and keep what it promised to those there are."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from temporalio import activity
@@ -9,15 +9,16 @@ from temporalio import activity
 from activities.engine.docker_engine import DockerEngine
 from activities.engine.docker_types import HostInfo
 from model import effects
-from model.effects import CheckHostInput, HostCheck
+from model.cluster import ClusterState
+from model.disk import Promise, nodes_bytes, require_room
+from model.effects import CheckDiskInput, CheckHostInput, HostCheck, Nothing
 from model.errors import HostFull, NotFound
 from model.plans import HostCapacity, find_plan, fit, load_plans
 from model.secrets import key_id
 from model.settings import POSTGIS_SUFFIX, Settings
 
 MIN_FREE_MB = 1024
-"""What a fresh cluster needs with its first WAL. The storage asked for is a promise that volumes grow into, so it is
-not demanded as free space up front; watching the disk is the operator's."""
+"""What a fresh cluster needs with its first WAL, where more may be promised than there is."""
 
 
 REMEDY = "'mpg doctor' says how to build one."
@@ -27,11 +28,18 @@ POSTGIS_REMEDY = "Build it with 'mpg doctor --postgis --fix', or create the clus
 class HostActivities:
     """Effects on the machine whose Docker engine this worker uses."""
 
-    def __init__(self, docker: DockerEngine, settings: Settings, master_key: bytes) -> None:
-        """Ask *docker*; plans, what is allowed and where backups go come from *settings*."""
+    def __init__(
+        self,
+        docker: DockerEngine,
+        settings: Settings,
+        master_key: bytes,
+        clusters: Callable[[], Awaitable[Sequence[ClusterState]]],
+    ) -> None:
+        """Ask *docker*; plans, limits and where backups go come from *settings*, the host's *clusters* on call."""
         self._docker = docker
         self._key_id = key_id(master_key)
         self._settings = settings
+        self._clusters = clusters
 
     @activity.defn(name=effects.CHECK_HOST.name)
     async def check_host(self, arg: CheckHostInput) -> HostCheck:
@@ -41,7 +49,8 @@ class HostActivities:
             InvalidInput: there is no such plan, or the plan table can't be read.
             HostTooSmall: the host is smaller than the plan and overcommit is not allowed.
             NotFound: there is no image of that Postgres version, none with PostGIS, or not the one asked for.
-            HostFull: the disk has not even the room of an empty cluster.
+            HostFull: the disk cannot hold what the cluster and those there are were promised; where more may be
+                promised than there is, it has not even the room of an empty cluster.
         """
         plan = find_plan(load_plans(self._settings.plans_file), arg.plan)
         host = await self._docker.host()
@@ -49,10 +58,29 @@ class HostActivities:
         resources = fit(plan, capacity, allow_overcommit=self._settings.allow_overcommit)
         image = await self._present(arg.image) if arg.image else await self._choose(arg)
         if arg.storage_gb > 0:
-            check_disk(host)
+            await self._see_room(host, Promise(cluster_id="", promised_bytes=nodes_bytes(arg.storage_gb)))
         return HostCheck(
             plan=plan, resources=resources, capacity=capacity, image=image, backups=self._settings.backups(self._key_id)
         )
+
+    @activity.defn(name=effects.CHECK_DISK.name)
+    async def check_disk(self, arg: CheckDiskInput) -> Nothing:
+        """See that the disk can hold what the cluster is to have. Raises :class:`HostFull` with the numbers."""
+        host = await self._docker.host()
+        own = next((state for state in await self._clusters() if state.spec.id == arg.cluster_id), None)
+        used = Promise.of(own).used_bytes if own else 0
+        promised = nodes_bytes(arg.storage_gb)
+        wanted = Promise(cluster_id=arg.cluster_id, promised_bytes=promised, used_bytes=used)
+        await self._see_room(host, wanted, least_mb=0)
+        return Nothing()
+
+    async def _see_room(self, host: HostInfo, wanted: Promise, *, least_mb: int = MIN_FREE_MB) -> None:
+        free = free_bytes(host)
+        if free is None:
+            return
+        require_free(free, least_mb)
+        if not self._settings.allow_storage_overcommit:
+            require_room(free, [Promise.of(state) for state in await self._clusters()], wanted)
 
     async def _choose(self, arg: CheckHostInput) -> str:
         tags = await self._docker.image_tags(self._settings.node_image)
@@ -80,15 +108,16 @@ def missing_image(arg: CheckHostInput, tags: Sequence[str]) -> NotFound:
     return NotFound(f"This host has no {what}; the versions it has: {versions}.", remedy=remedy)
 
 
-def check_disk(host: HostInfo) -> None:
-    """See that the disk of the engine has room for an empty cluster. Raises :class:`HostFull` with the numbers."""
+def free_bytes(host: HostInfo) -> int | None:
+    """Return what is free on the engine's disk; None where this worker does not see it, being in a container itself."""
     root = Path(host.root_dir)
-    if not root.exists():
-        # The engine's files are not visible to this worker (it runs in a container itself): nothing to measure.
-        return
-    free_mb = shutil.disk_usage(root).free // 1024**2
-    if free_mb < MIN_FREE_MB:
+    return shutil.disk_usage(root).free if root.exists() else None
+
+
+def require_free(free: int, least_mb: int) -> None:
+    """See that the disk has room for an empty cluster. Raises :class:`HostFull` with the numbers."""
+    if free < least_mb * 1024**2:
         raise HostFull(
-            f"The disk of the Docker engine has {free_mb} MB free, a new cluster needs {MIN_FREE_MB} MB.",
+            f"The disk of the Docker engine has {free // 1024**2} MB free, a new cluster needs {least_mb} MB.",
             remedy="Free space on it, then try again.",
         )

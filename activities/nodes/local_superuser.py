@@ -28,6 +28,7 @@ ANSWER_S = 30.0
 _POLL_S = 0.1
 _PSQL = (
     *("setpriv", f"--reuid={SUPERUSER}", f"--regid={SUPERUSER}", "--init-groups", "--"),
+    *("env", "PGOPTIONS=-c default_transaction_read_only=off"),
     *("psql", "--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set=ON_ERROR_STOP=1"),
     *("--host=/run/postgresql", f"--username={SUPERUSER}", "--dbname=postgres"),
 )

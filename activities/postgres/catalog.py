@@ -7,6 +7,7 @@ from temporalio import activity
 from activities.heartbeat import heartbeating
 from activities.postgres.passwords import former_users
 from activities.postgres.sql import Connection, SqlSessions
+from activities.postgres.storage_notes import read_notes
 from model import effects
 from model.adoption import Catalog
 from model.cluster import UNKNOWN_PASSWORD, Database, Role, User
@@ -44,12 +45,15 @@ class CatalogActivities:
                 )
             users = [await self._user(arg, name, verifier, roles) for name, verifier, roles in found]
             former = await former_users(connection, [user.name for user in users])
+            storage_gb, auto_grow = await read_notes(connection)
         legacy = len(groups) < len(Role) or any(not roles for _, _, roles in found)
         return Catalog(
             users=tuple(users),
             databases=tuple(Database(name=name) for name in databases),
             legacy_roles=legacy,
             former_users=former,
+            storage_gb=storage_gb,
+            auto_grow=auto_grow,
         )
 
     async def _user(self, target: Target, name: str, verifier: str | None, roles: list[str]) -> User:

@@ -22,6 +22,8 @@ ALIVE_TIMEOUT_S = 2.0
 CANCEL_PATIENCE_S = 2.0
 APPLICATION_NAME = "mpg"
 
+_WRITES = " -c default_transaction_read_only=off"
+
 Connection = AsyncConnection[TupleRow]
 
 
@@ -50,8 +52,12 @@ class SqlSessions:
         *,
         timeout_s: int = CONNECT_TIMEOUT_S,
         application_name: str = APPLICATION_NAME,
+        as_clients: bool = False,
     ) -> Connection:
-        """Return a new connection that the caller closes. Raises ``psycopg.OperationalError``."""
+        """Return a new connection that the caller closes. Raises ``psycopg.OperationalError``.
+
+        It writes to a cluster that is read-only because its storage is full; *as_clients* it is read-only as theirs.
+        """
         return await psycopg.AsyncConnection.connect(
             host=target.address,
             port=POSTGRES_PORT,
@@ -61,7 +67,7 @@ class SqlSessions:
             application_name=application_name,
             connect_timeout=timeout_s,
             # Users own schemas in their databases: nothing of theirs may be found by an unqualified name.
-            options=self._options,
+            options=self._options + ("" if as_clients else _WRITES),
             autocommit=True,
         )
 

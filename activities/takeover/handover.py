@@ -14,6 +14,7 @@ from temporalio.client import Client
 
 from activities.engine.docker_engine import DockerEngine
 from activities.nodes.held_replay import end_reads_in_the_way
+from activities.nodes.storage import put_read_only
 from activities.postgres.sql import Connection, SqlSessions
 from activities.routing.pooler_pause import Pause, open_pause
 from activities.routing.poolers import write_pooler_files
@@ -137,6 +138,9 @@ class Handover(Generic[A]):
 
         ``pg_promote(wait => true)`` would poll each 100 ms.
         """
+        if self.arg.status.storage.read_only:
+            # What the old primary had of this is in a file of its own, and this node's was emptied as a standby.
+            await put_read_only(self.replica, read_only=True)
         with self.watch.step("promotion"):
             await self.replica.execute("SELECT pg_promote(wait => false)")
             # Now, when there is only forward and the processor is idle: afterwards it would hold up the RESUME.

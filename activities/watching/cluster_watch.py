@@ -17,6 +17,7 @@ from activities.routing.pooler_pause import open_pause
 from activities.takeover.handover import Clients
 from activities.watching.backup_watch import BackupBounds, BackupWatch, ReadArchiving
 from activities.watching.node_watch import NodeWatch
+from activities.watching.storage_watch import StorageWatch
 from activities.watching.sync_watch import SyncWatch
 from model import effects
 from model.acknowledgement import OVERDUE_S
@@ -69,6 +70,8 @@ class WatchActivities:
         backups = BackupWatch(arg, sync, self._read_archiving, lambda: self._view(arg.cluster_id), self._bounds)
         tasks.append(asyncio.create_task(backups.until_archiving_changes()))
         tasks.append(asyncio.create_task(backups.until_age_changes()))
+        storage = StorageWatch(self._sql, self._client, arg, lambda: self._view(arg.cluster_id))
+        tasks.append(asyncio.create_task(storage.run()))
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             return done.pop().result()

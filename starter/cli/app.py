@@ -2,7 +2,19 @@
 
 import typer
 
-from starter.cli import access, adopt, backups, changes, clusters, databases, operations, restoring, stack, users
+from starter.cli import (
+    access,
+    adopt,
+    backups,
+    changes,
+    clusters,
+    databases,
+    operations,
+    restoring,
+    stack,
+    storage,
+    users,
+)
 from starter.cli.errors import Commands
 from starter.cli.panels import Panel
 
@@ -21,7 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": HELP_COLUMNS},
 )
 
-for group in (stack, clusters, adopt, changes, access, restoring):
+for group in (stack, clusters, storage, adopt, changes, access, restoring):
     group.register(app)
 app.add_typer(users.app, name="users", rich_help_panel=Panel.USERS)
 app.add_typer(databases.app, name="databases", rich_help_panel=Panel.USERS)

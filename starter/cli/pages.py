@@ -109,7 +109,7 @@ def _facts(found: ClusterStatusShape) -> list[tuple[str, object]]:
         ("Postgres", found.pg_major_version),
         ("pool mode", found.pool_mode),
         ("durability", found.durability),
-        ("disk", f"{found.disk} GB per node"),
+        ("disk", f"{found.disk} GB per node" + _used(found)),
         ("operation", running and running.rstrip(", ")),
     ]
 
@@ -129,6 +129,11 @@ def _backup_facts(found: BackupsShape | None) -> list[tuple[str, object]]:
     if failed:
         rows.append(("failed backup", f"{failed.type}, {failed.at:{MOMENT}}: {failed.message}"))
     return rows
+
+
+def _used(found: ClusterStatusShape) -> str:
+    used = found.storage_used_bytes
+    return "" if used is None else f", {100 * used / found.storage_provisioned_bytes:.0f} % used"
 
 
 def _at(address: Address) -> str:

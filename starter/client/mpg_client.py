@@ -30,6 +30,7 @@ from model.operations import (
     DisableExtensionRequest,
     EnableExtensionRequest,
     ForcedFailoverRequest,
+    GrowStorageRequest,
     OptInRolesRequest,
     RestartRequest,
     RotatePasswordRequest,
@@ -129,6 +130,27 @@ class MpgClient(BackupCalls, Restoring):
         """Start the move to another plan, with one switchover that waits at most ``max_pause_s`` for transactions."""
         find_plan(load_plans(self._settings.plans_file), plan)
         return await self._submit(ChangePlanRequest, cluster, org, request_id, plan=plan, max_pause_s=max_pause_s)
+
+    async def grow_storage(
+        self,
+        cluster: str,
+        storage_gb: int | None = None,
+        *,
+        auto_grow_step_gb: int | None = None,
+        auto_grow_max_gb: int | None = None,
+        org: str = names.DEFAULT_ORG,
+        request_id: str | None = None,
+    ) -> Operation:
+        """Start giving each node ``storage_gb`` GB, or say in which steps it grows by itself up to the most; 0: not."""
+        return await self._submit(
+            GrowStorageRequest,
+            cluster,
+            org,
+            request_id,
+            storage_gb=storage_gb,
+            auto_grow_step_gb=auto_grow_step_gb,
+            auto_grow_max_gb=auto_grow_max_gb,
+        )
 
     async def set_pool_mode(
         self, cluster: str, pool_mode: PoolMode | str, *, org: str = names.DEFAULT_ORG, request_id: str | None = None

@@ -14,7 +14,9 @@ from model.errors import MpgError, NotFound, StackDown
 from model.operations import OPERATIONS
 from model.search_attributes import CLUSTER_ID, HOST, OPERATION, ORG, STATUS
 from model.settings import Settings
+from model.storage import StorageLook
 from model.validation import checked
+from starter.client import shapes
 from starter.client.connection import EndpointKind, connection_uri, read_master_key
 from starter.client.operation import Operation, summary
 from starter.client.shapes import OperationShape
@@ -112,6 +114,17 @@ class Reads:
                 "read_extensions", database, result_type=Extensions
             )
         return Extensions.model_validate(found).extensions
+
+    async def storage(self, cluster: str, *, org: str = names.DEFAULT_ORG) -> ClusterView:
+        """Return a cluster with what its nodes use of its storage now; as last recorded where none answers."""
+        known = await self.view(cluster, org=org)
+        handle = self._client.get_workflow_handle(names.cluster_workflow_id(known.state.spec.id))
+        with translated(self._settings):
+            found: object = await handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
+                "read_storage", result_type=StorageLook
+            )
+        look, view = StorageLook.model_validate(found), await self.view(known.state.spec.id, org=org)
+        return shapes.with_look(view, look) if look.nodes else view
 
     async def connection_uri(
         self,

@@ -16,6 +16,7 @@ from model.operations import (
     AdoptClusterRequest,
     ChangePlanRequest,
     CreateClusterRequest,
+    GrowStorageRequest,
     OperationRequest,
     RestoreClusterRequest,
     SetPoolModeRequest,
@@ -126,6 +127,8 @@ def summary_line(request: OperationRequest, cluster_name: str) -> str:
             return f"{verb} {cluster_name} ({cluster_id})" + (" with a new master key" if new_key else "")
         case ChangePlanRequest(plan=plan):
             return f"{verb} of {cluster_name} to {plan}"
+        case GrowStorageRequest(storage_gb=int(storage_gb)):
+            return f"{verb} of {cluster_name} to {storage_gb} GB"
         case SetPoolModeRequest(pool_mode=mode):
             return f"{verb} of {cluster_name} to {mode.value}"
         case _:

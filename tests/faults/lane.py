@@ -466,6 +466,7 @@ async def open_lane(number: int) -> AsyncGenerator[Lane]:
         subnet_pool=f"10.216.{(os.getpid() + number) % 256}.0/24",
         extra_labels={"mpg.test": "true", "mpg.lane": run},
         allow_overcommit=True,
+        allow_storage_overcommit=True,
         worker_module="tests.faults.worker",
     )
     os.environ["PYTHONPATH"] = str(REPOSITORY)  # the worker runs in the state directory

@@ -100,6 +100,7 @@ def running_stack(**settings: str) -> Generator[Mpg]:
             "MPG_SUBNET_POOL": f"10.218.{os.getpid() % 256}.0/24",
             "MPG_EXTRA_LABELS": json.dumps(TEST_LABEL),
             "MPG_ALLOW_OVERCOMMIT": "true",
+            "MPG_ALLOW_STORAGE_OVERCOMMIT": "true",
         }
         | settings
     )

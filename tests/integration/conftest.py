@@ -26,6 +26,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         subnet_pool="10.217.0.0/20",
         port_range=(31000, 31999),
         allow_overcommit=True,
+        allow_storage_overcommit=True,
     )
 
 

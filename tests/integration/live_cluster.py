@@ -69,6 +69,11 @@ class LiveCluster:
         async with await self._sql.open(target, timeout_s=2) as connection:
             return await (await connection.execute(query)).fetchall()
 
+    async def checkpoint(self, node: Node) -> None:
+        """Have *node* make a checkpoint; a standby makes a restartpoint."""
+        async with await self._sql.open(Target.of((await self.state()).spec.id, node)) as connection:
+            await connection.execute("CHECKPOINT")
+
     async def attributes(self, container: str) -> dict[str, Any]:
         """Return what the engine knows of a container."""
         return (await asyncio.to_thread(self.engine.containers.get, container)).attrs

@@ -24,7 +24,7 @@ from activities.routing.pooler_console import Console
 from activities.routing.poolers import PoolerActivities
 from activities.takeover_lock import TakeoverLocks
 from model.base import Record
-from model.cluster import Address, Endpoint, Network, Node, NodeRole, Pooler, PoolMode
+from model.cluster import Address, ClusterState, Endpoint, Network, Node, NodeRole, Pooler, PoolMode
 from model.effects import (
     Bootstrap,
     CheckHostInput,
@@ -53,6 +53,11 @@ def new_cluster_id() -> str:
     return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(16))
 
 
+async def no_clusters() -> list[ClusterState]:
+    """Return the clusters on record of this host: these are made without one."""
+    return []
+
+
 class Rig:
     """The activities and what they work with."""
 
@@ -61,7 +66,7 @@ class Rig:
         self.settings = settings
         self.master_key = master_key
         self.sql = SqlSessions(master_key)
-        self.hosts = HostActivities(docker, settings, master_key)
+        self.hosts = HostActivities(docker, settings, master_key, no_clusters)
         self.endpoints = EndpointActivities(docker, settings)
         self.keys = RepositoryKeys.of(settings, master_key)
         self.nodes = NodeActivities(docker, self.sql, self.keys)

@@ -38,6 +38,7 @@ from model.operations import (
     DisableExtensionRequest,
     EnableExtensionRequest,
     ForcedFailoverRequest,
+    GrowStorageRequest,
     OperationRequest,
     OptInRolesRequest,
     RestartRequest,
@@ -187,6 +188,7 @@ SCENARIOS = (
     "opt-in-roles",
     "backup",
     "set-backup-policy",
+    "grow-storage",
 )
 
 
@@ -218,5 +220,6 @@ def request_of(scenario: str, state: ClusterState) -> OperationRequest:
         "opt-in-roles": OptInRolesRequest(cluster_id=key),
         "backup": BackupRequest(cluster_id=key, type=BackupType.INCR),
         "set-backup-policy": SetBackupPolicyRequest(cluster_id=key, full="0 3 * * 6", keep_days=14),
+        "grow-storage": GrowStorageRequest(cluster_id=key, storage_gb=20),
     }
     return requests[scenario]

@@ -255,6 +255,9 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "enable_extension": lambda arg: f"{arg.database} {arg.extension}",
     "disable_extension": lambda arg: f"{arg.database} {arg.extension}",
     "reconcile_record": lambda arg: f"user={arg.username} database={arg.database} undone={arg.undone}",
+    "check_disk": lambda arg: f"for {arg.storage_gb} GB",
+    "note_storage": lambda arg: f"on={_node_at(arg.target.address)} {arg.storage_gb} GB",
+    "set_read_only": lambda arg: f"on={_node_at(arg.target.address)} {arg.read_only}",
     "set_connection_limits": lambda arg: f"{' '.join(arg.usernames)} {arg.connection_limit}",
 }
 

@@ -4,7 +4,7 @@ Turns are granted first come, first served. A turn ends when the operation's wor
 activity waits for that, so an operation that was terminated or timed out cannot keep the turn.
 
 What it consists of is in the modules beside this one: the record, turns, losses and healing, the watch, settling,
-draining. Each has a state of its own that nobody else changes; here is who is called when.
+draining, storage. Each has a state of its own that nobody else changes; here is who is called when.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from model.facts import AbsencesPlanned, PhaseIs, apply
     from model.names import operation_workflow_id
     from model.operations import ChangePlanRequest, Commit, ForcedFailoverRequest, TurnRequest
+    from model.storage import StorageLook
     from workflows.call import call
     from workflows.cluster.backups import BackupBook
     from workflows.cluster.claims import release_name
@@ -30,6 +31,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.cluster.losses import Losses
     from workflows.cluster.record import ClusterRecord
     from workflows.cluster.settling import EndedOperation, Settling
+    from workflows.cluster.storage import StorageKeeper
     from workflows.cluster.turns import Turns
     from workflows.cluster.watch import Watch
 
@@ -65,10 +67,12 @@ class Cluster:
         self._watch = Watch(self._record, self._healing.note)
         self._draining = Draining(self._record)
         self._backups = BackupBook(self._record)
+        self._storage = StorageKeeper(self._record)
 
     @workflow.run
     async def run(self, start: ClusterStart) -> ClusterState:
         """Grant turns until the cluster is destroyed. Returns its last state."""
+        self._storage.begin()
         while self._record.status.phase not in OVER:
             self._record.show()
             self._draining.begin()
@@ -112,6 +116,7 @@ class Cluster:
             return
         self._record.learn(*commit.facts)
         self._backups.hear(commit.facts)
+        self._storage.hear(commit.facts)
 
     @workflow.update
     async def begin_backup(self, claim: effects.BackupClaim) -> effects.BackupStart:
@@ -122,6 +127,11 @@ class Cluster:
     def note_backup(self, note: BackupNote) -> None:
         """An operation tells of the backup that it made, or did not make."""
         self._backups.note(note)
+
+    @workflow.signal
+    def storage_seen(self, look: StorageLook) -> None:
+        """The watch saw how much storage is used."""
+        self._storage.seen(look)
 
     @workflow.query
     def view(self) -> ClusterView:
@@ -145,6 +155,14 @@ class Cluster:
             return await call(effects.READ_EXTENSIONS, arg, summary=f"read the extensions of {database}")
         except MpgError as error:
             # Any other exception would fail the workflow's task, not the update.
+            raise ApplicationError(str(error), type=type(error).__name__) from error
+
+    @workflow.update
+    async def read_storage(self) -> StorageLook:
+        """What the nodes use, asked now."""
+        try:
+            return await self._storage.read()
+        except MpgError as error:
             raise ApplicationError(str(error), type=type(error).__name__) from error
 
     # --- turns ----------------------------------------------------------------------------------------------------
@@ -237,6 +255,7 @@ class Cluster:
         self._watch.stop()
         self._losses.stop()
         self._draining.stop()
+        self._storage.stop()
 
     async def _close(self) -> None:
         """Free the name, and tell those who wait that there is nothing left to change."""

@@ -118,6 +118,8 @@ class AdoptCluster(Operation):
                 "databases": found.databases,
                 "legacy_roles": found.legacy_roles,
                 "former_users": found.former_users,
+                "storage_gb": max(self.state.spec.storage_gb, found.storage_gb or 0),
+                "auto_grow": found.auto_grow,
             }
         )
         self.state = self.state.model_copy(update={"spec": spec})

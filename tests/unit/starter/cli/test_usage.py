@@ -20,8 +20,8 @@ COMMANDS = [
     "up", "down", "doctor", "plans", "create", "list", "status", "destroy", "adopt", "users list", "users create",
     "users set-role", "users delete", "users rotate-password", "users opt-in-roles", "databases list",
     "databases create", "databases delete", "databases extensions list", "databases extensions enable",
-    "databases extensions disable", "url", "connect", "proxy", "change-plan", "set-pool-mode", "restart", "switchover",
-    "failover", "restore", "fork", "backup list", "backup create", "backup schedule",
+    "databases extensions disable", "url", "connect", "proxy", "change-plan", "set-pool-mode", "storage", "restart",
+    "switchover", "failover", "restore", "fork", "backup list", "backup create", "backup schedule",
     "operations list", "operations show", "operations cancel",
 ]  # fmt: skip
 
@@ -106,7 +106,8 @@ def test_what_removes_data_wants_yes(command: str) -> None:
         "list", "list --json", "status orders", "create --name orders", "destroy orders --yes", "url orders",
         "connect orders", "proxy orders", "users list orders", "users create orders -u app -r writer",
         "databases list orders", "databases extensions list orders", "change-plan orders starter",
-        "set-pool-mode orders session", "restart orders", "switchover orders", "failover orders", "operations list",
+        "set-pool-mode orders session", "storage orders", "storage orders --grow-to 20", "restart orders",
+        "switchover orders", "failover orders", "operations list",
         "operations show change-plan/orders/1", "operations cancel change-plan/orders/1", "adopt",
         "adopt --all", "adopt orders", "restore orders --latest", "restore orders --pitr-time 2026-11-28T17:05:00Z",
         "restore orders --backup-id 20261128-021500F --name x", "fork orders", "fork orders --name x",
