@@ -11,6 +11,7 @@ from starter.prerequisites.engine import check_engine, ensure_engine
 from starter.prerequisites.master_key import check_master_key, ensure_master_key
 from starter.prerequisites.node_image import check_image, ensure_image, wants_postgis
 from starter.prerequisites.result import CheckName, CheckResult, CheckState, Missing, OnProgress
+from starter.prerequisites.storage_limit import check_storage_limit, ensure_storage_limit
 from starter.prerequisites.temporal_binary import check_temporal, ensure_temporal
 
 Look = Callable[[Settings], str]
@@ -20,6 +21,7 @@ _STEPS: dict[CheckName, tuple[Look, Fix]] = {
     CheckName.DOCKER: (check_engine, ensure_engine),
     CheckName.TEMPORAL: (check_temporal, ensure_temporal),
     CheckName.MASTER_KEY: (check_master_key, ensure_master_key),
+    CheckName.STORAGE_LIMIT: (check_storage_limit, ensure_storage_limit),
     CheckName.NODE_IMAGE: (check_image, ensure_image),
     CheckName.POSTGIS_IMAGE: (partial(check_image, postgis=True), partial(ensure_image, postgis=True)),
 }
@@ -27,7 +29,13 @@ _STEPS: dict[CheckName, tuple[Look, Fix]] = {
 
 async def check(settings: Settings) -> list[CheckResult]:
     """Return what is there and what is missing; nothing is changed."""
-    names = (CheckName.DOCKER, CheckName.TEMPORAL, CheckName.MASTER_KEY, *await _images(settings))
+    names = (
+        CheckName.DOCKER,
+        CheckName.TEMPORAL,
+        CheckName.MASTER_KEY,
+        CheckName.STORAGE_LIMIT,
+        *await _images(settings),
+    )
     return await asyncio.gather(*(asyncio.to_thread(_look, name, settings) for name in names))
 
 
@@ -50,7 +58,7 @@ async def ensure(settings: Settings, on_progress: OnProgress) -> list[CheckResul
 async def _engine_then_images(settings: Settings, on_progress: OnProgress) -> list[CheckResult]:
     results = [await asyncio.to_thread(_look_and_fix, CheckName.DOCKER, settings, on_progress)]
     step = _look_and_fix if results[0].passed else _look_only
-    for name in await _images(settings):
+    for name in (CheckName.STORAGE_LIMIT, *await _images(settings)):
         results.append(await asyncio.to_thread(step, name, settings, on_progress))
     return results
 

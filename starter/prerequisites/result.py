@@ -26,6 +26,7 @@ class CheckName(StrEnum):
     DOCKER = "Docker engine"
     TEMPORAL = "Temporal"
     MASTER_KEY = "master key"
+    STORAGE_LIMIT = "storage limit"
     NODE_IMAGE = "node image"
     POSTGIS_IMAGE = "PostGIS image"
 
