@@ -213,6 +213,16 @@ async def set_pool_mode(bench: Bench) -> Prepared:
     )
 
 
+async def grow_storage(bench: Bench) -> Prepared:
+    spec = (await bench.state()).spec
+    more = spec.storage_gb + 1
+    return Prepared(
+        lambda key: bench.mpg.grow_storage(bench.name, more, request_id=key),
+        spec,
+        spec.model_copy(update={"storage_gb": more}),
+    )
+
+
 async def restart(bench: Bench) -> Prepared:
     spec = (await bench.state()).spec
     return Prepared(lambda key: bench.mpg.restart(bench.name, request_id=key), spec, spec)
@@ -254,6 +264,7 @@ ON_A_CLUSTER: dict[str, Prepare] = {
     for prepare in (
         change_plan,
         set_pool_mode,
+        grow_storage,
         restart,
         switchover,
         create_user,
