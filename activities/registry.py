@@ -15,9 +15,9 @@ from activities.backups.pgbackrest import PgBackRest
 from activities.backups.repository import RepositoryActivities
 from activities.backups.restore import RestoreActivities
 from activities.engine.cleanup import CleanupActivities
+from activities.engine.disk_promises import DiskPromises
 from activities.engine.docker_engine import DockerEngine
 from activities.engine.docker_events import DockerEvents
-from activities.engine.host_clusters import HostClusters
 from activities.engine.hosts import HostActivities
 from activities.fencing import OperationFences
 from activities.nodes.lifecycle import NodeActivities
@@ -81,9 +81,10 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
     repositories = RepositoryKeys.of(settings, master_key)
     pgbackrest = PgBackRest(docker, repositories)
     archive = ArchiveActivities(pgbackrest, sql)
+    promises = DiskPromises(client, settings.host_name)
     try:
         arranged = arrange(
-            HostActivities(docker, settings, master_key, HostClusters(client, settings.host_name).states),
+            HostActivities(docker, settings, master_key, promises),
             NodeActivities(docker, sql, repositories),
             EndpointActivities(docker, settings),
             PoolerActivities(docker, master_key, settings.pooler_drain_seconds),
@@ -93,7 +94,7 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
             SwitchoverActivities(clients, takeovers),
             FailoverActivities(clients, takeovers),
             LostPrimaryActivities(docker, sql),
-            WatchActivities(clients, events, archive.look, _bounds(settings)),
+            WatchActivities(clients, events, promises, archive.look, _bounds(settings)),
             RoleActivities(sql, master_key),
             RoleSystemActivities(sql, master_key),
             DatabaseActivities(sql, pooled),

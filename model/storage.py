@@ -128,6 +128,13 @@ def level_after(before: StorageLevel, used_bytes: int, provided_bytes: int) -> S
     return StorageLevel.LOW if share >= low_from else StorageLevel.OK
 
 
+def filled_in(look: StorageLook, former: StorageLook | None) -> StorageLook:
+    """Return *look*, with nodes that gave no answer as in the *former* one: they are no emptier for it."""
+    seen = {node.name for node in look.nodes}
+    silent = tuple(node for node in (former.nodes if former else ()) if node.name not in seen)
+    return look.model_copy(update={"nodes": (*look.nodes, *silent)}) if silent else look
+
+
 def after_look(storage: Storage, look: StorageLook, provided_bytes: int) -> Storage:
     """Return what is on record after *look*. The same look twice changes nothing more."""
     since = look.at - HISTORY_SPAN

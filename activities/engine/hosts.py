@@ -1,15 +1,15 @@
 """Effects on the host itself: whether it can carry a cluster, and keep what it promised to those there are."""
 
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from temporalio import activity
 
+from activities.engine.disk_promises import DiskPromises
 from activities.engine.docker_engine import DockerEngine
 from activities.engine.docker_types import HostInfo
 from model import effects
-from model.cluster import ClusterState
 from model.disk import Promise, nodes_bytes, require_room
 from model.effects import CheckDiskInput, CheckHostInput, HostCheck, Nothing
 from model.errors import HostFull, NotFound
@@ -28,18 +28,12 @@ POSTGIS_REMEDY = "Build it with 'mpg doctor --postgis --fix', or create the clus
 class HostActivities:
     """Effects on the machine whose Docker engine this worker uses."""
 
-    def __init__(
-        self,
-        docker: DockerEngine,
-        settings: Settings,
-        master_key: bytes,
-        clusters: Callable[[], Awaitable[Sequence[ClusterState]]],
-    ) -> None:
-        """Ask *docker*; plans, limits and where backups go come from *settings*, the host's *clusters* on call."""
+    def __init__(self, docker: DockerEngine, settings: Settings, master_key: bytes, promises: DiskPromises) -> None:
+        """Ask *docker*; plans, limits and where backups go come from *settings*, claims to the disk from *promises*."""
         self._docker = docker
         self._key_id = key_id(master_key)
         self._settings = settings
-        self._clusters = clusters
+        self._promises = promises
 
     @activity.defn(name=effects.CHECK_HOST.name)
     async def check_host(self, arg: CheckHostInput) -> HostCheck:
@@ -67,11 +61,12 @@ class HostActivities:
     async def check_disk(self, arg: CheckDiskInput) -> Nothing:
         """See that the disk can hold what the cluster is to have. Raises :class:`HostFull` with the numbers."""
         host = await self._docker.host()
-        own = next((state for state in await self._clusters() if state.spec.id == arg.cluster_id), None)
-        used = Promise.of(own).used_bytes if own else 0
+        own = next((each for each in await self._promises.all() if each.cluster_id == arg.cluster_id), None)
+        used = own.used_bytes if own else 0
         promised = nodes_bytes(arg.storage_gb)
         wanted = Promise(cluster_id=arg.cluster_id, promised_bytes=promised, used_bytes=used)
         await self._see_room(host, wanted, least_mb=0)
+        self._promises.note(wanted)
         return Nothing()
 
     async def _see_room(self, host: HostInfo, wanted: Promise, *, least_mb: int = MIN_FREE_MB) -> None:
@@ -80,7 +75,7 @@ class HostActivities:
             return
         require_free(free, least_mb)
         if not self._settings.allow_storage_overcommit:
-            require_room(free, [Promise.of(state) for state in await self._clusters()], wanted)
+            require_room(free, await self._promises.all(), wanted)
 
     async def _choose(self, arg: CheckHostInput) -> str:
         tags = await self._docker.image_tags(self._settings.node_image)

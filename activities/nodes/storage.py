@@ -29,7 +29,7 @@ WALK_AT_LEAST_EVERY_S = 600.0
 """Unlogged tables, and files made ahead, grow without WAL."""
 WALK_SHARE = 0.002
 """The most of the time that is spent on looking at files, of which a cluster may have hundreds of thousands."""
-SHORT_S, LONG_S = 1.0, 300.0
+SHORT_S, LONG_S = 0.5, 300.0
 """Bounds on a look. One that took longer than the first has a session of its own: others need the kept one."""
 
 _QUICK: LiteralString = """

@@ -10,8 +10,10 @@ from temporalio import activity
 from temporalio.client import WorkflowQueryFailedError
 from temporalio.service import RPCError
 
+from activities.engine.disk_promises import DiskPromises
 from activities.engine.docker_events import DockerEvents
 from activities.heartbeat import WATCH_INTERVAL_S, while_worker_runs
+from activities.nodes.storage import ClusterStorage
 from activities.routing.health import broken_way_in, paused_poolers
 from activities.routing.pooler_pause import open_pause
 from activities.takeover.handover import Clients
@@ -46,9 +48,17 @@ class WatchActivities:
     """The effect ``watch_cluster``."""
 
     def __init__(
-        self, clients: Clients, events: DockerEvents, read_archiving: ReadArchiving, bounds: BackupBounds
+        self,
+        clients: Clients,
+        events: DockerEvents,
+        promises: DiskPromises,
+        read_archiving: ReadArchiving,
+        bounds: BackupBounds,
     ) -> None:
-        """Watch through *clients* and *events*, and archiving by *read_archiving*; *bounds* say what is too old."""
+        """Watch through *clients* and *events*, and archiving by *read_archiving*; *bounds* say what is too old.
+
+        *promises* is told what clusters use of the disk.
+        """
         self._docker = clients.docker
         self._sql = clients.sql
         self._client = clients.temporal
@@ -56,6 +66,7 @@ class WatchActivities:
         self._events = events
         self._read_archiving = read_archiving
         self._bounds = bounds
+        self._promises = promises
 
     @activity.defn(name=effects.WATCH_CLUSTER.name)
     async def watch_cluster(self, arg: WatchInput) -> Alarm:
@@ -70,7 +81,13 @@ class WatchActivities:
         backups = BackupWatch(arg, sync, self._read_archiving, lambda: self._view(arg.cluster_id), self._bounds)
         tasks.append(asyncio.create_task(backups.until_archiving_changes()))
         tasks.append(asyncio.create_task(backups.until_age_changes()))
-        storage = StorageWatch(self._sql, self._client, arg, lambda: self._view(arg.cluster_id))
+        storage = StorageWatch(
+            ClusterStorage(self._sql, arg.cluster_id, arg.status.nodes),
+            self._client,
+            self._promises,
+            arg,
+            lambda: self._view(arg.cluster_id),
+        )
         tasks.append(asyncio.create_task(storage.run()))
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -10,12 +10,13 @@ import structlog
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from activities.engine.disk_promises import DiskPromises
 from activities.nodes.storage import ClusterStorage
-from activities.postgres.sql import SqlSessions
 from model.cluster import ClusterView
+from model.disk import Promise, nodes_bytes
 from model.effects import WatchInput
 from model.names import cluster_workflow_id
-from model.storage import GB, LOOK_S, Storage, StorageLook, UsedAt, is_worth_telling, look_again_s
+from model.storage import GB, LOOK_S, Storage, StorageLook, UsedAt, filled_in, is_worth_telling, look_again_s
 
 log = structlog.get_logger()
 
@@ -27,10 +28,16 @@ class StorageWatch:
     """Follows the storage of one cluster. It tells by a signal: the watch that it is part of goes on."""
 
     def __init__(
-        self, sql: SqlSessions, temporal: Client, arg: WatchInput, view: Callable[[], Awaitable[ClusterView | None]]
+        self,
+        storage: ClusterStorage,
+        temporal: Client,
+        promises: DiskPromises,
+        arg: WatchInput,
+        view: Callable[[], Awaitable[ClusterView | None]],
     ) -> None:
-        """Look at the nodes of *arg*; *view* returns the cluster as it stands."""
-        self._storage = ClusterStorage(sql, arg.cluster_id, arg.status.nodes)
+        """Look at *storage*; *view* returns the cluster of *arg* as it stands, *promises* is told what it uses."""
+        self._storage = storage
+        self._promises = promises
         self._cluster_id = arg.cluster_id
         self._temporal = temporal
         self._view = view
@@ -51,10 +58,21 @@ class StorageWatch:
             await asyncio.sleep(look_again_s(self._used, provided) if self._used and provided else LOOK_S)
 
     async def _consider(self, look: StorageLook) -> None:
-        self._used.append(UsedAt(at=look.at, used_bytes=look.used_bytes))
         if self._known is None:
             await self._learn()
-        if self._known is None or not is_worth_telling(self._known[0], look, self._known[1]):
+        if self._known is None:
+            return
+        recorded, provided = self._known
+        look = filled_in(look, recorded.look)
+        self._promises.note(
+            Promise(
+                cluster_id=self._cluster_id,
+                promised_bytes=nodes_bytes(provided // GB),
+                used_bytes=sum(node.used_bytes for node in look.nodes),
+            )
+        )
+        self._used.append(UsedAt(at=look.at, used_bytes=look.used_bytes))
+        if not is_worth_telling(recorded, look, provided):
             return
         cluster = self._temporal.get_workflow_handle(cluster_workflow_id(self._cluster_id))
         try:

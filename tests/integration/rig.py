@@ -11,6 +11,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Identifier, Literal
 
 from activities.engine.cleanup import CleanupActivities
+from activities.engine.disk_promises import DiskPromises
 from activities.engine.docker_engine import DockerEngine
 from activities.engine.hosts import HostActivities
 from activities.fencing import OperationFences
@@ -24,7 +25,8 @@ from activities.routing.pooler_console import Console
 from activities.routing.poolers import PoolerActivities
 from activities.takeover_lock import TakeoverLocks
 from model.base import Record
-from model.cluster import Address, ClusterState, Endpoint, Network, Node, NodeRole, Pooler, PoolMode
+from model.cluster import Address, Endpoint, Network, Node, NodeRole, Pooler, PoolMode
+from model.disk import Promise
 from model.effects import (
     Bootstrap,
     CheckHostInput,
@@ -53,9 +55,17 @@ def new_cluster_id() -> str:
     return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(16))
 
 
-async def no_clusters() -> list[ClusterState]:
-    """Return the clusters on record of this host: these are made without one."""
-    return []
+class Promised(DiskPromises):
+    """The promises to these clusters, and to no others: those of the rig are on no record."""
+
+    def __init__(self, *promises: Promise) -> None:
+        self._promises = list(promises)
+
+    async def all(self) -> list[Promise]:
+        return self._promises
+
+    def note(self, promise: Promise) -> None:
+        self._promises.append(promise)
 
 
 class Rig:
@@ -66,7 +76,7 @@ class Rig:
         self.settings = settings
         self.master_key = master_key
         self.sql = SqlSessions(master_key)
-        self.hosts = HostActivities(docker, settings, master_key, no_clusters)
+        self.hosts = HostActivities(docker, settings, master_key, Promised())
         self.endpoints = EndpointActivities(docker, settings)
         self.keys = RepositoryKeys.of(settings, master_key)
         self.nodes = NodeActivities(docker, self.sql, self.keys)

@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from model.facts import Fact, PrimaryIs, StorageIs
     from model.names import operation_workflow_id
     from model.operations import GrowStorageRequest
-    from model.storage import GB, StorageLevel, StorageLook, is_worth_telling
+    from model.storage import GB, StorageLevel, StorageLook, filled_in, is_worth_telling
     from model.storage_facts import facts_after, grown_to
     from workflows.call import failure_of
     from workflows.cluster.losses import WATCHED
@@ -50,7 +50,7 @@ class StorageKeeper:
         last = self._record.status.storage.look
         if self._record.status.phase not in WATCHED or (last is not None and look.at <= last.at):
             return
-        self._judge(look)
+        self._judge(filled_in(look, last))
         self._grow()
 
     def hear(self, facts: Iterable[Fact]) -> None:
@@ -66,7 +66,10 @@ class StorageKeeper:
         """Look now. Raises as the effect."""
         arg = effects.ReadStorageInput(cluster_id=self._record.spec.id, nodes=self._record.status.nodes)
         look = await self._record.effect(effects.READ_STORAGE, arg, "see what storage is used")
-        if look.nodes and is_worth_telling(self._record.status.storage, look, self._record.spec.storage_gb * GB):
+        if not look.nodes:
+            return look
+        look = filled_in(look, self._record.status.storage.look)
+        if is_worth_telling(self._record.status.storage, look, self._record.spec.storage_gb * GB):
             self.seen(look)
         return look
 

@@ -14,12 +14,12 @@ import psycopg
 import pytest
 from rig import (
     PLAN,
+    Promised,
     Rig,
     TestCluster,
     make_cluster,
     network_address,
     new_cluster_id,
-    no_clusters,
     node_spec,
     until,
 )
@@ -315,9 +315,8 @@ async def slow_engine(socket: Path, call: str) -> AsyncGenerator[tuple[str, asyn
 
 
 async def test_host_check_names_what_is_wrong(rig: Rig) -> None:
-    strict = type(rig.hosts)(
-        rig.docker, rig.settings.model_copy(update={"allow_overcommit": False}), rig.master_key, no_clusters
-    )
+    settings = rig.settings.model_copy(update={"allow_overcommit": False})
+    strict = type(rig.hosts)(rig.docker, settings, rig.master_key, Promised())
     with pytest.raises(HostTooSmall, match="performance needs"):
         await strict.check_host(CheckHostInput(plan="performance", pg_major_version=17))
     with pytest.raises(NotFound, match=r"Postgres 9; the versions it has: .*17"):
@@ -325,7 +324,7 @@ async def test_host_check_names_what_is_wrong(rig: Rig) -> None:
     with pytest.raises(NotFound, match="has no image mpg-node:gone, which the cluster is made of"):
         await rig.hosts.check_host(CheckHostInput(plan="basic", pg_major_version=17, image="mpg-node:gone"))
     other_image = rig.settings.model_copy(update={"node_image": "mpg-no-such-node"})
-    elsewhere = type(rig.hosts)(rig.docker, other_image, rig.master_key, no_clusters)
+    elsewhere = type(rig.hosts)(rig.docker, other_image, rig.master_key, Promised())
     with pytest.raises(NotFound, match="no image with PostGIS for Postgres 17") as missing:
         await elsewhere.check_host(CheckHostInput(plan="basic", pg_major_version=17, postgis=True))
     assert "mpg doctor --postgis --fix" in missing.value.remedy

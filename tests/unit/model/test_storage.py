@@ -18,6 +18,7 @@ from model.storage import (
     UsedAt,
     after_look,
     bytes_per_day,
+    filled_in,
     full_from,
     full_on,
     is_worth_telling,
@@ -125,6 +126,14 @@ def test_what_is_worth_an_event(used_gb: float, read_only: bool | None, minutes:
     told = after_look(Storage(), look(50 * GB), HUNDRED)
     seen = look(used_gb * GB, NOW + timedelta(minutes=minutes), read_only=read_only)
     assert is_worth_telling(told, seen, HUNDRED) is worth
+
+
+def test_node_that_gives_no_answer_is_as_full_as_it_was():
+    former = look(50 * GB)
+    alone = former.model_copy(update={"nodes": former.nodes[1:]})
+    assert filled_in(alone, former).used_bytes == 50 * GB
+    assert filled_in(alone, None) == alone
+    assert filled_in(look(GB), former) == look(GB)
 
 
 def test_first_look_is_told():
