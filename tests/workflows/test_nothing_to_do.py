@@ -8,6 +8,7 @@ from model.operations import (
     ChangePlanRequest,
     DisableExtensionRequest,
     EnableExtensionRequest,
+    GrowStorageRequest,
     OperationRequest,
     OptInRolesRequest,
     RestartRequest,
@@ -25,6 +26,8 @@ NO_CHANGE: list[OperationRequest] = [
     SetPoolModeRequest(cluster_id=ID, pool_mode=PoolMode.TRANSACTION),
     SetUserRoleRequest(cluster_id=ID, username="amy", role=Role.READER),
     OptInRolesRequest(cluster_id=ID),
+    GrowStorageRequest(cluster_id=ID, storage_gb=10),
+    GrowStorageRequest(cluster_id=ID, auto_grow_step_gb=0),
 ]
 
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.integration
 
 def hosts(rig: Rig, *others: Promise, overcommit: bool = False) -> HostActivities:
     settings = rig.settings.model_copy(update={"allow_storage_overcommit": overcommit})
-    return HostActivities(rig.docker, settings, Promised(*others))
+    return HostActivities(rig.docker, settings, rig.master_key, Promised(*others))
 
 
 async def all_of_the_disk(rig: Rig, cluster_id: str = "other") -> Promise:

@@ -18,6 +18,7 @@ from model.operations import (
     DisableExtensionRequest,
     EnableExtensionRequest,
     ForcedFailoverRequest,
+    GrowStorageRequest,
     OperationRequest,
     OptInRolesRequest,
     RestartRequest,
@@ -61,6 +62,13 @@ REFUSED: list[tuple[OperationRequest, type[MpgError], str]] = [
     (SwitchoverRequest(cluster_id=ID), Refused, "has no replica"),
     (ChangePlanRequest(cluster_id=ID, plan="launch"), Refused, "has no replica"),
     (RestartRequest(cluster_id=ID, node="a"), NotFound, "has no node 'a'"),
+    (GrowStorageRequest(cluster_id=ID, storage_gb=9), Refused, "has 10 GB per node, and storage never shrinks"),
+    (GrowStorageRequest(cluster_id=ID, auto_grow_step_gb=5, auto_grow_max_gb=10), Refused, "never grow by itself"),
+    (
+        GrowStorageRequest(cluster_id=ID, storage_gb=20, auto_grow_step_gb=5, auto_grow_max_gb=15),
+        Refused,
+        "never grow by itself: it has 20 GB per node",
+    ),
 ]
 
 
@@ -73,6 +81,9 @@ def test_refused(request_: OperationRequest, error: type[MpgError], said: str):
 ALLOWED: list[OperationRequest] = [
     CREATE_AMY,
     RotatePasswordRequest(cluster_id=ID, username="fly-user"),
+    GrowStorageRequest(cluster_id=ID, storage_gb=10),
+    GrowStorageRequest(cluster_id=ID, storage_gb=1000, auto_grow_step_gb=0),
+    GrowStorageRequest(cluster_id=ID, auto_grow_step_gb=5, auto_grow_max_gb=11),
     SetUserRoleRequest(cluster_id=ID, username="fly-user", role=Role.SCHEMA_ADMIN),
     CreateDatabaseRequest(cluster_id=ID, database="shop"),
     OptInRolesRequest(cluster_id=ID),

@@ -3,7 +3,15 @@
 import pytest
 
 from model.errors import InvalidInput
-from model.operations import HEALING, REQUESTS, ChangePlanRequest, CreateClusterRequest, CreateUserRequest, workflow_id
+from model.operations import (
+    HEALING,
+    REQUESTS,
+    ChangePlanRequest,
+    CreateClusterRequest,
+    CreateUserRequest,
+    GrowStorageRequest,
+    workflow_id,
+)
 from model.validation import validated
 from workflows.cluster.cluster import Cluster
 from workflows.cluster.kept import KeptBackups
@@ -48,6 +56,24 @@ def test_request_is_named_after_its_workflow(cls: type):
 def test_creation_that_does_not_fit(fields: dict[str, object], said: str):
     with pytest.raises(InvalidInput, match=said):
         validated(CreateClusterRequest, cluster_id=ID, **fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({}, "Say to how many GB"),
+        ({"storage_gb": 0}, "Storage of 0 GB is not possible: up to 1000 GB in all."),
+        ({"storage_gb": 1001}, "Storage of 1001 GB"),
+        ({"auto_grow_step_gb": 5}, "both a step and the most"),
+        ({"auto_grow_step_gb": 0, "auto_grow_max_gb": 50}, "both a step and the most"),
+        ({"storage_gb": 20, "auto_grow_max_gb": 50}, "both a step and the most"),
+        ({"auto_grow_step_gb": -1, "auto_grow_max_gb": 50}, "A step of -1 GB is not possible"),
+        ({"auto_grow_step_gb": 5, "auto_grow_max_gb": 1001}, "Storage of 1001 GB"),
+    ],
+)
+def test_growth_that_does_not_fit(fields: dict[str, object], said: str):
+    with pytest.raises(InvalidInput, match=said):
+        validated(GrowStorageRequest, cluster_id=ID, **fields)
 
 
 @pytest.mark.parametrize("name", ['a"b', "a-b", "ä", "Amy", "x" * 63])

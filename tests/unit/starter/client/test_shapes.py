@@ -7,8 +7,17 @@ import pytest
 from model.backups import BackupFailure, BackupRecord, BackupRun, BackupType
 from model.cluster import ARCHIVING_FAILS, ClusterState, ClusterView, Condition, NodeRole
 from model.facts import BackupRecordIs, ConditionIs, apply
+from model.storage import GB, NodeUsage, StorageLook
+from model.storage_facts import facts_after
 from starter.client import shapes
-from starter.client.shapes import ClusterStatusShape, cluster_status, deleted_cluster
+from starter.client.shapes import (
+    ClusterStatusShape,
+    cluster,
+    cluster_status,
+    deleted_cluster,
+    storage,
+    with_look,
+)
 from tests.workflows.samples import MADE_AT, backup, ready_cluster
 
 
@@ -99,3 +108,37 @@ def test_destroyed_cluster_says_until_when_it_can_be_restored(
     status = state.status.model_copy(update={"backups_kept_until": until})
     found = deleted_cluster(ClusterView(state=state.model_copy(update={"status": status})))
     assert found.restorable_until == (until if restorable else None)
+
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def looked(state: ClusterState, used_gb: float) -> ClusterState:
+    node = NodeUsage(name="a", data_bytes=int(used_gb * GB), wal_bytes=7, temp_bytes=8)
+    return apply(state, facts_after(state, StorageLook(at=NOW, nodes=(node,)), NOW))
+
+
+def test_cluster_has_what_it_uses_once_that_was_seen(state: ClusterState) -> None:
+    for made in (cluster, cluster_status):
+        before = made(ClusterView(state=state))
+        assert (before.storage_used_bytes, before.storage_provisioned_bytes) == (None, 10 * GB)
+        after = made(ClusterView(state=looked(state, 2)))
+        assert (after.storage_used_bytes, after.storage_provisioned_bytes) == (2 * GB + 15, 10 * GB)
+
+
+def test_storage_has_the_fields_that_programs_read(state: ClusterState) -> None:
+    shown = storage(ClusterView(state=looked(state, 9.6))).model_dump(mode="json")
+    assert set(shown) == {
+        "id", "name", "storage_used_bytes", "storage_provisioned_bytes", "level", "read_only", "grows_bytes_per_day",
+        "full_on", "auto_grow", "seen_at", "nodes", "databases",
+    }  # fmt: skip
+    assert (shown["level"], shown["read_only"], shown["full_on"]) == ("full", True, None)
+    [node] = shown["nodes"]
+    assert set(node) == {"name", "used_bytes", "data_bytes", "wal_bytes", "temp_bytes", "provisioned_bytes"}
+
+
+def test_what_was_just_seen_stands_for_what_is_on_record(state: ClusterState) -> None:
+    later = StorageLook(at=NOW, nodes=(NodeUsage(name="b", data_bytes=3 * GB, wal_bytes=0, temp_bytes=0),))
+    shown = storage(with_look(ClusterView(state=looked(state, 2)), later))
+    assert shown.storage_used_bytes == 3 * GB
+    assert [node.name for node in shown.nodes] == ["b"]
