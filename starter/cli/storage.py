@@ -11,7 +11,7 @@ from starter.cli.panels import Panel
 from starter.cli.session import operate, with_client
 
 if TYPE_CHECKING:
-    from starter.client.shapes import StorageShape
+    from starter.client.storage_shapes import StorageShape
 
 
 def register(app: typer.Typer) -> None:
@@ -49,9 +49,9 @@ def storage(
             as_json=as_json,
         )
         return
-    from starter.client import shapes
+    from starter.client.storage_shapes import storage_shape
 
-    found = shapes.storage(with_client(lambda mpg: mpg.storage(cluster, org=org)))
+    found = storage_shape(with_client(lambda mpg: mpg.storage(cluster, org=org)))
     if as_json:
         print_json(found)
     else:

@@ -16,10 +16,10 @@ from model.search_attributes import CLUSTER_ID, HOST, OPERATION, ORG, STATUS
 from model.settings import Settings
 from model.storage import StorageLook
 from model.validation import checked
-from starter.client import shapes
 from starter.client.connection import EndpointKind, connection_uri, read_master_key
 from starter.client.operation import Operation, summary
 from starter.client.shapes import OperationShape
+from starter.client.storage_shapes import with_look
 from starter.client.temporal import CALL_TIMEOUT, translated
 
 _CONCURRENT_QUERIES = 16
@@ -124,7 +124,7 @@ class Reads:
                 "read_storage", result_type=StorageLook
             )
         look, view = StorageLook.model_validate(found), await self.view(known.state.spec.id, org=org)
-        return shapes.with_look(view, look) if look.nodes else view
+        return with_look(view, look) if look.nodes else view
 
     async def connection_uri(
         self,

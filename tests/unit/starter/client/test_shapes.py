@@ -10,14 +10,8 @@ from model.facts import BackupRecordIs, ConditionIs, apply
 from model.storage import GB, NodeUsage, StorageLook
 from model.storage_facts import facts_after
 from starter.client import shapes
-from starter.client.shapes import (
-    ClusterStatusShape,
-    cluster,
-    cluster_status,
-    deleted_cluster,
-    storage,
-    with_look,
-)
+from starter.client.shapes import ClusterStatusShape, cluster, cluster_status, deleted_cluster
+from starter.client.storage_shapes import storage_shape, with_look
 from tests.workflows.samples import MADE_AT, backup, ready_cluster
 
 
@@ -127,7 +121,7 @@ def test_cluster_has_what_it_uses_once_that_was_seen(state: ClusterState) -> Non
 
 
 def test_storage_has_the_fields_that_programs_read(state: ClusterState) -> None:
-    shown = storage(ClusterView(state=looked(state, 9.6))).model_dump(mode="json")
+    shown = storage_shape(ClusterView(state=looked(state, 9.6))).model_dump(mode="json")
     assert set(shown) == {
         "id", "name", "storage_used_bytes", "storage_provisioned_bytes", "level", "read_only", "grows_bytes_per_day",
         "full_on", "auto_grow", "seen_at", "nodes", "databases",
@@ -139,6 +133,6 @@ def test_storage_has_the_fields_that_programs_read(state: ClusterState) -> None:
 
 def test_what_was_just_seen_stands_for_what_is_on_record(state: ClusterState) -> None:
     later = StorageLook(at=NOW, nodes=(NodeUsage(name="b", data_bytes=3 * GB, wal_bytes=0, temp_bytes=0),))
-    shown = storage(with_look(ClusterView(state=looked(state, 2)), later))
+    shown = storage_shape(with_look(ClusterView(state=looked(state, 2)), later))
     assert shown.storage_used_bytes == 3 * GB
     assert [node.name for node in shown.nodes] == ["b"]
