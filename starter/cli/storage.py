@@ -55,10 +55,11 @@ def storage(
     if as_json:
         print_json(found)
     else:
-        _show(found)
+        show(found)
 
 
-def _show(found: "StorageShape") -> None:
+def show(found: "StorageShape") -> None:
+    """Print a cluster's storage as tables."""
     print_fields(
         [
             ("name", found.name),

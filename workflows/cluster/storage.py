@@ -48,7 +48,7 @@ class StorageKeeper:
     def seen(self, look: StorageLook) -> None:
         """Hear what the watch saw."""
         last = self._record.status.storage.look
-        if self._record.status.phase not in WATCHED or (last is not None and look.at <= last.at):
+        if self._record.status.phase not in WATCHED or (last is not None and look.at == last.at):
             return
         self._judge(filled_in(look, last))
         self._grow()
