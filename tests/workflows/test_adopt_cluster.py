@@ -16,6 +16,7 @@ from model.operations import (
     OperationOutcome,
     RotatePasswordRequest,
 )
+from model.storage import AutoGrow
 from tests.workflows import golden
 from tests.workflows.bench import Bench, failure, until
 from tests.workflows.samples import as_labelled, new_id, ready_cluster, request_of
@@ -45,6 +46,23 @@ async def test_record_is_what_containers_and_postgres_tell(bench: Bench):
     assert (await bench.free(state.spec.id)).state == apply(state, [seen])
     name = bench.client.get_workflow_handle(name_workflow_id("personal", state.spec.name))
     assert await name.query("cluster_id", result_type=str) == state.spec.id
+
+
+@pytest.mark.parametrize(("noted_gb", "has_gb"), [(None, 10), (50, 50), (5, 10)])
+async def test_storage_that_a_cluster_has_grown_to_is_read_from_postgres(
+    bench: Bench, stubs: Stubs, noted_gb: int | None, has_gb: int
+):
+    state, growth = ready_cluster(), AutoGrow(step_gb=5, max_gb=100)
+    stubs.answers["read_catalog"] = Catalog(
+        users=state.spec.users,
+        databases=state.spec.databases,
+        legacy_roles=False,
+        storage_gb=noted_gb,
+        auto_grow=growth,
+    )
+    await bench.run(request_of("adopt-cluster", state))
+    spec = (await bench.free(state.spec.id)).state.spec
+    assert (spec.storage_gb, spec.auto_grow) == (has_gb, growth)
 
 
 async def test_nothing_is_on_record_before_all_is_known(bench: Bench, stubs: Stubs):
