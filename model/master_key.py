@@ -1,11 +1,11 @@
 """The file from which passwords are derived. Nothing else keeps them: a lost key is lost passwords."""
 
-import os
 import secrets
 import time
 from pathlib import Path
 
 from model.errors import Refused
+from model.private_files import put_if_absent
 from model.secrets import key_id
 
 KEY_BYTES = 32
@@ -31,9 +31,9 @@ def load_or_create_master_key(path: Path) -> bytes:
     if not path.exists():
         if served:
             raise _missing(path)
-        _put(path, secrets.token_bytes(KEY_BYTES))
+        put_if_absent(path, secrets.token_bytes(KEY_BYTES))
     key = load_master_key(path)
-    _put(key_record(path), f"{key_id(key)}\n".encode())
+    put_if_absent(key_record(path), f"{key_id(key)}\n".encode())
     return key
 
 
@@ -62,7 +62,7 @@ def renew_master_key(path: Path) -> None:
     if recorded is not None and (key is None or recorded != key_id(key)):
         record.rename(record.with_name(f"{record.name}.until-{int(time.time())}"))
     if key is None:
-        _put(path, secrets.token_bytes(KEY_BYTES))
+        put_if_absent(path, secrets.token_bytes(KEY_BYTES))
     load_or_create_master_key(path)
 
 
@@ -99,22 +99,3 @@ def _read(path: Path) -> bytes:
     if path.stat().st_mode & 0o077:
         raise Refused(f"{path} can be read by others.", remedy=f"Run: chmod 600 {path}")
     return key
-
-
-def _put(path: Path, content: bytes) -> None:
-    """Make a file as a whole or not at all; one that is there already stays."""
-    if path.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(draft, path)  # fails where the name is taken, unlike a rename
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink(missing_ok=True)
