@@ -61,6 +61,7 @@ _RESERVED_USERS = frozenset(
         "schema_admin", "writer", "reader", REPLICATOR, POOLER_USER,
     }
 )  # fmt: skip
+_RESERVED_PREFIXES = ("pg_", "mpg_")
 _RESERVED_DATABASES = frozenset({"postgres", "template0", "template1", "pgbouncer"})
 
 
@@ -119,7 +120,7 @@ def _check_identifier(kind: str, name: str) -> str:
         raise ValueError(f"{kind.capitalize()} name {name!r} is not allowed: no spaces or control characters.")
     if any(c in "'\\/:@%#?&;" for c in name):
         raise ValueError(f"{kind.capitalize()} name {name!r} is not allowed: none of ' \\ / : @ % # ? & ; in it.")
-    if name.startswith(("pg_", "mpg_")):
+    if name.startswith(_RESERVED_PREFIXES):
         raise ValueError(f"{kind.capitalize()} name {name!r} is reserved: names that begin with pg_ or mpg_ are.")
     return name
 
@@ -134,6 +135,11 @@ def check_username(name: str) -> str:
     if name in _RESERVED_USERS:
         raise ValueError(f"User name {name!r} is reserved.")
     return name
+
+
+def is_reserved_username(name: str) -> bool:
+    """Tell whether *name* is kept for the platform or means something to Postgres."""
+    return name in _RESERVED_USERS or name.startswith(_RESERVED_PREFIXES)
 
 
 def check_database_name(name: str) -> str:

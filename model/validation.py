@@ -18,10 +18,14 @@ def sentence(error: ValidationError) -> str:
     knows them.
     """
     detail = error.errors(include_url=False, include_context=True)[0]
-    said = detail["msg"]
+    return in_words(detail, ".".join(str(part) for part in detail["loc"]) or error.title)
+
+
+def in_words(detail: ErrorDetails, field: str) -> str:
+    """Return one sentence about what is wrong with *field*."""
     if detail["type"] == "value_error":
-        return said.removeprefix("Value error, ")
-    return _in_words(detail, ".".join(str(part) for part in detail["loc"]) or error.title)
+        return detail["msg"].removeprefix("Value error, ")
+    return _in_words(detail, field)
 
 
 def _in_words(detail: ErrorDetails, field: str) -> str:

@@ -10,7 +10,7 @@ from starter.cli import options
 from starter.cli.errors import UsageSentence, say
 from starter.cli.output import print_json, print_table
 from starter.cli.panels import Panel
-from starter.cli.session import confirm, started, with_client
+from starter.cli.session import confirm, with_client
 
 if TYPE_CHECKING:
     from model.adoption import FoundCluster
@@ -151,7 +151,7 @@ async def _finish(
     from starter.cli.waiting import wait
 
     if detach:
-        answers.append(started(operation))
+        answers.append(operation.just_started())
         if not as_json:
             print(operation.id)
         return

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from model.settings import Settings
     from starter.client import MpgClient
     from starter.client.operation import Operation
-    from starter.client.shapes import OperationShape
 
 T = TypeVar("T")
 
@@ -80,23 +79,9 @@ def operate(
 
 def _print_started(operation: "Operation", as_json: bool) -> None:
     if as_json and operation.request is not None:
-        print_json(started(operation))
+        print_json(operation.just_started())
     else:
         print(operation.id)
-
-
-def started(operation: "Operation") -> "OperationShape":
-    """Return an operation that was just started, as programs are shown it. It must have its request."""
-    from model.operations import OperationOutcome
-    from starter.client.shapes import OperationShape
-
-    assert operation.request is not None
-    return OperationShape(
-        id=operation.id,
-        type=operation.request.operation,
-        cluster_id=operation.request.cluster_id,
-        status=OperationOutcome.RUNNING,
-    )
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -19,7 +19,7 @@ from model.effects import RESTORE_DATA, RestoreProgress
 from model.errors import Cancelled, InvalidInput, MpgError, Refused, StackDown
 from model.operations import OPERATIONS, REQUESTS, OperationOutcome, OperationRequest, OperationResult, Progress
 from model.restore import say_copied
-from model.search_attributes import CLUSTER_ID, OUTCOME, PHASE
+from model.search_attributes import CLUSTER_ID, ORG, OUTCOME, PHASE
 from model.settings import Settings
 from starter.client.shapes import OperationShape
 from starter.client.temporal import CALL_TIMEOUT, from_failure, translated
@@ -135,6 +135,22 @@ class Operation:
                 "error": progress.error or await self._error(description),
             }
         )
+
+    def just_started(self) -> OperationShape:
+        """Return the operation as programs are shown it at once. It must have its request."""
+        assert self.request is not None
+        return OperationShape(
+            id=self.id,
+            type=self.request.operation,
+            cluster_id=self.request.cluster_id,
+            status=OperationOutcome.RUNNING,
+        )
+
+    async def organization(self) -> str:
+        """Return the organization that the operation is for. Raises NotFound, StackDown."""
+        with self._translated():
+            description = await self._handle.describe(rpc_timeout=CALL_TIMEOUT)
+        return description.typed_search_attributes.get(ORG) or ""
 
     async def first_request(self) -> OperationRequest:
         """Return the request with which the operation was started, from its first event."""

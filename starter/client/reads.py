@@ -66,6 +66,10 @@ class Reads:
         self._known[org, cluster] = view.state.spec.id
         return view
 
+    async def find(self, cluster_id: str) -> ClusterView | None:
+        """Return what is recorded of the cluster with that id, of whatever organization, destroyed ones too."""
+        return await self._view_by_id(cluster_id) if _ID.fullmatch(cluster_id) else None
+
     async def view_with_phase(self, cluster: str, *, org: str = names.DEFAULT_ORG) -> ClusterView:
         """Return :meth:`view` with the step that the running operation is at, which only the operation knows."""
         view = await self.view(cluster, org=org)
@@ -84,6 +88,20 @@ class Reads:
         """Return the living clusters whose containers are on this host, of all organizations."""
         here = f"WorkflowType='Cluster' AND ExecutionStatus='Running' AND {HOST.name}='{self._settings.host_name}'"
         return await self._views(await self._ids(here))
+
+    async def organizations(self) -> list[str]:
+        """Return the slugs of all organizations: those in the settings, and those that have clusters."""
+        with translated(self._settings):
+            running = self._client.list_workflows("WorkflowType='Cluster' AND ExecutionStatus='Running'")
+            used = {found.typed_search_attributes.get(ORG) or names.DEFAULT_ORG async for found in running}
+        return sorted(used | set(self._settings.organizations))
+
+    async def has_organization(self, slug: str) -> bool:
+        """Tell whether there is an organization *slug*: one in the settings, or with a cluster on record."""
+        if slug in self._settings.organizations:
+            return True
+        with translated(self._settings):
+            return (await self._client.count_workflows(_clusters_of(slug))).count > 0
 
     async def deleted_clusters(self, *, org: str = names.DEFAULT_ORG) -> list[ClusterView]:
         """Return *org*'s destroyed clusters, as long as Temporal keeps them (``temporal_retention_days``)."""
