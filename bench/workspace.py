@@ -55,6 +55,7 @@ class Workspace:
             home=self.home / name,
             temporal_port=self.free_port(),
             temporal_ui_port=self.free_port(),
+            api_port=self.free_port(),
             port_range=(PORTS[1] + 1, PORTS[1] + 1000),
             subnet_pool=SUBNETS,
             extra_labels=self.labels,

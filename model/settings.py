@@ -23,6 +23,7 @@ from pydantic_settings import (
 from model.backups import BackupPolicy, Backups, Repository, RepositoryKind
 from model.cron import CronLine
 from model.errors import InvalidInput
+from model.names import DEFAULT_ORG, check_org
 
 CONFIG_FILE = "config.toml"
 LOOPBACK = "127.0.0.1"
@@ -120,6 +121,11 @@ class Settings(BaseSettings):
     worker_module: str = Field("worker", pattern=r"^\w+(\.\w+)*$")
     """Python module that a worker process runs."""
 
+    api_port: int = Field(4280, ge=0, le=65535)
+    """Port of the HTTP API on loopback; 0 leaves it out."""
+    organizations: Annotated[tuple[str, ...], NoDecode] = (DEFAULT_ORG,)
+    """Organizations that the API offers beside those that have clusters; in the environment ``personal,shop``."""
+
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -145,6 +151,16 @@ class Settings(BaseSettings):
     @classmethod
     def _from_text(cls, ports: Any) -> Any:
         return tuple(ports.split("-")) if isinstance(ports, str) else ports
+
+    @field_validator("organizations", mode="before")
+    @classmethod
+    def _from_list(cls, slugs: Any) -> Any:
+        return tuple(slug.strip() for slug in slugs.split(",")) if isinstance(slugs, str) else slugs
+
+    @field_validator("organizations", mode="after")
+    @classmethod
+    def _are_slugs(cls, slugs: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(check_org(slug) for slug in slugs)
 
     @field_validator("port_range", mode="after")
     @classmethod
@@ -201,6 +217,16 @@ class Settings(BaseSettings):
         return self.home / "master.key"
 
     @property
+    def api_dir(self) -> Path:
+        """Return the directory of the API's own: the key of its tokens, and which were issued."""
+        return self.home / "api"
+
+    @property
+    def api_url(self) -> str:
+        """Return where the API answers."""
+        return f"http://{LOOPBACK}:{self.api_port}"
+
+    @property
     def logs_dir(self) -> Path:
         """Return the directory of the stack's logs."""
         return self.home / "logs"
@@ -244,7 +270,11 @@ class Settings(BaseSettings):
     def child_environment(self, environ: Mapping[str, str]) -> dict[str, str]:
         """Return *environ* with the variables that give another process these same settings, secrets included."""
         low, high = self.port_range
-        as_text = {"port_range": f"{low}-{high}", "extra_labels": json.dumps(self.extra_labels)}
+        as_text = {
+            "port_range": f"{low}-{high}",
+            "extra_labels": json.dumps(self.extra_labels),
+            "organizations": ",".join(self.organizations),
+        }
         values = {name: value for name, value in self if value is not None} | as_text
         shown = {name: v.get_secret_value() if isinstance(v, SecretStr) else str(v) for name, v in values.items()}
         ours = {f"MPG_{name.upper()}" for name in type(self).model_fields}

@@ -132,6 +132,7 @@ def _in_our_words(_logger: object, _method: str, event: MutableMapping[str, Any]
             named["update"] = details["update_name"]
         for key, value in named.items():
             event.setdefault(key, value)
+    event.pop("color_message", None)  # the text again, as uvicorn would show it on a terminal
     return dict(event)
 
 

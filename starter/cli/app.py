@@ -5,6 +5,7 @@ import typer
 from starter.cli import (
     access,
     adopt,
+    auth,
     backups,
     changes,
     clusters,
@@ -38,4 +39,5 @@ for group in (stack, clusters, storage, adopt, changes, access, restoring):
 app.add_typer(users.app, name="users", rich_help_panel=Panel.USERS)
 app.add_typer(databases.app, name="databases", rich_help_panel=Panel.USERS)
 app.add_typer(backups.app, name="backup", rich_help_panel=Panel.COPIES)
+app.add_typer(auth.app, name="auth", rich_help_panel=Panel.ACCESS)
 app.add_typer(operations.app, name="operations", rich_help_panel=Panel.OPERATIONS)

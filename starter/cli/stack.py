@@ -197,6 +197,7 @@ def _show_stack(status: "StackStatus", how: str | None) -> None:
         [
             ("Temporal", f"{status.temporal_address}, namespace {status.namespace}"),
             ("Temporal UI", status.temporal_ui_url),
+            ("API", status.api_url),
             ("state", status.home),
             ("logs", status.logs_dir),
         ]

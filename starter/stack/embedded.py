@@ -31,7 +31,7 @@ __all__ = [
     "stop",
 ]
 
-STOP_SECONDS = 40
+STOP_SECONDS = 48
 """How long a supervisor may take to stop its parts: more than they are given one after the other."""
 _POLL_SECONDS = 0.05
 

@@ -1,5 +1,6 @@
 """The processes that the embedded stack is made of, and how each is started."""
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -16,7 +17,10 @@ from starter.prerequisites.temporal_flags import always_set, flags
 
 TEMPORAL = "temporal"
 """Name of the part that is Temporal; every other part works for it."""
+API = "api"
+"""Name of the part that is the HTTP API."""
 
+_POLL_SECONDS = 0.05
 _RESTORE = "Move it away with its -wal and -shm; then restore it from a backup, or start with an empty one."
 
 
@@ -68,18 +72,30 @@ def worker_parts(settings: Settings) -> list[Part]:
     ]
 
 
+def api_part(settings: Settings) -> Part:
+    """Return the HTTP API."""
+    return Part(
+        name=API,
+        command=(sys.executable, "-m", "starter.api"),
+        env=settings.child_environment(os.environ),
+        log=settings.logs_dir / "api.log",
+        stop_seconds=8,
+    )
+
+
 def temporal_db(settings: Settings) -> Path:
     """Return the SQLite file of the embedded Temporal."""
     return settings.home / "temporal.db"
 
 
 def refuse_taken_ports(settings: Settings) -> None:
-    """Check that the embedded Temporal can have its ports.
+    """Check that the API and the embedded Temporal can have their ports.
 
     Raises:
         Refused: a port is in use; the remedy names the setting.
     """
-    for setting in ("temporal_port", "temporal_ui_port"):
+    wanted = [*(["temporal_port", "temporal_ui_port"] if settings.embedded else []), "api_port"]
+    for setting in wanted:
         port = int(getattr(settings, setting))
         with socket.socket() as probe:
             # As the server binds: connections that are only closing don't count.
@@ -89,6 +105,18 @@ def refuse_taken_ports(settings: Settings) -> None:
             except OSError:
                 remedy = f"Set MPG_{setting.upper()} to a free port, or stop what listens there."
                 raise Refused(f"Port {port} of {LOOPBACK} is in use by another program.", remedy=remedy) from None
+
+
+async def await_answer(port: int) -> None:
+    """Return once something answers on *port* of loopback: bound it with a timeout."""
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(LOOPBACK, port)
+        except OSError:
+            await asyncio.sleep(_POLL_SECONDS)
+            continue
+        writer.close()
+        return
 
 
 def set_aside_unfinished_db(path: Path) -> Path | None:

@@ -48,6 +48,8 @@ class StackStatus(Record):
     temporal_ui_url: str | None = None
     """None for a Temporal service of your own."""
     namespace: str
+    api_url: str | None = None
+    """None where it is left out."""
     supervisor: ProcessId | None = None
     parts: tuple[PartStatus, ...] = ()
     error: str = ""
@@ -63,6 +65,7 @@ def initial_status(settings: Settings, state: StackState = StackState.DOWN) -> S
         temporal_address=settings.temporal_target,
         temporal_ui_url=ui,
         namespace=settings.temporal_namespace,
+        api_url=settings.api_url if settings.api_port else None,
     )
 
 

@@ -15,7 +15,7 @@ from model.master_key import load_or_create_master_key
 from model.settings import Settings, load_settings
 from starter.stack import parts, temporal_setup
 from starter.stack.part_runner import PartRunner, bound_log
-from starter.stack.parts import Part
+from starter.stack.parts import Part, await_answer
 from starter.stack.process import ProcessId, end
 from starter.stack.state import StackState, StackStatus, initial_status, read_status, stack_lock, write_status
 
@@ -70,8 +70,8 @@ class Supervisor:
         settings.logs_dir.mkdir(exist_ok=True)
         end_leftovers(settings)
         self._note(StackState.STARTING)
+        parts.refuse_taken_ports(settings)
         if settings.embedded:
-            parts.refuse_taken_ports(settings)
             parts.set_aside_unfinished_db(parts.temporal_db(settings))
         load_or_create_master_key(settings.master_key_file)
 
@@ -90,7 +90,7 @@ class Supervisor:
             self._keep_running(parts.temporal_part(self._settings))
         client = await temporal_setup.await_temporal(self._settings)
         await temporal_setup.prepare(client, self._settings)
-        await self._start_workers(client)
+        await asyncio.gather(self._start_workers(client), self._start_api())
         for runner in self._runners:
             runner.ready = True
 
@@ -99,6 +99,11 @@ class Supervisor:
         for part in parts.worker_parts(self._settings):
             self._keep_running(part)
         await temporal_setup.await_pollers(client, self._settings, since=since)
+
+    async def _start_api(self) -> None:
+        if self._settings.api_port:
+            self._keep_running(parts.api_part(self._settings))
+            await await_answer(self._settings.api_port)
 
     def _keep_running(self, part: Part) -> None:
         runner = PartRunner(part, home=self._settings.home, on_change=self._note)
@@ -129,11 +134,11 @@ class Supervisor:
             await asyncio.sleep(LOG_CHECK_SECONDS)
 
     async def _stop_parts(self) -> None:
-        # The reverse of the start: workers finish what they have in hand while Temporal is still there.
+        # The reverse of the start: each finishes what it has in hand while those that it needs are still there.
         runners, self._runners = self._runners, []
-        workers = [runner for runner in runners if runner.part.name != parts.TEMPORAL]
-        await asyncio.gather(*(runner.stop() for runner in workers))
-        await asyncio.gather(*(runner.stop() for runner in runners if runner not in workers))
+        order = {parts.API: 0, parts.TEMPORAL: 2}
+        for turn in range(3):
+            await asyncio.gather(*(runner.stop() for runner in runners if order.get(runner.part.name, 1) == turn))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

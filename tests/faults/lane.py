@@ -462,6 +462,7 @@ async def open_lane(number: int) -> AsyncGenerator[Lane]:
         home=home,
         temporal_port=_free_port(),
         temporal_ui_port=_free_port(),
+        api_port=0,
         port_range=(first, first + 39),
         subnet_pool=f"10.216.{(os.getpid() + number) % 256}.0/24",
         extra_labels={"mpg.test": "true", "mpg.lane": run},

@@ -96,6 +96,7 @@ def running_stack(**settings: str) -> Generator[Mpg]:
             "MPG_HOME": str(home),
             "MPG_TEMPORAL_PORT": str(free_port()),
             "MPG_TEMPORAL_UI_PORT": str(free_port()),
+            "MPG_API_PORT": str(free_port()),
             "MPG_PORT_RANGE": f"{first}-{first + 39}",
             "MPG_SUBNET_POOL": f"10.218.{os.getpid() % 256}.0/24",
             "MPG_EXTRA_LABELS": json.dumps(TEST_LABEL),

@@ -43,6 +43,7 @@ async def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
         home=tmp_path / "home",
         temporal_port=free_port(),
         temporal_ui_port=free_port(),
+        api_port=free_port(),
         worker_module="tests.integration.stub_worker",
     )
     yield settings
@@ -185,7 +186,7 @@ def record_parts(settings: Settings, process: ProcessId) -> None:
     write_status(settings, initial_status(settings, StackState.UP).model_copy(update={"parts": (part,)}))
 
 
-@pytest.mark.parametrize("setting", ["temporal_port", "temporal_ui_port"])
+@pytest.mark.parametrize("setting", ["temporal_port", "temporal_ui_port", "api_port"])
 async def test_a_taken_port_is_one_sentence_with_the_setting(settings: Settings, setting: str) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", getattr(settings, setting)))

@@ -1,0 +1,41 @@
+"""The application: its routes, and what stands before them."""
+
+from fastapi import FastAPI
+from starlette.responses import JSONResponse
+
+from starter.api import errors, graphql, machines, own, rest
+from starter.api.authentication import Authentication
+from starter.api.body_limit import BodyLimit
+from starter.api.creation import Creations
+from starter.api.errors import ErrorBody
+from starter.api.failures import Failures
+from starter.client import MpgClient
+from starter.tokens.keyring import Keyring
+
+_FAILURES = (400, 401, 403, 404, 409, 413, 422, 429, 503)
+
+
+def make_app(mpg: MpgClient, keyring: Keyring) -> FastAPI:
+    """Return the API over *mpg*, for holders of *keyring*'s tokens."""
+    app = FastAPI(
+        title="mpg",
+        summary="Managed Postgres on your own machines",
+        docs_url=None,  # its page loads scripts from elsewhere
+        redoc_url=None,
+        responses={status: {"model": ErrorBody} for status in _FAILURES},
+    )
+    app.state.mpg = mpg
+    app.state.creations = Creations()
+    errors.install(app)
+    for router in (rest.router, machines.router, graphql.router, own.router):
+        app.include_router(router)
+    app.add_api_route("/healthz", _healthy, include_in_schema=False)
+    # The last one added is the first one passed: nobody's body is read before it is known who sends it.
+    app.add_middleware(BodyLimit)
+    app.add_middleware(Authentication, keyring=keyring, failures=Failures())
+    return app
+
+
+async def _healthy() -> JSONResponse:
+    """Say that this process serves; whether Temporal does is for the stack to say."""
+    return JSONResponse({"ok": True})

@@ -1,0 +1,9 @@
+"""The Machines API under ``/v1``: the same operations as in ``rest``, by the names and codes of Fly's newer clients."""
+
+from fastapi import APIRouter
+
+from starter.api.machines import clusters, databases, regions, users
+
+router = APIRouter(prefix="/v1")
+for module in (regions, clusters, users, databases):
+    router.include_router(module.router)

@@ -1,0 +1,596 @@
+"""What Fly's client sends, command by command, in both of its generations, against a real stack with a real cluster."""
+
+import base64
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgpack as _msgpack
+import psycopg
+import pytest
+from api_service import Api, api, eventually, ready, shell_environment, token
+from cli_program import Mpg
+
+from model.settings import Settings
+from starter.stack.parts import API, TEMPORAL
+from starter.stack.process import ProcessId
+from starter.stack.state import read_status
+from starter.tokens.grants import only_cluster, only_organization, read_only, validity
+from starter.tokens.macaroon import Caveat, attenuate
+
+msgpack: Any = _msgpack
+
+pytest_plugins = ("stack_fixtures",)
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+NAME = "orders"
+CREATION = {
+    "name": NAME,
+    "region": "local",
+    "org_slug": "personal",
+    "plan": "Basic",
+    "pg_major_version": "17",
+    "storage_in_gb": 10,
+    "postgis_enabled": False,
+    "something_newer": True,
+}
+CLUSTER_FIELDS = {
+    "id", "name", "status", "engine", "plan", "region", "organization", "mpgd_cluster_id", "version", "disk",
+    "replicas", "ip_assignments", "attached_apps", "storage_used_bytes", "storage_provisioned_bytes",
+}  # fmt: skip
+MACHINES_FIELDS = {
+    "id", "name", "status", "region", "plan", "disk_size_gb", "cpus", "cpu_kind", "memory_mb", "replicas",
+    "pg_major_version", "postgis_enabled", "created_at", "attached_apps", "endpoints", "organization",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def full(program: Mpg) -> str:
+    return token(program)
+
+
+@pytest.fixture(scope="module")
+def rest(program: Mpg, full: str) -> Api:
+    return api(program, full)
+
+
+@pytest.fixture(scope="module")
+def machines(program: Mpg, full: str) -> Api:
+    return api(program, full, scheme="FlyV1")
+
+
+@pytest.fixture(scope="module")
+def cluster(rest: Api) -> dict[str, Any]:
+    """A cluster for all tests of this module, made as Fly's client makes one."""
+    made = rest("POST", "/api/v1/organizations/personal/postgresv2", CREATION, status=201)
+    assert made["ok"] is True
+    assert made["data"]["status"] == "initializing"
+    assert set(made["data"]) == {
+        "id", "name", "status", "plan", "environment", "region", "organization", "replicas", "disk", "ip_assignments",
+        "postgis_enabled",
+    }  # fmt: skip
+    assert (made["data"]["name"], made["data"]["plan"], made["data"]["disk"]) == (NAME, "basic", 10)
+    return ready(rest, made["data"]["id"])
+
+
+@pytest.fixture(scope="module")
+def at(cluster: dict[str, Any]) -> str:
+    return f"/api/v1/postgresv2/{cluster['id']}"
+
+
+@pytest.fixture(scope="module")
+def machine(cluster: dict[str, Any]) -> str:
+    return f"/v1/postgres/{cluster['id']}"
+
+
+def log_in(uri: str, **other: str) -> str:
+    with psycopg.connect(uri, autocommit=True, prepare_threshold=None, **other) as session:  # pyright: ignore[reportArgumentType]
+        found = session.execute("select session_user").fetchone()
+    assert found is not None
+    return str(found[0])
+
+
+# --- clusters ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_creation_sent_again_answers_with_the_first_ones_cluster(rest: Api, cluster: dict[str, Any]) -> None:
+    again = rest("POST", "/api/v1/organizations/personal/postgresv2", CREATION, status=201)
+    assert again["data"]["id"] == cluster["id"]
+
+
+def test_another_cluster_of_that_name_is_refused_in_both_forms(rest: Api, cluster: dict[str, Any]) -> None:
+    other = CREATION | {"plan": "starter"}
+    answer = rest("POST", "/api/v1/organizations/personal/postgresv2", other, status=409)
+    assert NAME in answer["error"]
+    assert answer["errors"] == {"detail": answer["error"]}
+
+
+def test_status_shows_the_cluster_and_how_its_own_user_connects(rest: Api, at: str, cluster: dict[str, Any]) -> None:
+    by_id = rest("GET", at)
+    assert by_id == rest("GET", f"/api/v1/organizations/personal/postgresv2/{cluster['id']}")
+    found, credentials = by_id["data"], by_id["credentials"]
+    assert set(found) == CLUSTER_FIELDS
+    assert (found["status"], found["engine"], found["version"], found["replicas"]) == ("ready", "postgres", 2, 1)
+    assert found["mpgd_cluster_id"] == found["id"] == cluster["id"]
+    assert found["organization"] == {"id": "personal", "slug": "personal", "name": "personal", "rawSlug": "personal"}
+    assert set(credentials) == {"status", "user", "password", "dbname", "pgbouncer_uri"}
+    assert (credentials["status"], credentials["dbname"]) == ("ready", "fly-db")
+    assert log_in(credentials["pgbouncer_uri"]) == credentials["user"]
+
+
+def test_newer_clients_fall_back_to_the_version(rest: Api, cluster: dict[str, Any]) -> None:
+    assert rest("GET", f"/api/v1/postgres/{cluster['id']}")["data"]["version"] == 2
+
+
+def test_lists_have_the_cluster(rest: Api, cluster: dict[str, Any]) -> None:
+    listed = rest("GET", "/api/v1/organizations/personal/postgres")["data"]
+    assert [each["id"] for each in listed] == [cluster["id"]]
+    assert set(listed[0]) == CLUSTER_FIELDS
+    assert rest("GET", "/api/v1/organizations/personal/postgres/deleted")["data"] == []
+
+
+def test_regions_win_over_a_cluster_called_so(rest: Api) -> None:
+    regions = rest("GET", "/api/v1/organizations/personal/postgresv2/regions")["data"]
+    assert regions == [{"code": "local", "available": True}]
+
+
+def test_machines_api_shows_the_same_cluster_in_its_own_form(
+    machines: Api, machine: str, cluster: dict[str, Any]
+) -> None:
+    found = machines("GET", machine)["data"]
+    assert set(found) == MACHINES_FIELDS
+    assert (found["status"], found["cpus"], found["cpu_kind"], found["memory_mb"]) == ("ready", 2, "shared", 1024)
+    assert found["organization"] == {"name": "personal", "slug": "personal"}
+    listed = machines("GET", "/v1/postgres?org_slug=personal&include_deleted=true")["data"]
+    assert [each["id"] for each in listed] == [cluster["id"]]
+    assert set(listed[0]) == {"id", "name", "status", "region", "plan", "created_at", "attached_apps"}
+
+
+def test_machines_api_tells_where_to_connect(rest: Api, machines: Api, at: str, machine: str) -> None:
+    credentials = rest("GET", at)["credentials"]
+    primary = machines("GET", machine)["data"]["endpoints"]["primary"]
+    for kind in ("direct", "pooler"):
+        address = {"host": primary[kind]["host"], "port": str(primary[kind]["port"])}
+        assert log_in(credentials["pgbouncer_uri"], **address) == credentials["user"]
+
+
+def test_machines_api_offers_the_region(machines: Api) -> None:
+    found = machines("GET", "/v1/platform/regions")
+    assert found["nearest"] == "local"
+    [region] = found["regions"]
+    assert set(region) == {
+        "code", "name", "latitude", "longitude", "gateway_available", "requires_paid_plan", "deprecated", "geo_region",
+        "capacity", "mpg_available",
+    }  # fmt: skip
+
+
+def test_machines_api_creates_and_destroys_what_is_then_gone(machines: Api, rest: Api) -> None:
+    wanted = {"org_slug": "personal", "name": "short-lived", "plan": "basic", "region": "local", "disk_size_gb": 10}
+    made = machines("POST", "/v1/postgres", wanted, status=201)["data"]
+    assert set(made) == MACHINES_FIELDS
+    path = f"/v1/postgres/{made['id']}"
+    eventually(lambda: machines("GET", path)["data"]["status"] == "ready")
+    machines("DELETE", path, status=202)
+
+    def gone() -> bool:
+        return machines.http.get(path).status_code == 410
+
+    eventually(gone)
+    machines("DELETE", path, status=410)
+    rest("GET", f"/api/v1/postgresv2/{made['id']}", status=404)
+    eventually(lambda: rest("GET", "/api/v1/organizations/personal/postgres/deleted")["data"])
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "said"),
+    [
+        ({"org_slug": "nobody"}, 404, "organization not found"),
+        ({"disk_size_gb": 5}, 422, "Disk size gb"),
+        ({"disk_size_gb": "much"}, 422, "Disk size gb"),
+        ({"plan": "colossal"}, 422, "no plan"),
+        ({"region": "moon"}, 422, "no region"),
+        ({"pg_major_version": "16"}, 422, "16"),
+        ({"name": "Not a name"}, 422, "Cluster name"),
+    ],
+)
+def test_a_creation_that_cannot_be_is_refused_at_once(
+    machines: Api, change: dict[str, Any], status: int, said: str
+) -> None:
+    wanted = {"org_slug": "personal", "name": "never", "plan": "basic", "region": "local", "disk_size_gb": 10}
+    assert said in machines.refused("POST", "/v1/postgres", wanted | change, status=status)
+
+
+# --- users, databases, extensions -------------------------------------------------------------------------------------
+
+
+def test_users_in_the_older_generation(rest: Api, at: str) -> None:
+    made = rest("POST", f"{at}/users", {"username": "app", "role": "writer"}, status=201)
+    assert made["data"] == {"name": "app", "role": "writer"}
+    own = rest("GET", f"{at}/users/app/credentials")["data"]
+    pooled = rest("GET", at)["credentials"]["pgbouncer_uri"]
+    assert log_in(pooled, user=own["username"], password=own["password"]) == "app"
+    assert {"name": "app", "role": "writer"} in rest("GET", f"{at}/users")["data"]
+    rest.refused("POST", f"{at}/users", {"username": "app", "role": "writer"}, status=409)
+    rest("PATCH", f"{at}/users/app", {"role": "reader"})
+    assert {"name": "app", "role": "reader"} in rest("GET", f"{at}/users")["data"]
+    rest("DELETE", f"{at}/users/app", status=204)
+    rest.refused("DELETE", f"{at}/users/app", status=404)
+
+
+def test_users_in_the_newer_generation(rest: Api, machines: Api, at: str, machine: str) -> None:
+    made = machines("POST", f"{machine}/users", {"username": "newer", "role": "reader"}, status=201)
+    assert made["data"] == {"username": "newer", "role": "reader"}
+    machines.refused("POST", f"{machine}/users", {"username": "newer", "role": "reader"}, status=409)
+    machines.refused("POST", f"{machine}/users", {"username": "postgres", "role": "reader"}, status=400)
+    assert "Role" in machines.refused("POST", f"{machine}/users", {"username": "x", "role": "king"}, status=422)
+    machines("PATCH", f"{machine}/users/newer", {"role": "writer"}, status=204)
+    assert {"username": "newer", "role": "writer"} in machines("GET", f"{machine}/users")["data"]
+    before = machines("GET", f"{machine}/users/newer/credentials")["data"]
+    after = machines("POST", f"{machine}/users/newer/rotate_password")["data"]
+    assert before["password"] != after["password"]
+    pooled = rest("GET", at)["credentials"]["pgbouncer_uri"]
+    assert log_in(pooled, user="newer", password=after["password"]) == "newer"
+    machines("DELETE", f"{machine}/users/newer", status=204)
+
+
+def test_databases_and_extensions_in_the_older_generation(rest: Api, at: str) -> None:
+    rest("POST", f"{at}/databases", {"name": "shop"}, status=201)
+    rest.refused("POST", f"{at}/databases", {"name": "shop"}, status=409)
+    assert {"name": "shop"} in rest("GET", f"{at}/databases")["data"]
+    path = f"{at}/databases/shop/extensions"
+    enabled = rest("POST", path, {"name": "vector", "schema": "ai", "create_schema_if_needed": True}, status=201)
+    assert enabled["data"]["installed"]["schema"] == "ai"
+    rest.refused("POST", path, {"name": "vector"}, status=409)
+    rest.refused("POST", path, {"name": "no_such_thing"}, status=422)
+    listed = {each["name"]: each for each in rest("GET", path)["data"]}
+    assert set(listed["vector"]) == {"name", "description", "docs_url", "default_version", "is_system", "installed"}
+    assert listed["hstore"]["installed"] is None
+    uri = rest("GET", at)["credentials"]["pgbouncer_uri"].rpartition("/")[0] + "/shop"
+    with psycopg.connect(uri, autocommit=True, prepare_threshold=None) as session:
+        session.execute("create table item (place ai.vector(3))")
+    assert "item" in rest.refused("DELETE", f"{path}/vector", status=422)
+    rest("DELETE", f"{path}/vector?force=true", status=204)
+    rest.refused("GET", f"{at}/databases/nowhere/extensions", status=404)
+
+
+def test_databases_and_extensions_in_the_newer_generation(machines: Api, machine: str) -> None:
+    assert machines("POST", f"{machine}/databases", {"name": "newer"}, status=201)["data"] == {"name": "newer"}
+    machines.refused("POST", f"{machine}/databases", {"name": "postgres"}, status=400)
+    machines.refused("POST", f"{machine}/databases", {"name": "a b"}, status=400)
+    machines.refused("POST", f"{machine}/databases", {"name": 7}, status=422)
+    path = f"{machine}/databases/newer/extensions"
+    machines("POST", path, {"name": "hstore", "create_schema": False}, status=204)
+    machines.refused("POST", path, {"name": "hstore"}, status=409)
+    [hstore] = [each for each in machines("GET", path) if each["name"] == "hstore"]
+    assert set(hstore) == {"name", "description", "default_version", "system", "installed"}
+    assert hstore["installed"]["schema"] == "public"
+    machines("DELETE", f"{path}/hstore", status=204)
+    machines.refused("DELETE", f"{path}/plpgsql", status=400)
+    machines("DELETE", f"{machine}/databases/newer", status=204)
+
+
+# --- organizations and GraphQL ----------------------------------------------------------------------------------------
+
+
+def test_organizations_by_rest(rest: Api) -> None:
+    found = rest("GET", "/api/v1/organizations/personal")["organization"]
+    assert set(found) == {
+        "id", "internal_numeric_id", "slug", "raw_slug", "name", "paid_plan", "personal", "billable", "billing_status",
+        "provisions_beta_extensions", "remote_builder_image",
+    }  # fmt: skip
+    assert isinstance(found["internal_numeric_id"], int)
+    assert rest("GET", "/api/v1/organizations?admin=false") == {"organizations": [found]}
+
+
+def test_graphql_answers_under_aliases_with_variables_and_fragments(rest: Api) -> None:
+    answer = rest.query(
+        """
+        query Ask($slug: String!, $admin: Boolean!) {
+          details: organization(slug: $slug) { ...Short billingStatus provisionsBetaExtensions addOnSsoLink }
+          organizations(admin: $admin) { nodes { ...Short viewerRole } }
+          platform { requestRegion regions {
+            name code latitude longitude gatewayAvailable requiresPaidPlan deprecated
+          } }
+          me: viewer { __typename ... on User { id email } }
+        }
+        fragment Short on Organization { id internalNumericId slug rawSlug name type billable paidPlan }
+        """,
+        slug="personal",
+        admin=False,
+    )
+    assert set(answer) == {"data"}
+    data = answer["data"]
+    assert set(data) == {"details", "organizations", "platform", "me"}
+    assert (data["details"]["slug"], data["details"]["type"]) == ("personal", "PERSONAL")
+    assert data["organizations"]["nodes"][0]["viewerRole"] == "admin"
+    assert data["platform"]["regions"][0]["code"] == data["platform"]["requestRegion"] == "local"
+    assert data["me"]["__typename"] == "User"
+    assert "@" in data["me"]["email"]
+
+
+def test_graphql_says_that_an_organization_is_not_there(rest: Api) -> None:
+    answer = rest.query("query($slug: String!) { mine: organization(slug: $slug) { id } }", slug="nobody")
+    assert answer["data"] == {"mine": None}
+    assert answer["errors"][0]["path"] == ["mine"]
+    assert "nobody" in answer["errors"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "{ organization",
+        "{ nothing }",
+        "mutation { nothing }",
+        "{ " + "viewer { id } " * 600 + "}",
+        "{ " + " ".join(f"a{number}: viewer {{ id }}" for number in range(300)) + " }",
+        "{ viewer " + "{ ... on User " * 1000 + "{ id }" + " }" * 1001,
+        "{ viewer { ...A0 } } "
+        + " ".join(f"fragment A{n} on User {{ ...A{n + 1} ...A{n + 1} }}" for n in range(30))
+        + " fragment A30 on User { id }",
+        "{ viewer { ...A } } fragment A on User { ...B } fragment B on User { ...A }",
+    ],
+)
+def test_graphql_refuses_what_is_no_query_or_costs_too_much(rest: Api, document: str) -> None:
+    begun = time.monotonic()
+    answer = rest.http.post("/graphql", json={"query": document})
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["message"]
+    assert time.monotonic() - begun < 2
+
+
+# --- this project's own -----------------------------------------------------------------------------------------------
+
+
+def test_a_change_is_begun_shown_with_its_steps_and_listed(rest: Api, at: str) -> None:
+    begun = rest("PATCH", at, {"pool_mode": "session"}, status=202)["data"]
+    assert (begun["type"], begun["status"]) == ("SetPoolMode", "running")
+    path = f"/api/v1/operations/{begun['id']}"
+    done = eventually(lambda: (found := rest("GET", path)["data"])["status"] == "done" and found)
+    assert done["steps"]
+    assert rest("GET", f"{at}/operations/{begun['id']}")["data"] == done
+    assert begun["id"] in [each["id"] for each in rest("GET", f"{at}/operations?limit=5")["data"]]
+    rest.refused("DELETE", path, status=409)
+    rest.refused("GET", "/api/v1/operations/change-plan/orders/none", status=404)
+
+
+def test_a_change_has_to_be_one(rest: Api, at: str) -> None:
+    for body in ({}, {"plan": "starter", "pool_mode": "session"}):
+        assert "One change" in rest.refused("PATCH", at, body, status=422)
+
+
+def test_switchover_and_restart_are_begun(rest: Api, at: str) -> None:
+    before = {node["name"]: node["role"] for node in rest("GET", f"{at}/nodes")["data"]}
+    begun = rest("POST", f"{at}/switchover", status=202)["data"]
+    eventually(lambda: rest("GET", f"/api/v1/operations/{begun['id']}")["data"]["status"] == "done")
+    assert {node["name"]: node["role"] for node in rest("GET", f"{at}/nodes")["data"]} != before
+    restart = rest("POST", f"{at}/restart", status=202)["data"]
+    rest("DELETE", f"/api/v1/operations/{restart['id']}", status=202)
+    eventually(lambda: rest("GET", f"/api/v1/operations/{restart['id']}")["data"]["status"] != "running")
+    ready(rest, rest("GET", at)["data"]["id"])
+
+
+# --- repeats ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_key_answers_with_the_first_calls_operation(rest: Api, at: str) -> None:
+    body = {"username": "keyed", "role": "writer"}
+    first = rest("POST", f"{at}/users", body, status=201, Idempotency_Key="once")
+    assert rest("POST", f"{at}/users", body, status=201, Idempotency_Key="once") == first
+    other = body | {"role": "reader"}
+    assert "once" in rest.refused("POST", f"{at}/users", other, status=422, Idempotency_Key="once")
+    rest("DELETE", f"{at}/users/keyed", status=204, Idempotency_Key="gone")
+    rest("DELETE", f"{at}/users/keyed", status=204, Idempotency_Key="gone")
+    rest.refused("DELETE", f"{at}/users/keyed", status=422, Idempotency_Key="no spaces please")
+
+
+def test_keys_and_repeats_of_creation_and_destruction(rest: Api) -> None:
+    path = "/api/v1/organizations/personal/postgresv2"
+    wanted = CREATION | {"name": "repeated"}
+    with ThreadPoolExecutor(4) as senders:
+        answers = senders.map(lambda _: rest("POST", path, wanted, status=201), range(4))
+        [made] = {answer["data"]["id"] for answer in answers}
+    ready(rest, made)
+    first = rest("DELETE", f"{path}/{made}", status=202, Idempotency_Key="away")
+    eventually(lambda: rest.http.get(f"{path}/{made}").status_code == 404)
+    again = rest("DELETE", f"{path}/{made}", status=202, Idempotency_Key="away")
+    assert again["data"]["id"] == first["data"]["id"]
+    rest.refused("DELETE", f"{path}/{made}", status=404)
+
+
+# --- who gets in ------------------------------------------------------------------------------------------------------
+
+
+def test_env_is_all_that_flys_client_needs(program: Mpg, cluster: dict[str, Any]) -> None:
+    lines = program.done("auth", "env").out
+    found = shell_environment(lines)
+    base = f"http://127.0.0.1:{program.environment['MPG_API_PORT']}"
+    assert {found[f"FLY_{name}_BASE_URL"] for name in ("UIEX", "FLAPS", "API")} == {base}
+    off = {name: found[name] for name in ("FLY_SEND_METRICS", "FLY_NO_UPDATE_CHECK", "FLY_SYNTHETICS_AGENT")}
+    assert off == {"FLY_SEND_METRICS": "0", "FLY_NO_UPDATE_CHECK": "1", "FLY_SYNTHETICS_AGENT": "0"}
+    assert Path(found["FLY_CONFIG_DIR"]).is_dir()
+    ready(api(program, found["FLY_ACCESS_TOKEN"]), cluster["id"])
+    assert program.done("auth", "env").out == lines
+    assert program.done("auth", "env", "--json").json == found
+
+
+def wrong_tail(text: str) -> str:
+    parts = msgpack.unpackb(base64.b64decode(text[4:]))
+    return "fm2_" + base64.b64encode(msgpack.packb([*parts[:3], bytes(32)])).decode()
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        (lambda text: None, 401),
+        (lambda text: "", 401),
+        (lambda text: "Basic dXNlcjpwYXNz", 401),
+        (lambda text: "Bearer", 401),
+        (lambda text: "Bearer fm2_nonsense", 401),
+        (lambda text: f"Bearer {wrong_tail(text)}", 401),
+        (lambda text: f"Bearer {attenuate(text, [validity(0, 1)])}", 401),
+        (lambda text: f"Bearer {attenuate(text, [Caveat.of(12345, [])])}", 403),
+        (lambda text: f"Bearer {attenuate(text, [Caveat.of(4, ['soon'])])}", 403),
+        (lambda text: f"bearer {text}", 200),
+        (lambda text: f"FlyV1 {text}", 200),
+        (lambda text: f"Bearer fm2_nonsense, {text}", 200),
+        (lambda text: f"FlyV1 {attenuate(text, [Caveat.of(12345, [])])},{text}", 200),
+    ],
+)
+def test_only_a_token_in_force_gets_in(rest: Api, full: str, header: Any, status: int) -> None:
+    value = header(full)
+    headers = {} if value is None else {"Authorization": value}
+    base = str(rest.http.base_url)
+    for method, path in (("GET", "/api/v1/organizations"), ("POST", "/graphql"), ("GET", "/v1/platform/regions")):
+        body = {"query": "{ viewer { id } }"} if path == "/graphql" else None
+        answer = httpx.request(method, base + path, headers=headers, json=body)
+        assert answer.status_code == status, answer.text
+        assert status == 200 or set(answer.json()) == {"error"}
+
+
+def test_without_a_token_not_even_a_body_is_looked_at(rest: Api) -> None:
+    base = str(rest.http.base_url)
+    for path in ("/api/v1/organizations/personal/postgresv2", "/graphql", "/v1/postgres", "/no/such/route"):
+        assert httpx.post(base + path, content=b"{").status_code == 401
+    assert httpx.get(base + "/healthz").status_code == 200
+
+
+def test_a_revoked_token_is_over_at_once_and_its_id_is_in_the_log(program: Mpg, full: str) -> None:
+    made = program.done("auth", "token", "--json").json
+    service = api(program, made["token"])
+    service("GET", "/api/v1/organizations")
+    assert made["id"] in program.done("auth", "list").out
+    program.done("auth", "revoke", made["id"])
+    assert "revoked" in service.refused("GET", "/api/v1/organizations", status=401)
+    log = Path(program.environment["MPG_HOME"], "logs", "api.log").read_text()
+    assert f"token/{made['id']}" in log
+    assert made["token"] not in log
+    assert full not in log
+
+
+def test_reading_changes_nothing_and_shows_no_password(program: Mpg, at: str, cluster: dict[str, Any]) -> None:
+    reader = api(program, token(program, "--read-only"))
+    found = reader("GET", at)
+    assert found["data"]["id"] == cluster["id"]
+    assert (found["credentials"]["password"], found["credentials"]["pgbouncer_uri"]) == ("", "")
+    reader.refused("GET", f"{at}/users/fly-user/credentials", status=403)
+    assert reader.query("{ viewer { id } }")["data"]
+    for method, path, body in (
+        ("POST", f"{at}/users", {"username": "x", "role": "writer"}),
+        ("PATCH", at, {"plan": "starter"}),
+        ("DELETE", f"/api/v1/organizations/personal/postgresv2/{cluster['id']}", None),
+        ("POST", f"{at}/switchover", None),
+        ("POST", "/v1/postgres", {"org_slug": "personal"}),
+    ):
+        assert "only read" in reader.refused(method, path, body, status=403)
+
+
+def test_a_token_for_one_cluster_knows_no_other(program: Mpg, rest: Api, at: str, cluster: dict[str, Any]) -> None:
+    own = api(program, token(program, "--cluster", NAME))
+    assert own("GET", at)["data"]["id"] == cluster["id"]
+    assert [each["id"] for each in own("GET", "/api/v1/organizations/personal/postgres")["data"]] == [cluster["id"]]
+    own.refused("POST", "/api/v1/organizations/personal/postgresv2", CREATION | {"name": "more"}, status=403)
+    other = api(program, attenuate(token(program), [only_cluster("z" * 16)]))
+    missing = rest.refused("GET", "/api/v1/postgresv2/" + "0" * 16, status=404)
+    assert other.refused("GET", at, status=404) == missing.replace("0" * 16, cluster["id"])
+    other.refused("GET", f"/v1/postgres/{cluster['id']}", status=404)
+    assert other("GET", "/api/v1/organizations/personal/postgres")["data"] == []
+
+
+def test_a_token_for_one_organization_sees_nothing_of_another(
+    program: Mpg, rest: Api, at: str, cluster: dict[str, Any], full: str
+) -> None:
+    operation = rest("GET", f"{at}/operations?limit=1")["data"][0]["id"]
+    stranger = api(program, token(program, "--org", "elsewhere"))
+    narrowed = api(program, attenuate(full, [only_organization("elsewhere"), read_only()]))
+    for service in (stranger, narrowed):
+        for path in (
+            "/api/v1/organizations/personal",
+            "/api/v1/organizations/personal/postgres",
+            "/api/v1/organizations/elsewhere/postgres",
+            f"/api/v1/organizations/elsewhere/postgresv2/{cluster['id']}",
+            at,
+            f"{at}/users",
+            f"{at}/operations",
+            f"/api/v1/operations/{operation}",
+            f"/v1/postgres/{cluster['id']}",
+            "/v1/postgres?org_slug=personal",
+        ):
+            service.refused("GET", path, status=404)
+        assert service("GET", "/api/v1/organizations") == {"organizations": []}
+        assert "errors" in service.query('{ organization(slug: "personal") { id } }')
+    stranger.refused("DELETE", f"/api/v1/operations/{operation}", status=404)
+    stranger.refused("PATCH", at, {"plan": "starter"}, status=404)
+
+
+# --- bad input --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({}, "username"),
+        ({"username": "x"}, "role"),
+        ({"username": 5, "role": "writer"}, "Username"),
+        ({"username": None, "role": "writer"}, "Username"),
+        ({"username": "x", "role": ["writer"]}, "Role"),
+        ({"username": "x" * 64, "role": "writer"}, "too long"),
+        ({"username": "x'; drop table y; --", "role": "writer"}, "not allowed"),
+        ([], "body"),
+        ("text", "body"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_the_field(rest: Api, at: str, body: object, said: str) -> None:
+    assert said.lower() in rest.refused("POST", f"{at}/users", body, status=422).lower()
+
+
+def test_what_is_not_json_or_too_large_is_refused(rest: Api, at: str) -> None:
+    answer = rest.http.post(f"{at}/users", content=b"{", headers={"Content-Type": "application/json"})
+    assert (answer.status_code, set(answer.json())) == (400, {"error"})
+    for content in (b"x" * 70_000, iter([b"x" * 40_000, b"x" * 40_000])):
+        answer = rest.http.post(f"{at}/users", content=content)
+        assert (answer.status_code, set(answer.json())) == (413, {"error"})
+
+
+def test_routes_and_methods_that_are_not_there(rest: Api, at: str) -> None:
+    rest.refused("GET", "/api/v1/nothing", status=404)
+    rest.refused("PUT", at, {}, status=405)
+    for path in ("/api/v1/postgresv2/NOT-AN-ID", "/api/v1/postgresv2/" + "x" * 3000, "/api/v1/organizations/Ä%00"):
+        rest.refused("GET", path, status=404)
+
+
+# --- the process ------------------------------------------------------------------------------------------------------
+
+
+def process_of(stack: Settings, part: str) -> ProcessId:
+    status = read_status(stack)
+    assert status is not None
+    [process] = [each.process for each in status.parts if each.name == part]
+    assert process is not None
+    return process
+
+
+def test_while_temporal_is_silent_nothing_is_begun(rest: Api, stack: Settings, at: str) -> None:
+    temporal = process_of(stack, TEMPORAL)
+    temporal.send(signal.SIGSTOP)
+    try:
+        rest.refused("GET", at, status=503)
+        rest.refused("POST", f"{at}/users", {"username": "never", "role": "writer"}, status=503)
+    finally:
+        temporal.send(signal.SIGCONT)
+    eventually(lambda: rest.http.get(at).status_code == 200)
+    assert "never" not in [user["name"] for user in rest("GET", f"{at}/users")["data"]]
+
+
+def test_a_process_that_was_killed_is_started_again_and_knows_its_tokens(rest: Api, stack: Settings, at: str) -> None:
+    process_of(stack, API).send(signal.SIGKILL)
+
+    def answers() -> bool:
+        try:
+            return rest.http.get(at).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    eventually(answers)
