@@ -77,6 +77,10 @@ class StackDown(MpgError):
     retryable = True
 
 
+class Unconfirmed(StackDown):
+    """Temporal fell silent while an operation was being started: whether it was is not known."""
+
+
 class WorkerStops(MpgError):
     """The worker was asked to stop; the next one goes on."""
 
@@ -105,6 +109,7 @@ _TYPES: dict[str, type[MpgError]] = {
         NeedsOperator,
         Cancelled,
         StackDown,
+        Unconfirmed,
         WorkerStops,
         NotYet,
     )

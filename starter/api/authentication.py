@@ -74,10 +74,10 @@ class Authentication:
 
     def _refuse(self, request: Request, refusals: list[TokenRefused]) -> ApiError:
         about = _about(request)
-        if wait_s := self._failures.note(about["address"]):
-            return ApiError(429, "Too many tokens were refused; wait a while.", {"Retry-After": str(wait_s)})
         for refused in refusals:
             log.warning("token refused", actor=f"token/{refused.token_id or 'none'}", why=str(refused), **about)
+        if wait_s := self._failures.note(about["address"]):
+            return ApiError(429, "Too many tokens were refused; wait a while.", {"Retry-After": str(wait_s)})
         if all(refused.understood for refused in refusals):
             return ApiError(401, f"The token is not accepted: {refusals[0]}.", _CHALLENGE)
         return ApiError(403, "The token has a restriction that is not understood here.")

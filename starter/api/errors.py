@@ -36,8 +36,9 @@ STATUS: Mapping[type[MpgError], int] = {
     errors.Cancelled: 409,
     errors.NotYet: 409,
     errors.StackDown: 503,
+    errors.Unconfirmed: 504,
 }
-"""503 says that nothing was begun: clients repeat what was answered so. See :func:`after_acceptance`."""
+"""503 says that nothing was begun: clients repeat what was answered so, and nothing that was answered 504."""
 
 log = structlog.get_logger()
 

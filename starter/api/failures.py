@@ -13,8 +13,8 @@ MOST_ADDRESSES = 10_000
 class Failures:
     """Counts refused tokens by the address that sent them, in windows of a minute, in bounded memory.
 
-    Who is over the bound is told to wait and is no longer logged line by line. Valid tokens are let in all the same:
-    a signature of 256 bits is not guessed, and on loopback every program has the same address.
+    Who is over the bound is told to wait. Valid tokens are let in all the same: a signature of 256 bits is not
+    guessed, and on loopback every program has the same address.
     """
 
     def __init__(self, *, most: int = MOST_REFUSALS, clock: Callable[[], float] = time.monotonic) -> None:

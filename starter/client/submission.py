@@ -10,7 +10,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from model import checks, names, search_attributes
 from model.cluster import ClusterPhase, ClusterState
-from model.errors import InvalidInput, NotFound
+from model.errors import InvalidInput, NotFound, StackDown, Unconfirmed
 from model.operations import (
     MAKES_CLUSTER,
     AdoptClusterRequest,
@@ -103,6 +103,11 @@ class Submission(Reads):
                     search_attributes=_attributes(request, cluster_name, org),
                     rpc_timeout=CALL_TIMEOUT,
                 )
+        except StackDown as error:
+            raise Unconfirmed(
+                f"Temporal fell silent while operation {operation_id} was being started: it may have been.",
+                remedy=f"See 'mpg operations show {operation_id}' before you ask for it again.",
+            ) from error
         except WorkflowAlreadyStartedError:  # two calls with one key at the same time
             if earlier := await self._earlier(request, cluster_name, key):
                 return earlier

@@ -3,7 +3,7 @@
 import pytest
 
 from model import errors
-from model.errors import MpgError, NotFound, Refused, StackDown
+from model.errors import MpgError, NotFound, Refused, StackDown, Unconfirmed
 from starter.api.errors import STATUS, ApiError, after_acceptance, answered
 
 INTERNAL = {errors.WorkerStops}
@@ -15,8 +15,12 @@ def test_every_error_that_can_reach_a_caller_has_a_status() -> None:
     assert ours - INTERNAL - {MpgError} == set(STATUS)
 
 
-def test_only_a_stack_that_is_down_is_5xx() -> None:
-    assert {kind for kind, status in STATUS.items() if status >= 500} == {StackDown}
+def test_only_a_stack_that_falls_silent_is_5xx() -> None:
+    assert {kind for kind, status in STATUS.items() if status >= 500} == {StackDown, Unconfirmed}
+
+
+def test_what_may_have_begun_is_nothing_that_clients_repeat() -> None:
+    assert STATUS[Unconfirmed] not in {502, 503}
 
 
 def test_silence_after_work_was_accepted_is_nothing_that_clients_repeat() -> None:
