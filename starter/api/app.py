@@ -22,6 +22,7 @@ def make_app(mpg: MpgClient, keyring: Keyring) -> FastAPI:
         summary="Managed Postgres on your own machines",
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # a client that follows would send its token once more, and perhaps no body
         responses={status: {"model": ErrorBody} for status in _FAILURES},
     )
     app.state.mpg = mpg

@@ -10,7 +10,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import GrpcCompression, RPCError, RPCStatusCode
 
 from model.converter import DATA_CONVERTER
-from model.errors import MpgError, NotFound, StackDown, from_type
+from model.errors import InvalidInput, MpgError, NotFound, StackDown, from_type
 from model.settings import Settings
 
 CONNECT_TIMEOUT_S = 2.0
@@ -81,6 +81,8 @@ def _translate(error: RPCError, settings: Settings, missing: str) -> MpgError:
     # Temporal itself answered, but no worker took the query in time.
     if error.status in _SILENT or error.status is RPCStatusCode.FAILED_PRECONDITION:
         return StackDown("The worker does not answer.", remedy="Start it with 'mpg up', or see 'mpg doctor'.")
+    if error.status is RPCStatusCode.INVALID_ARGUMENT:  # an id that is empty or too long
+        return InvalidInput(f"Temporal cannot take that: {error.message.rstrip('.')}.")
     return MpgError(f"Temporal refused the call: {error.message}.")
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from model.base import Record
-from model.errors import NotFound
+from model.errors import InvalidInput, NotFound
 from starter.api.call import Asked, Call
 from starter.api.operating import Begun
 from starter.client.operation import Operation
@@ -64,7 +64,7 @@ async def _visible(call: Call, operation_id: str) -> tuple[Operation, OperationS
     try:
         org = await handle.organization()
         shape = await handle.describe()
-    except NotFound:
+    except (NotFound, InvalidInput):  # the latter for what is no operation, and for what can be no id
         raise _unknown(operation_id) from None
     if not call.caller.sees_cluster(org, shape.cluster_id):
         raise _unknown(operation_id)

@@ -556,7 +556,10 @@ def test_what_is_not_json_or_too_large_is_refused(rest: Api, at: str) -> None:
 
 def test_routes_and_methods_that_are_not_there(rest: Api, at: str) -> None:
     rest.refused("GET", "/api/v1/nothing", status=404)
+    rest.refused("GET", "/api/v1/organizations/", status=404)
     rest.refused("PUT", at, {}, status=405)
+    for operation in ("", "x" * 3000, "cluster/" + "0" * 16, at.replace("/api/v1/postgresv2/", "cluster/")):
+        rest.refused("GET", f"/api/v1/operations/{operation}", status=404)
     for path in ("/api/v1/postgresv2/NOT-AN-ID", "/api/v1/postgresv2/" + "x" * 3000, "/api/v1/organizations/Ä%00"):
         rest.refused("GET", path, status=404)
 
