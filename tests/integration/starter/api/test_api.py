@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from api_service import Api, api, eventually, ready, shell_environment, token
 from cli_program import Mpg
+from random_requests import random_requests
 
 from model.settings import Settings
 from starter.stack.parts import API, TEMPORAL
@@ -27,6 +28,7 @@ pytest_plugins = ("stack_fixtures",)
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 NAME = "orders"
+RANDOM_REQUESTS = 600
 CREATION = {
     "name": NAME,
     "region": "local",
@@ -562,6 +564,17 @@ def test_routes_and_methods_that_are_not_there(rest: Api, at: str) -> None:
         rest.refused("GET", f"/api/v1/operations/{operation}", status=404)
     for path in ("/api/v1/postgresv2/NOT-AN-ID", "/api/v1/postgresv2/" + "x" * 3000, "/api/v1/organizations/Ä%00"):
         rest.refused("GET", path, status=404)
+
+
+def test_random_input_is_refused_in_one_sentence_and_never_an_error_of_ours(rest: Api, cluster: dict[str, Any]) -> None:
+    description = rest("GET", "/openapi.json")
+    known = {"cluster": cluster["id"], "org": "personal", "database": "fly-db", "username": "fly-user"}
+    for request in random_requests(description, known, seed=14, count=RANDOM_REQUESTS):
+        answer = rest.http.request(request.method, request.path, headers=request.headers, content=request.content)
+        assert answer.status_code < 500, f"{request}: {answer.status_code} {answer.text}"
+        if answer.status_code >= 400 and request.path != "/graphql":
+            assert set(answer.json()) - {"errors"} == {"error"}, f"{request}: {answer.text}"
+    ready(rest, cluster["id"])
 
 
 # --- the process ------------------------------------------------------------------------------------------------------
