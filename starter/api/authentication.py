@@ -51,6 +51,7 @@ class Authentication:
         if writing is None:
             log.warning("change refused", actor=caller.actor, why="it may only read", **_about(request))
             raise ApiError(403, "This token may only read.")
+        log.info("change asked for", actor=writing.actor, **_about(request))
         return writing
 
     def _identify(self, request: Request) -> Caller:

@@ -1,6 +1,8 @@
 """Making a cluster for either of Fly's interfaces: answered at once, and once only however often it is asked for."""
 
 import asyncio
+import hashlib
+import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,7 +13,7 @@ from model.errors import AlreadyExists, NotFound, StackDown
 from model.operations import CreateClusterRequest
 from model.settings import Settings
 from starter.api.call import Call
-from starter.api.errors import ApiError, answered
+from starter.api.errors import ApiError, after_acceptance, answered
 from starter.client.operation import Operation
 
 REPEAT_WITHIN = timedelta(seconds=60)
@@ -126,12 +128,13 @@ async def _repeated(call: Call, org: str, wanted: Wanted) -> Made | None:
 
 async def _on_record(call: Call, operation: Operation) -> Made:
     """Wait for the record or for the failure, whichever is first. It was accepted: silence is not an error any more."""
+    with after_acceptance(operation.id):
+        # With a key it may be an earlier call's, whose cluster has another id than the one drawn now.
+        request = await operation.first_request()
+    assert isinstance(request, CreateClusterRequest)
     ended = asyncio.create_task(operation.result())
     try:
         async with asyncio.timeout(RECORD_SECONDS):
-            # With a key it may be an earlier call's, whose cluster has another id than the one drawn now.
-            request = await operation.first_request()
-            assert isinstance(request, CreateClusterRequest)
             while True:
                 if view := await call.mpg.find(request.cluster_id):
                     return Made(request, view)
@@ -140,10 +143,15 @@ async def _on_record(call: Call, operation: Operation) -> Made:
                     with answered(NotFound=422):  # such as an image of that version: not what the path names
                         ended.result()
     except (TimeoutError, StackDown):
-        assert isinstance(operation.request, CreateClusterRequest)
-        return Made(operation.request, None)
+        return Made(request, None)
     finally:
         ended.cancel()
+
+
+def name_for(call: Call, org: str) -> str:
+    """Return a name for a cluster that was asked for without one: the same for a repeat with the same key."""
+    drawn = hashlib.sha256(f"{org}/{call.key}".encode()).hexdigest() if call.key else secrets.token_hex(4)
+    return f"pg-{drawn[:8]}"
 
 
 def region_of(region: str | None, settings: Settings) -> str:

@@ -1,7 +1,5 @@
 """Clusters by the Machines API."""
 
-import secrets
-
 from fastapi import APIRouter, Request
 from pydantic import Field
 
@@ -10,7 +8,7 @@ from model.cluster import PoolMode
 from model.names import DEFAULT_ORG
 from model.plans import find_plan, load_plans
 from starter.api.call import Asked
-from starter.api.creation import Wanted, create, region_of
+from starter.api.creation import Wanted, create, name_for, region_of
 from starter.api.machines import shapes
 from starter.api.machines.lookup import organization, view
 from starter.api.machines.shapes import Cluster, ClusterSummary
@@ -63,7 +61,7 @@ async def create_cluster(wanted: NewCluster, call: Asked, request: Request) -> O
         call,
         request.app.state.creations,
         Wanted(
-            name=wanted.name or f"pg-{secrets.token_hex(4)}",
+            name=wanted.name or name_for(call, org),
             org=org,
             region=region_of(wanted.region, call.settings),
             plan=wanted.plan.lower(),

@@ -45,6 +45,16 @@ def test_the_file_is_read_from_the_home_that_is_asked_for(tmp_path: Path) -> Non
     assert load_settings(home=other).region == "south"
 
 
+def test_organizations_are_written_with_commas_and_reach_the_next_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MPG_ORGANIZATIONS", "personal, shop")
+    settings = load_settings()
+    assert settings.organizations == ("personal", "shop")
+    assert settings.child_environment({})["MPG_ORGANIZATIONS"] == "personal,shop"
+    monkeypatch.setenv("MPG_ORGANIZATIONS", "Not one")
+    with pytest.raises(InvalidInput, match="MPG_ORGANIZATIONS"):
+        load_settings()
+
+
 def test_a_port_range_is_written_with_a_dash_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MPG_PORT_RANGE", "20100-20199")
     assert load_settings().port_range == (20100, 20199)

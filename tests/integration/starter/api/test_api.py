@@ -171,8 +171,12 @@ def test_machines_api_offers_the_region(machines: Api) -> None:
 
 def test_machines_api_creates_and_destroys_what_is_then_gone(machines: Api, rest: Api) -> None:
     wanted = {"org_slug": "personal", "name": "short-lived", "plan": "basic", "region": "local", "disk_size_gb": 10}
-    made = machines("POST", "/v1/postgres", wanted, status=201)["data"]
+    made = machines("POST", "/v1/postgres", wanted, status=201, Idempotency_Key="a-cluster")["data"]
     assert set(made) == MACHINES_FIELDS
+    again = machines("POST", "/v1/postgres", wanted, status=201, Idempotency_Key="a-cluster")["data"]
+    assert again["id"] == made["id"]
+    other = wanted | {"plan": "starter"}
+    machines.refused("POST", "/v1/postgres", other, status=422, Idempotency_Key="a-cluster")
     path = f"/v1/postgres/{made['id']}"
     eventually(lambda: machines("GET", path)["data"]["status"] == "ready")
     machines("DELETE", path, status=202)
