@@ -32,7 +32,7 @@ from model.names import (
     name_workflow_id,
     operation_workflow_id,
 )
-from model.operations import REQUESTS, CreateClusterRequest
+from model.operations import MAKES_CLUSTER, REQUESTS
 from model.settings import Settings, load_settings
 from starter.client import MpgClient
 from starter.client.connection import connection_uri, read_master_key
@@ -402,7 +402,7 @@ class Lane:
         """Destroy a whole cluster with nothing broken; return what is left of it."""
         assert creation.request is not None
         await (await self.mpg.destroy_cluster(creation.request.cluster_id, keep_backups_days=0)).result()
-        assert isinstance(creation.request, CreateClusterRequest)
+        assert isinstance(creation.request, MAKES_CLUSTER)
         name = creation.request.name
         return await self._until_none(lambda: self._remains(creation, name))
 
