@@ -44,6 +44,10 @@ class BackupType(StrEnum):
     INCR = "incr"
 
 
+MOST_KEPT = 3650
+"""Of full backups, and of days."""
+
+
 class BackupPolicy(Record):
     """When backups are made and how long they are kept. Schedules are cron lines in UTC.
 

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from model.backups import BackupType, Repository
+from model.backups import MOST_KEPT, BackupType, Repository
 from model.base import Record, Request
 from model.cluster import ClusterState, Durability, PoolMode, Role
 from model.cron import CronLine
@@ -37,8 +37,6 @@ MOST_DAYS_KEPT = 3650
 DEFAULT_MAX_PAUSE_S = 30.0
 LONGEST_PAUSE_S = 100.0
 """The poolers give up on a client that they held for 120 s (query_wait_timeout)."""
-MOST_KEPT = 3650
-"""Of full backups, and of days."""
 
 
 def _one_of_nodes(value: str | None) -> str | None:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from model.addresses import node_address
 from model.adoption import AdoptionReading, Origin
-from model.backups import Backups
+from model.backups import MOST_KEPT, BackupPolicy, Backups
 from model.base import Record
 from model.cluster import (
     ClusterPhase,
@@ -59,6 +59,10 @@ class Parts(Record):
     poolers: tuple[Pooler, ...] = ()
     pooled_ports: tuple[int, ...] = ()
     """Ports of the poolers that the endpoint routes new connections to."""
+
+
+KEEPS_ALL = BackupPolicy(keep_days=MOST_KEPT)
+"""Of a cluster whose own policy is not known: no backup that it promised goes."""
 
 
 def rebuild(
@@ -126,7 +130,8 @@ def _half_made(parts: Parts) -> Refused:
 def _backups(primary: NodeSpec, key_id: str | None) -> Backups | None:
     if primary.repository is None:
         return None
-    return Backups(repository=primary.repository.model_copy(update={"key_id": key_id} if key_id else {}))
+    repository = primary.repository.model_copy(update={"key_id": key_id} if key_id else {})
+    return Backups(repository=repository, policy=KEEPS_ALL)
 
 
 def _default_origin(parts: Parts, made_at: datetime) -> Origin:
@@ -200,7 +205,10 @@ def _notes(parts: Parts, endpoint: EndpointPart, primary: NodeSpec) -> tuple[str
     elif endpoint.origin.host != parts.host:
         notes.append(f"It was made on a host that was called {endpoint.origin.host}.")
     if primary.repository is not None:
-        notes.append("When backups are made and how long they are kept is not on its labels: the defaults were taken.")
+        notes.append(
+            "When backups are made and how long they are kept is not on its labels: they are made at the default times,"
+            " and none is removed before 'mpg backup schedule --keep-days' says for how long they are kept."
+        )
     there = {part.spec.name: part.spec for part in parts.nodes}
     notes.extend(f"Node {name} is missing; it is made again." for name in NODES if name not in there)
     notes.extend(

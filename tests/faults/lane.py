@@ -21,7 +21,7 @@ from temporalio.service import RPCError
 
 from activities.postgres.sql import SqlSessions
 from model.base import Record
-from model.cluster import ClusterState, PoolMode
+from model.cluster import ClusterSpec, ClusterState, PoolMode
 from model.errors import Cancelled, MpgError
 from model.names import (
     DEFAULT_ORG,
@@ -33,6 +33,7 @@ from model.names import (
     operation_workflow_id,
 )
 from model.operations import MAKES_CLUSTER, REQUESTS
+from model.rebuilding import KEEPS_ALL
 from model.settings import Settings, load_settings
 from starter.client import MpgClient
 from starter.client.connection import connection_uri, read_master_key
@@ -325,7 +326,8 @@ class Lane:
         problems += await self._until_none(lambda: violations(self.eyes, self.name, [operation.id]))
         recovery = self._since_fault()
         found = (await self.state()).spec
-        spec, recorded = (comparable(each.model_copy(update={"former_users": ()})) for each in (found, before))
+        expected = (found, _without_policy(before))
+        spec, recorded = (comparable(each.model_copy(update={"former_users": ()})) for each in expected)
         if spec != recorded:
             problems.append(f"the record is {difference(spec, recorded)}")
         if forgotten := [user.name for user in before.former_users if not remembers(found, user)]:
@@ -492,3 +494,9 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def _without_policy(spec: ClusterSpec) -> ClusterSpec:
+    """Return what an adoption makes of *spec*: the policy of backups is nowhere but in the record."""
+    backups = spec.backups and spec.backups.model_copy(update={"policy": KEEPS_ALL})
+    return spec.model_copy(update={"backups": backups})

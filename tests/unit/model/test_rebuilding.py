@@ -199,5 +199,5 @@ def test_repository_is_on_the_nodes_labels_and_has_the_key_that_it_is_written_wi
     backups = reading.state.spec.backups
     assert backups is not None
     assert (backups.repository.kind, backups.repository.key_id) == (RepositoryKind.VOLUME, "present")
-    assert any("defaults were taken" in note for note in reading.notes)
+    assert any("none is removed before" in note for note in reading.notes)
     assert rebuilt().state.spec.backups is None
