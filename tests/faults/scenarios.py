@@ -251,7 +251,7 @@ async def _is_being_made(bench: Bench) -> bool:
 async def set_backup_policy(bench: Bench) -> Prepared:
     spec = (await bench.state()).spec
     assert spec.backups is not None
-    policy = spec.backups.policy.model_copy(update={"keep_days": 15 - spec.backups.policy.keep_days})
+    policy = spec.backups.policy.model_copy(update={"keep_days": 8 if spec.backups.policy.keep_days == 7 else 7})
     return Prepared(
         lambda key: bench.mpg.set_backup_policy(bench.name, keep_days=policy.keep_days, request_id=key),
         spec,
