@@ -9,7 +9,7 @@ from docker import DockerClient
 
 from model.plans import DEFAULT_PLANS, HostCapacity, fit
 from model.settings import load_settings
-from model.tuning import postgres_settings
+from model.tuning import postgres_settings, wal_bound_mb
 from starter.prerequisites.engine import connect
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -43,7 +43,7 @@ def test_every_plan_gives_nodes_and_poolers_what_it_promises(mpg: Mpg, engine: D
         limits = engine.containers.get(node["container"]).attrs["HostConfig"]
         assert (limits["Memory"], limits["NanoCpus"]) == (wanted.memory_mb * 1024**2, wanted.cpus * 10**9)
         assert (node["plan"], node["status"]) == (plan, "running")
-    settings = postgres_settings(wanted)
+    settings = postgres_settings(wanted, wal_bound_mb(wanted, status["disk"]))
     with psycopg.connect(uri, autocommit=True) as connection:
         for name in ("shared_buffers", "effective_cache_size", "max_connections", "max_wal_size"):
             row = connection.execute(
