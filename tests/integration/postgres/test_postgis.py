@@ -135,13 +135,14 @@ def test_created_cluster_has_postgis_in_its_database_on_both_nodes(mpg: Mpg, ima
     for way in ("--pooled", "--direct", "--read-only"):
         version = str(ask(mpg, "SELECT postgis_version()", way))
         assert version.startswith("3."), way
-    steps = [step["name"] for step in last_operation(mpg)["steps"]]
+    steps = [step["name"] for step in creation(mpg)["steps"]]
     assert "install PostGIS in fly-db" in steps
 
 
-def last_operation(mpg: Mpg) -> dict[str, list[dict[str, str]]]:
-    newest = mpg.done("operations", "list", "maps", "--json").json[0]["id"]
-    return mpg.done("operations", "show", newest, "--json").json
+def creation(mpg: Mpg) -> dict[str, list[dict[str, str]]]:
+    found = mpg.done("operations", "list", "maps", "--json").json
+    [made] = [each["id"] for each in found if each["type"] == "CreateCluster"]
+    return mpg.done("operations", "show", made, "--json").json
 
 
 def test_it_can_be_enabled_in_another_database(mpg: Mpg) -> None:
