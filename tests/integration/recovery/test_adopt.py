@@ -20,11 +20,15 @@ from rig import Rig, until
 
 from activities.postgres.sql import SqlSessions
 from activities.recovery.platform_access import PlatformAccessActivities
+from model.backups import BackupRecord
 from model.cluster import UNKNOWN_PASSWORD, ClusterState, PoolMode, Role
 from model.effects import RemoveClusterInput
 from model.errors import Refused
 from model.names import NODES, node_container
+from model.rebuilding import KEEPS_ALL
+from model.secrets import key_id
 from model.settings import Settings, load_settings
+from model.storage import Storage
 from starter.client import MpgClient
 from starter.client.connection import EndpointKind, read_master_key
 from starter.prerequisites.engine import connect
@@ -212,15 +216,33 @@ async def more_rows(writer: CountingWriter) -> None:
 
 
 def comparable(state: ClusterState) -> dict[str, Any]:
-    """All of it but the lag, which is another at each look."""
+    """All of it but what is another at each look, and what an adoption leaves to the next backup and the next look."""
     nodes = tuple(node.model_copy(update={"lag_bytes": None}) for node in state.status.nodes)
-    return state.model_copy(update={"status": state.status.model_copy(update={"nodes": nodes})}).model_dump()
+    seen = {"nodes": nodes, "backups": BackupRecord(), "storage": Storage()}
+    assert state.spec.backups is not None
+    backups = state.spec.backups.model_copy(update={"policy": KEEPS_ALL})
+    return {
+        "spec": state.spec.model_copy(update={"backups": backups}).model_dump(),
+        "status": state.status.model_copy(update=seen).model_dump(),
+    }
+
+
+def kept_for_good(state: ClusterState) -> bool:
+    return state.spec.backups is not None and state.spec.backups.policy == KEEPS_ALL
 
 
 def forgotten(state: ClusterState) -> ClusterState:
     """*state* with no password known."""
     users = tuple(user.model_copy(update={"password_version": UNKNOWN_PASSWORD}) for user in state.spec.users)
     return state.model_copy(update={"spec": state.spec.model_copy(update={"users": users})})
+
+
+def archived_anew(state: ClusterState, key: bytes) -> ClusterState:
+    """*state* with a repository that is encrypted with another master key."""
+    assert state.spec.backups is not None
+    repository = state.spec.backups.repository.model_copy(update={"key_id": key_id(key)})
+    backups = state.spec.backups.model_copy(update={"repository": repository})
+    return state.model_copy(update={"spec": state.spec.model_copy(update={"backups": backups})})
 
 
 async def test_with_its_key_a_lost_stack_takes_its_clusters_over_as_they_were(stack: Stack) -> None:
@@ -235,12 +257,16 @@ async def test_with_its_key_a_lost_stack_takes_its_clusters_over_as_they_were(st
         found = {each["id"]: each for each in (await stack.run("adopt", "--json")).json}
         for name in NAMES:
             each = found[stack.id(name)]
-            assert (each["name"], each["key"], each["problem"], each["notes"]) == (name, "fits", None, [])
+            assert (each["name"], each["key"], each["problem"]) == (name, "fits", None)
+            [note] = each["notes"]
+            assert "none is removed before 'mpg backup schedule --keep-days'" in note
         adopted = await stack.run("adopt", "--all")
-        assert f"Cluster {SYNC} is on record again, with 4 users and 2 databases.\n" in adopted.out
+        assert f"Cluster {SYNC} is on record again, with 4 users and 2 databases. When backups are made" in adopted.out
         async with stack.client() as mpg:
             for name, before in stack.states.items():
-                assert comparable((await mpg.view(name)).state) == comparable(before)
+                found_now = (await mpg.view(name)).state
+                assert comparable(found_now) == comparable(before)
+                assert kept_for_good(found_now)
             for (name, user, kind), uri in stack.uris.items():
                 assert await mpg.connection_uri(name, user=user, kind=kind) == uri
         again = await stack.run("adopt", stack.id(SYNC))
@@ -287,8 +313,9 @@ async def test_without_its_key_a_cluster_is_taken_over_on_demand_and_users_keep_
         assert "Not known here are the passwords of fly-user, amy, cleo, ben:" in adopted.out
         await more_rows(writer)
         async with stack.client() as mpg:
+            key = read_master_key(stack.settings.master_key_file)
             for name, state in stack.states.items():
-                assert comparable((await mpg.view(name)).state) == comparable(forgotten(state))
+                assert comparable((await mpg.view(name)).state) == comparable(archived_anew(forgotten(state), key))
         assert await has_files(rig, stack.states[SYNC]) == before
         await stack.run("switchover", SYNC)
     await stack.log_in_everywhere()
