@@ -1,8 +1,9 @@
 """A development server, and a worker with the real workflows and stub activities."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from typing import Any
 
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
@@ -57,14 +58,18 @@ async def serving(client: Client) -> AsyncIterator[Stubs]:
         stubs.reset()
 
 
+def real_activities(*objects: object) -> list[Callable[..., Any]]:
+    """Return the activities that no stub takes the place of, as *objects* implement them."""
+    return [getattr(each, name) for name in sorted(REAL) for each in objects if hasattr(each, name)]
+
+
 def _workers(client: Client, stubs: Stubs, *real: object) -> list[Worker]:
     """As in production, but for the activities."""
-    methods = [getattr(each, name) for name in sorted(REAL) for each in real if hasattr(each, name)]
     main = Worker(
         client,
         task_queue=MAIN_QUEUE,
         workflows=WORKFLOWS,
-        activities=[*stubs.activities(host=False), *methods],
+        activities=[*stubs.activities(host=False), *real_activities(*real)],
         workflow_runner=SANDBOX,
         workflow_failure_exception_types=[MpgError],
         max_concurrent_activities=1000,

@@ -101,5 +101,5 @@ async def test_wal_that_nobody_has_is_a_condition(bench: Bench) -> None:
 async def test_backups_in_a_store_go_with_the_cluster(bench: Bench, backups: Backups | None, removed: int) -> None:
     state = backed_up(backups)
     await bench.cluster(state)
-    await bench.run(DestroyClusterRequest(cluster_id=state.spec.id))
+    await bench.run(DestroyClusterRequest(cluster_id=state.spec.id, keep_backups_days=0))
     assert [call.effect for call in bench.stubs.calls].count("remove_repository") == removed

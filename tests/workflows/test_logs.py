@@ -15,6 +15,7 @@ from temporalio.client import Client, WorkflowFailureError
 import worker
 from activities.operations import OperationActivities
 from activities.registry import Activities
+from activities.scheduling import ScheduleActivities
 from model.cluster import PoolMode, Role
 from model.names import cluster_workflow_id
 from model.operations import CreateUserRequest, SetPoolModeRequest
@@ -22,8 +23,8 @@ from model.settings import load_settings
 from starter.logs import configure_logging
 from tests.workflows import samples
 from tests.workflows.bench import Bench, until
-from tests.workflows.server import started_temporal
-from tests.workflows.stubs import REAL, Call, Stubs, fails
+from tests.workflows.server import real_activities, started_temporal
+from tests.workflows.stubs import Call, Stubs, fails
 
 log = structlog.get_logger()
 
@@ -44,9 +45,9 @@ async def served_by_worker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIte
     """Stub activities behind a worker as worker.py makes it."""
     settings = load_settings(home=tmp_path_factory.mktemp("home"))
     async with started_temporal() as client:
-        real = OperationActivities(client)
-        stubs = Stubs(real=real)
-        main = [*stubs.activities(host=False), *(getattr(real, name) for name in sorted(REAL))]
+        operations, scheduling = OperationActivities(client), ScheduleActivities(client)
+        stubs = Stubs(real=operations, scheduling=scheduling)
+        main = [*stubs.activities(host=False), *real_activities(operations, scheduling)]
         async with worker.serving(client, settings, Activities(main=main, host=stubs.activities(host=True))):
             yield client, stubs
 
