@@ -17,8 +17,8 @@ from model.effects import DatabaseInput, DropDatabaseInput, Nothing
 from model.errors import NotYet, Refused
 from model.names import POOLER_USER, SUPERUSER
 
-RELEASE_S = 1.0
-"""How long server connections that the poolers let go may take to be gone, in seconds."""
+RELEASE_S = 2.0
+"""How long sessions that were closed, by their clients or by the poolers, may take to be gone, in seconds."""
 _POLL_S = 0.005
 _INVALID = -2
 """``pg_database.datconnlimit`` of a database whose DROP was interrupted (DATCONNLIMIT_INVALID_DB)."""
@@ -82,12 +82,11 @@ class DatabaseActivities:
         return Nothing()
 
     async def _refuse_sessions(self, connection: Connection, arg: DropDatabaseInput) -> None:
-        clients, patience = 0, 0.0
+        clients = 0
         if arg.endpoint is not None and arg.poolers:
             cluster_id = arg.target.cluster_id
             clients = await self._pooled.release_database(cluster_id, arg.endpoint, arg.poolers, arg.database)
-            patience = 0.0 if clients else RELEASE_S
-        bound = time.monotonic() + patience
+        bound = time.monotonic() + (0.0 if clients else RELEASE_S)
         # Postgres does not tell when a session ends; asking is all there is.
         while (there := await _sessions(connection, arg.database)).any and time.monotonic() < bound:  # noqa: ASYNC110
             await asyncio.sleep(_POLL_S)
