@@ -81,6 +81,7 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
     repositories = RepositoryKeys.of(settings, master_key)
     pgbackrest = PgBackRest(docker, repositories)
     archive = ArchiveActivities(pgbackrest, sql)
+    schedules = ScheduleActivities(client)
     promises = DiskPromises(client, settings.host_name)
     try:
         arranged = arrange(
@@ -94,7 +95,14 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
             SwitchoverActivities(clients, takeovers),
             FailoverActivities(clients, takeovers),
             LostPrimaryActivities(docker, sql),
-            WatchActivities(clients, events, promises, archive.look, _bounds(settings)),
+            WatchActivities(
+                clients,
+                events,
+                promises,
+                _bounds(settings),
+                read_archiving=archive.look,
+                begin_backup=schedules.begin_first,
+            ),
             RoleActivities(sql, master_key),
             RoleSystemActivities(sql, master_key),
             DatabaseActivities(sql, pooled),
@@ -103,7 +111,7 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
             StorageActivities(sql),
             StorageNoteActivities(sql),
             OperationActivities(client),
-            ScheduleActivities(client),
+            schedules,
             access,
             AdoptionActivities(docker, client, access, settings, master_key, keys),
             CatalogActivities(sql, master_key),

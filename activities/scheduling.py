@@ -26,6 +26,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from model import effects, search_attributes
 from model.backups import BackupType
+from model.cluster import ClusterSpec
 from model.effects import (
     BackupClaim,
     BackupStart,
@@ -113,6 +114,29 @@ class ScheduleActivities:
             except ScheduleAlreadyRunningError:
                 await self._change(schedule_id(arg.cluster_id, type), schedule)
         return Nothing()
+
+    async def begin_first(self, spec: ClusterSpec) -> None:
+        """Have the cluster of *spec* backed up now, by a schedule of its; they are put back where they are gone.
+
+        One that somebody paused is left alone. Raises :class:`RPCError` where Temporal does not answer.
+        """
+        assert spec.backups is not None, "who has no repository is not looked at"
+        log.warning("a cluster has no backup: one is begun", cluster=spec.id)
+        handle = self._client.get_schedule_handle(schedule_id(spec.id, BackupType.INCR))
+        put = PutSchedulesInput(
+            cluster_id=spec.id,
+            cluster_name=spec.name,
+            org=spec.org,
+            policy=spec.backups.policy,
+            at_once=BackupType.INCR,
+        )
+        try:
+            if not (await handle.describe()).schedule.state.paused:
+                await handle.trigger()
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            await self.put_schedules(put)
 
     async def _change(self, id: str, wanted: Schedule) -> None:
         def update(found: ScheduleUpdateInput) -> ScheduleUpdate:

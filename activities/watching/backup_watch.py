@@ -11,10 +11,11 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import structlog
+from temporalio.service import RPCError
 
 from activities.watching.sync_watch import SyncWatch
 from model.backup_alarms import archiving_trouble, backup_overdue
-from model.cluster import ARCHIVING_FAILS, BACKUP_OVERDUE, ClusterView
+from model.cluster import ARCHIVING_FAILS, BACKUP_OVERDUE, ClusterPhase, ClusterSpec, ClusterView
 from model.effects import Alarm, AlarmKind, Archiving, ArchivingInput, WatchInput
 from model.errors import MpgError
 
@@ -24,9 +25,12 @@ ARCHIVER_EVERY_S = 30.0
 """Shown within two minutes: the archiver fails three times in 3 s, and what fails is told of at the second look."""
 AGE_EVERY_S = 600.0
 AGE_WHILE_OVERDUE_S = 60.0
+FIRST_LOOK_S = 20.0
+"""At a cluster without a backup: its first one is begun with it, and done by then. Then less and less often."""
 
 ReadArchiving = Callable[[ArchivingInput], Awaitable[Archiving]]
 View = Callable[[], Awaitable[ClusterView | None]]
+BeginBackup = Callable[[ClusterSpec], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -40,13 +44,26 @@ class BackupBounds:
 class BackupWatch:
     """Looks at one cluster's archiver, and at its record of backups."""
 
-    def __init__(self, arg: WatchInput, sync: SyncWatch, read: ReadArchiving, view: View, bounds: BackupBounds) -> None:
-        """Watch the cluster of *arg*, by *read* where *sync* says that its primary is, and by its *view*."""
+    def __init__(
+        self,
+        arg: WatchInput,
+        sync: SyncWatch,
+        view: View,
+        bounds: BackupBounds,
+        *,
+        read: ReadArchiving,
+        begin: BeginBackup,
+    ) -> None:
+        """Watch the cluster of *arg*, by *read* where *sync* says that its primary is, and by its *view*.
+
+        Where it has no backup at all one is begun, by *begin*.
+        """
         self._arg = arg
         self._sync = sync
-        self._read = read
         self._view = view
         self._bounds = bounds
+        self._read = read
+        self._begin = begin
         self._since = datetime.now(UTC)
 
     async def until_archiving_changes(self) -> Alarm:
@@ -75,9 +92,13 @@ class BackupWatch:
             return None
 
     async def until_age_changes(self) -> Alarm:
-        """Return when a backup is overdue, or none is any more, unlike what is on record."""
+        """Return when a backup is overdue, or none is any more, unlike what is on record.
+
+        A cluster that has none at all does not wait for the next time of its schedule: the first one may have failed,
+        or the record was lost before it was told of it.
+        """
         await self._until_backed_up()
-        pause_s = AGE_WHILE_OVERDUE_S
+        pause_s = AGE_WHILE_OVERDUE_S if self._arg.status.backups.latest() else FIRST_LOOK_S
         while True:
             await asyncio.sleep(pause_s)
             view = await self._view()
@@ -90,7 +111,17 @@ class BackupWatch:
             if bool(overdue) is not told:
                 log.warning("backups of a cluster", cluster=spec.id, told=overdue or "none is overdue any more")
                 return Alarm(kind=AlarmKind.BACKUP_AGE, name="backups", how=overdue)
-            pause_s = AGE_WHILE_OVERDUE_S if told else AGE_EVERY_S
+            if status.backups.latest() is None and status.phase is ClusterPhase.READY:
+                await self._begin_first(spec)
+                pause_s = min(2 * pause_s, AGE_EVERY_S)
+            else:
+                pause_s = AGE_WHILE_OVERDUE_S if told else AGE_EVERY_S
+
+    async def _begin_first(self, spec: ClusterSpec) -> None:
+        try:
+            await self._begin(spec)
+        except RPCError as error:
+            log.warning("could not begin a first backup", cluster=spec.id, error=str(error))
 
     async def _until_backed_up(self) -> None:
         """Return at once where the cluster has a repository; never where it was made before there were any."""

@@ -17,7 +17,7 @@ from activities.nodes.storage import ClusterStorage
 from activities.routing.health import broken_way_in, paused_poolers
 from activities.routing.pooler_pause import open_pause
 from activities.takeover.handover import Clients
-from activities.watching.backup_watch import BackupBounds, BackupWatch, ReadArchiving
+from activities.watching.backup_watch import BackupBounds, BackupWatch, BeginBackup, ReadArchiving
 from activities.watching.node_watch import NodeWatch
 from activities.watching.storage_watch import StorageWatch
 from activities.watching.sync_watch import SyncWatch
@@ -52,12 +52,14 @@ class WatchActivities:
         clients: Clients,
         events: DockerEvents,
         promises: DiskPromises,
-        read_archiving: ReadArchiving,
         bounds: BackupBounds,
+        *,
+        read_archiving: ReadArchiving,
+        begin_backup: BeginBackup,
     ) -> None:
         """Watch through *clients* and *events*, and archiving by *read_archiving*; *bounds* say what is too old.
 
-        *promises* is told what clusters use of the disk.
+        *promises* is told what clusters use of the disk. A cluster without a backup gets one by *begin_backup*.
         """
         self._docker = clients.docker
         self._sql = clients.sql
@@ -65,6 +67,7 @@ class WatchActivities:
         self._master_key = clients.master_key
         self._events = events
         self._read_archiving = read_archiving
+        self._begin_backup = begin_backup
         self._bounds = bounds
         self._promises = promises
 
@@ -78,7 +81,14 @@ class WatchActivities:
         tasks = [asyncio.create_task(self._node(arg, node, sync)) for node in arg.status.nodes]
         tasks.append(asyncio.create_task(self._way_in(arg)))
         tasks.append(asyncio.create_task(self._acknowledgements(arg, sync)))
-        backups = BackupWatch(arg, sync, self._read_archiving, lambda: self._view(arg.cluster_id), self._bounds)
+        backups = BackupWatch(
+            arg,
+            sync,
+            lambda: self._view(arg.cluster_id),
+            self._bounds,
+            read=self._read_archiving,
+            begin=self._begin_backup,
+        )
         tasks.append(asyncio.create_task(backups.until_archiving_changes()))
         tasks.append(asyncio.create_task(backups.until_age_changes()))
         storage = StorageWatch(

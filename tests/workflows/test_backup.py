@@ -4,13 +4,14 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from temporalio.client import WorkflowFailureError
+from temporalio.client import ScheduleHandle, WorkflowFailureError
 from temporalio.exceptions import CancelledError
 
 import workflows.operations.backup as backup_workflow
+from activities.scheduling import ScheduleActivities
 from model.backups import ARCHIVE_GAP, BackupPolicy, BackupType
 from model.cluster import ClusterPhase, ClusterState, Condition
-from model.effects import GapReport
+from model.effects import ClusterKey, GapReport
 from model.errors import NotFound, Refused
 from model.facts import ConditionIs, apply
 from model.operations import (
@@ -21,6 +22,7 @@ from model.operations import (
     SetBackupPolicyRequest,
     SwitchoverRequest,
 )
+from model.schedules import schedule_id
 from tests.workflows.bench import Bench, Handle, failure, until
 from tests.workflows.samples import MADE_AT, backup, ready_cluster
 from tests.workflows.stubs import Call, Stubs, fails, hangs
@@ -254,3 +256,30 @@ async def test_backup_from_before_the_hole_does_not_mend_it(bench: Bench, stubs:
     await bench.cluster(state)
     await (await begin(bench, state)).result()
     assert (await bench.view(state.spec.id)).state.status.condition(ARCHIVE_GAP) == gap
+
+
+async def test_cluster_whose_schedules_are_gone_gets_them_back_and_its_first_backup(bench: Bench):
+    state = ready_cluster()
+    await bench.cluster(state)
+    schedules = ScheduleActivities(bench.client)
+    incremental = bench.client.get_schedule_handle(schedule_id(state.spec.id, BackupType.INCR))
+    try:
+        await schedules.begin_first(state.spec)
+        await until(lambda: backed_up(bench, state.spec.id))
+        await until(lambda: began(incremental, 1))
+        await schedules.begin_first(state.spec)
+        await until(lambda: began(incremental, 2))
+        await incremental.pause()
+        await schedules.begin_first(state.spec)
+        assert not await began(incremental, 3)
+    finally:
+        await schedules.remove_schedules(ClusterKey(cluster_id=state.spec.id))
+
+
+async def backed_up(bench: Bench, cluster_id: str) -> bool:
+    return bool((await bench.view(cluster_id)).state.status.backups.last)
+
+
+async def began(schedule: ScheduleHandle, number: int) -> bool:
+    """Tell whether the schedule has started so many backups."""
+    return (await schedule.describe()).info.num_actions >= number

@@ -11,7 +11,15 @@ from activities.watching import backup_watch
 from activities.watching.backup_watch import BackupBounds, BackupWatch
 from activities.watching.sync_watch import SyncWatch
 from model.backups import BackupRecord, BackupType
-from model.cluster import ARCHIVING_FAILS, BACKUP_OVERDUE, ClusterState, ClusterView, Condition
+from model.cluster import (
+    ARCHIVING_FAILS,
+    BACKUP_OVERDUE,
+    ClusterPhase,
+    ClusterSpec,
+    ClusterState,
+    ClusterView,
+    Condition,
+)
 from model.effects import Alarm, AlarmKind, Archiving, ArchivingInput, WatchInput
 from model.facts import BackupRecordIs, ConditionIs, apply
 from tests.workflows.samples import backup, ready_cluster
@@ -26,7 +34,7 @@ LOOKS = 5
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ARCHIVER_EVERY_S", "AGE_EVERY_S", "AGE_WHILE_OVERDUE_S"):
+    for name in ("ARCHIVER_EVERY_S", "AGE_EVERY_S", "AGE_WHILE_OVERDUE_S", "FIRST_LOOK_S"):
         monkeypatch.setattr(backup_watch, name, 0)
 
 
@@ -51,7 +59,7 @@ class Watched:
         sync.primary = primary
         backups = state.spec.backups
         arg = WatchInput(cluster_id=state.spec.id, status=state.status, backed_up=backups is not None)
-        self.watch = BackupWatch(arg, sync, self._read, self._view, BOUNDS)
+        self.watch = BackupWatch(arg, sync, self._view, BOUNDS, read=self._read, begin=self._begin)
         self.looked = asyncio.Event()
 
     async def _read(self, arg: ArchivingInput) -> Archiving:
@@ -63,6 +71,9 @@ class Watched:
     async def _view(self) -> ClusterView | None:
         self._count("view")
         return ClusterView(state=self._state)
+
+    async def _begin(self, spec: ClusterSpec) -> None:
+        self._count(f"begin a backup of {spec.name}")
 
     def _count(self, what: str) -> None:
         self.asked.append(what)
@@ -123,6 +134,21 @@ async def test_age_of_backups(age: timedelta, recorded: bool, told: bool | None)
         return
     alarm = await asyncio.wait_for(watched.watch.until_age_changes(), 5)
     assert (alarm.kind, bool(alarm.how)) == (AlarmKind.BACKUP_AGE, told)
+
+
+@pytest.mark.parametrize("phase", [ClusterPhase.READY, ClusterPhase.NEEDS_OPERATOR])
+async def test_cluster_without_any_backup_gets_one_where_it_is_ready(phase: ClusterPhase):
+    state = with_condition(ready_cluster(), BACKUP_OVERDUE)
+    none = state.status.model_copy(update={"backups": BackupRecord(), "phase": phase})
+    watched = Watched(state.model_copy(update={"status": none}))
+    assert await watched.tells_nothing(lambda: asyncio.create_task(watched.watch.until_age_changes()))
+    assert (f"begin a backup of {state.spec.name}" in watched.asked) is (phase is ClusterPhase.READY)
+
+
+async def test_cluster_with_a_backup_waits_for_its_schedule():
+    watched = Watched(backed_up(ready_cluster(), timedelta(minutes=1)))
+    assert await watched.tells_nothing(lambda: asyncio.create_task(watched.watch.until_age_changes()))
+    assert set(watched.asked) == {"view"}
 
 
 async def test_cluster_without_a_repository_is_not_asked():
