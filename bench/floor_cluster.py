@@ -11,7 +11,9 @@ import psycopg
 
 from activities.engine.docker_calls import network_arguments
 from activities.engine.docker_types import ContainerSpec, File, Mount, PublishedPort
-from activities.nodes.files import node_files
+from activities.nodes.archiving import node_repository_files
+from activities.nodes.files import CONF_DIR, node_files
+from activities.nodes.repository_conf import RepositoryKeys, repository_environment
 from activities.postgres import statements
 from activities.postgres.databases import put_database
 from activities.postgres.roles import put_user
@@ -21,6 +23,7 @@ from bench.containers import make_container
 from bench.floor_scripts import CLONE, INIT, REWIND, REWIND_FILE, RUN
 from bench.workspace import Connection, Workspace, await_rows, await_streaming, first_query, in_thread
 from model.addresses import endpoint_address, node_address
+from model.backups import Repository, RepositoryKind
 from model.cluster import NodeRole, Pooler, PoolMode, Role, User
 from model.effects import Bootstrap, NodeSpec
 from model.names import (
@@ -29,12 +32,13 @@ from model.names import (
     NODES,
     POOLER_USER,
     REPLICATOR,
+    REPOSITORY_PATH,
     SUPERUSER,
     VOLUME_PATH,
 )
 from model.plans import DEFAULT_PLANS, Plan, Resources
 from model.poolers import plan_generation
-from model.secrets import derive_password, scram_verifier
+from model.secrets import derive_password, key_id, scram_verifier
 from model.tuning import connection_limit
 from starter.client.submission import new_cluster_id
 
@@ -42,7 +46,10 @@ PLAN = DEFAULT_PLANS["basic"]
 
 
 class FloorCluster:
-    """Two nodes, an endpoint and two poolers, on plan ``basic`` at first. Commits wait for the replica."""
+    """Two nodes, an endpoint and two poolers, on plan ``basic`` at first. Commits wait for the replica.
+
+    WAL is archived, as the product's is; a fast shutdown waits for that, as it does by itself.
+    """
 
     def __init__(self, workspace: Workspace, pool_mode: PoolMode = PoolMode.TRANSACTION) -> None:
         """Choose names and addresses; nothing is made yet."""
@@ -65,6 +72,7 @@ class FloorCluster:
         begun = time.perf_counter()
         arguments = network_arguments(self.network.name, self.network.subnet, self.network.gateway, self.space.labels)
         await self._call(lambda docker: docker.create_network(**arguments))
+        await self._call(lambda docker: docker.create_volume(self.container("backups"), labels=self.space.labels))
         await asyncio.gather(
             self._make_primary(begun), self._make_node(self.replica), self._make_way_in(), self._await_query(begun)
         )
@@ -81,7 +89,9 @@ class FloorCluster:
     async def _make_node(self, name: str) -> None:
         await self._call(lambda docker: docker.create_volume(self.container(name), labels=self.space.labels))
         bootstrap = Bootstrap.INIT if name == NODES[0] else Bootstrap.CLONE
-        await self.make_node(name, node_files(self.node_spec(name), self.key, bootstrap))
+        spec = self.node_spec(name)
+        archiving = node_repository_files(spec, RepositoryKeys(master_key=self.key), CONF_DIR)
+        await self.make_node(name, node_files(spec, self.key, bootstrap) | archiving)
 
     async def make_node(self, name: str, files: Mapping[str, File]) -> None:
         """Make and start the container of a node on its volume, with the cluster's plan."""
@@ -91,10 +101,13 @@ class FloorCluster:
             image=spec.image,
             command=("bash", "-c", REWIND + (INIT if name == NODES[0] else CLONE) + RUN),
             labels=self.space.labels,
-            environment={"PRIMARY_HOST": spec.primary_address or ""},
+            environment={"PRIMARY_HOST": spec.primary_address or "", **repository_environment(self.id, CONF_DIR)},
             network=self.network.name,
             address=self.address(name),
-            mounts=(Mount(volume=self.container(name), path=VOLUME_PATH),),
+            mounts=(
+                Mount(volume=self.container(name), path=VOLUME_PATH),
+                Mount(volume=self.container("backups"), path=REPOSITORY_PATH),
+            ),
             memory_mb=spec.resources.memory_mb,
             cpus=spec.resources.cpus,
             shm_mb=256,
@@ -189,6 +202,7 @@ class FloorCluster:
             image=self.space.image,
             network=self.network,
             primary_address=None if is_primary else self.address(other),
+            repository=Repository(kind=RepositoryKind.VOLUME, key_id=key_id(self.key)),
         )
 
     def rules(self, *, direct: str | None) -> Rules:

@@ -1,6 +1,6 @@
 """What the floor's nodes run: the shortest shell that makes a data directory and starts Postgres."""
 
-from model.names import PGDATA, REPLICATOR, SUPERUSER, VOLUME_PATH
+from model.names import PGDATA, REPLICATOR, REPOSITORY_PATH, SUPERUSER, VOLUME_PATH
 
 RUN = f"""
 exec postgres -D {PGDATA} -c config_file={VOLUME_PATH}/conf/postgresql.conf \
@@ -10,6 +10,7 @@ INIT = f"""
 [ -s {PGDATA}/PG_VERSION ] || initdb --no-sync --username={SUPERUSER} --encoding=UTF8 --data-checksums \
   --auth=scram-sha-256 --wal-segsize=4 --pwfile={VOLUME_PATH}/conf/bootstrap-password \
   --locale-provider=builtin --builtin-locale=C.UTF-8 --locale=C.UTF-8 --pgdata={PGDATA} >/dev/null || exit 1
+[ -s {REPOSITORY_PATH}/archive ] || pgbackrest stanza-create --no-online || exit 1
 """
 REWIND_FILE = f"{VOLUME_PATH}/rewind-from"
 REWIND = f"""
