@@ -5,8 +5,8 @@ PY := .venv/bin/python
 quickstart: .venv/.stamp      ## from a fresh machine to a running cluster that can be changed
 	@$(PY) -m starter.prerequisites && .venv/bin/mpg up --detach && $(PY) -m starter.quickstart
 
-test: .venv/.stamp            ## every test; `make test ARGS="-k settings"` narrows it
-	@$(PY) -m starter.prerequisites && $(PY) -m pytest $(ARGS)
+test: .venv/.stamp            ## every test, two files at a time; `make test ARGS="-k settings"` narrows it
+	@$(PY) -m starter.prerequisites && $(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-faults: .venv/.stamp     ## the whole kill matrix, on a Docker engine of its own; hours. `ARGS="--cases 1000"`
 	@$(PY) -m starter.prerequisites && $(PY) -m tests.faults.engine $(PY) -m tests.faults --lanes 2 $(ARGS)

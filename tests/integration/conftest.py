@@ -1,5 +1,6 @@
 """Lends the activities, and clusters that are removed afterwards."""
 
+import os
 import secrets
 from collections.abc import AsyncGenerator
 
@@ -11,6 +12,9 @@ from activities.engine.docker_engine import DockerEngine
 from model.effects import RemoveClusterInput
 from model.settings import Settings, load_settings
 
+PARTS = 8
+PORTS_EACH = 100
+
 
 @pytest.fixture(scope="session")
 def master_key() -> bytes:
@@ -20,11 +24,16 @@ def master_key() -> bytes:
 
 @pytest.fixture(scope="session")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Return settings whose pools of addresses and ports are not those of a stack on the same machine."""
+    """Return settings whose pools of addresses and ports are not those of a stack on the same machine.
+
+    Nor those of another process of the same run: each pytest-xdist worker (``gw0``, ``gw1``, …) has a part.
+    """
+    part = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % PARTS
+    first = 31000 + part * PORTS_EACH
     return load_settings(
         home=tmp_path_factory.mktemp("home"),
-        subnet_pool="10.217.0.0/20",
-        port_range=(31000, 31999),
+        subnet_pool=f"10.217.{16 * part}.0/20",
+        port_range=(first, first + PORTS_EACH - 1),
         allow_overcommit=True,
         allow_storage_overcommit=True,
     )

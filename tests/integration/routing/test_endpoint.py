@@ -128,7 +128,7 @@ async def test_range_without_free_ports_is_said(rig: Rig, cluster_id: str) -> No
 
 
 async def test_networks_made_at_once_get_subnets_of_their_own_until_the_pool_is_empty(rig: Rig) -> None:
-    settings = rig.settings.model_copy(update={"subnet_pool": "10.217.16.0/27"})
+    settings = rig.settings.model_copy(update={"subnet_pool": "10.217.240.0/27"})
     ids = [new_cluster_id() for _ in range(3)]
     # Two processes at once: the engine decides which of them gets a subnet.
     makers = [EndpointActivities(rig.docker, settings) for _ in ids]
@@ -138,7 +138,7 @@ async def test_networks_made_at_once_get_subnets_of_their_own_until_the_pool_is_
             return_exceptions=True,
         )
         made = [each for each in answers if not isinstance(each, BaseException)]
-        assert {each.subnet for each in made} == {"10.217.16.0/28", "10.217.16.16/28"}
+        assert {each.subnet for each in made} == {"10.217.240.0/28", "10.217.240.16/28"}
         assert [type(each) for each in answers if isinstance(each, BaseException)] == [HostFull]
         assert await makers[0].create_network(ClusterKey(cluster_id=made[0].name.removeprefix("mpg-"))) == made[0]
     finally:

@@ -57,7 +57,7 @@ def test_an_engine_that_can_not_be_had_from_here_comes_with_a_remedy(facts: Fact
     assert remedy in caught.value.remedy
 
 
-@pytest.mark.parametrize("content", ["", "999999999", str(os.getpid())])
+@pytest.mark.parametrize("content", ["", "999999999", str(os.getpid())], ids=["empty", "nobody", "another program"])
 def test_only_a_pid_file_of_a_running_engine_is_kept(tmp_path: Path, content: str) -> None:
     stale = tmp_path / "docker.pid"
     stale.write_text(content)
