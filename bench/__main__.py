@@ -13,7 +13,22 @@ import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from bench import create, failover, fleet, hops, idle, operations, orchestrator, profile, quickstart, scale, users
+from bench import (
+    backup,
+    create,
+    failover,
+    fleet,
+    hops,
+    idle,
+    operations,
+    orchestrator,
+    pitr,
+    profile,
+    quickstart,
+    restore,
+    scale,
+    users,
+)
 from bench.machine import machine_lines
 from bench.peers import section as peers
 from bench.report import Report
@@ -35,6 +50,9 @@ SECTIONS: dict[str, Section] = {
     "orchestrator": orchestrator.measure,
     "scale": scale.measure,
     "fleet": fleet.measure,
+    "backup": backup.measure,
+    "pitr": pitr.measure,
+    "restore": restore.measure,
     "quickstart": quickstart.measure,
     "peers": peers.measure,
 }

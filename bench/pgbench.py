@@ -51,6 +51,7 @@ class Load:
         self._logs = Path(tempfile.mkdtemp(prefix="mpgb-log-"))
         self._process: asyncio.subprocess.Process | None = None
         self._rows = 0
+        self._finished: list[Finished] = []
 
     async def start(self) -> None:
         """Start it and return after a second of it."""
@@ -68,7 +69,8 @@ class Load:
         assert self._process is not None
         async with asyncio.timeout(self._seconds + _GRACE_S):
             said = (await self._process.communicate())[0].decode(errors="replace")
-        finished = parse_log(line for file in self._logs.glob("log*") for line in file.read_text().splitlines())
+        lines = (line for file in self._logs.glob("log*") for line in file.read_text().splitlines())
+        finished = self._finished = parse_log(lines)
         counted = _FAILED.search(said)
         return LoadResult(
             transactions=len(finished),
@@ -77,6 +79,11 @@ class Load:
             longest_wait_ms=longest_wait(finished, since_s),
             tps=float(found[1]) if (found := _TPS.search(said)) else 0,
         )
+
+    def rate(self, since_s: float, until_s: float) -> float:
+        """Return the transactions a second that ended between two moments (Unix time), once it has finished."""
+        ended = (each.ended_s for each in self._finished)
+        return sum(since_s <= each < until_s for each in ended) / (until_s - since_s)
 
     async def stop(self) -> None:
         """End it, if it has not ended, and remove its logs."""
