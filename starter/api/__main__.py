@@ -1,11 +1,12 @@
 """The process: ``python -m starter.api``, a part of the stack."""
 
 import asyncio
+import socket
 import sys
 
 import uvicorn
 
-from model.errors import MpgError
+from model.errors import MpgError, Refused
 from model.settings import LOOPBACK, Settings, load_settings
 from starter.api.app import make_app
 from starter.client import MpgClient
@@ -18,20 +19,32 @@ GRACE_SECONDS = 4
 
 
 async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. Raises StackDown where Temporal does not answer at the start."""
+    """Serve until SIGTERM or SIGINT. Raises StackDown where Temporal does not answer at the start, and Refused."""
     keyring = Keyring(settings.api_dir)
     keyring.prepare()
+    listener = listen(settings.api_port)
     async with MpgClient.connect(settings) as mpg:
         config = uvicorn.Config(
             make_app(mpg, keyring),
-            host=LOOPBACK,
-            port=settings.api_port,
             log_config=None,  # its loggers end in ours
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
-        await uvicorn.Server(config).serve()
+        await uvicorn.Server(config).serve(sockets=[listener])
+
+
+def listen(port: int) -> socket.socket:
+    """Return a socket that has *port* of loopback. Raises Refused where another program has it."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((LOOPBACK, port))
+    except OSError:
+        listener.close()
+        remedy = "Set MPG_API_PORT to a free port, or stop what listens there."
+        raise Refused(f"Port {port} of {LOOPBACK} is in use by another program.", remedy=remedy) from None
+    return listener
 
 
 def main() -> None:

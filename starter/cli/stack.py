@@ -146,18 +146,19 @@ def doctor(
     chosen = settings(postgis=True) if postgis else settings()
     locked_out = _locked_out(org)
     results = asyncio.run(prerequisites.ensure(chosen, say) if fix else prerequisites.check(chosen))
+    status = asyncio.run(stack.status(chosen))
+    troubled = any(part.trouble for part in status.parts)
     if as_json:
-        status = asyncio.run(stack.status(chosen))
         checks = tuple(dict(result) for result in results)
         print_json(
             Diagnosis(checks=checks, settings=chosen.masked(), stack=dict(status), wrong_master_key=dict(locked_out))
         )
     else:
         _show_checks(results)
-        _show_stack(asyncio.run(stack.status(chosen)), None)
+        _show_stack(status, None)
         for cluster, message in locked_out:
             print(f"✗ cluster {cluster}: {message}")
-    if locked_out or not all(result.passed for result in results):
+    if locked_out or troubled or not all(result.passed for result in results):
         say("Error: Something is missing. What can be repaired is with 'mpg doctor --fix'.")
         raise typer.Exit(ExitCode.FAILED)
 
@@ -193,6 +194,9 @@ def _show_stack(status: "StackStatus", how: str | None) -> None:
     print(f"The stack {how or 'is ' + status.state.value}.")
     if status.error:
         print(status.error)
+    for part in status.parts:
+        if part.trouble:
+            print(f"✗ {part.name} does not run, and is tried again: {part.trouble}")
     print_fields(
         [
             ("Temporal", f"{status.temporal_address}, namespace {status.namespace}"),

@@ -35,19 +35,22 @@ class PartRunner:
         self._on_change = on_change
         self._process: asyncio.subprocess.Process | None = None
         self._restarts = 0
+        self._trouble = ""
         self._stopping = False
 
     @property
     def status(self) -> PartStatus:
         """Return what runs now."""
         process = ProcessId.of(self._process.pid) if self._process else None
-        return PartStatus(name=self.part.name, process=process, restarts=self._restarts, log=self.part.log)
+        return PartStatus(
+            name=self.part.name, process=process, restarts=self._restarts, log=self.part.log, trouble=self._trouble
+        )
 
     async def run(self) -> None:
         """Keep the part running until :meth:`stop`.
 
         Raises:
-            StackDown: it kept ending before it was ever ready.
+            StackDown: it kept ending before it was ever ready, and the stack is not up without it.
         """
         backoff = FIRST_BACKOFF_SECONDS
         while True:
@@ -57,9 +60,11 @@ class PartRunner:
                 return
             if time.monotonic() - began > STEADY_SECONDS:
                 backoff = FIRST_BACKOFF_SECONDS
+            else:
+                self._trouble = last_line(self.part.log)
             self._restarts += 1
             self._on_change()
-            if not self.ready and self._restarts >= FAILURES_AT_START:
+            if self.part.vital and not self.ready and self._restarts >= FAILURES_AT_START:
                 raise self._does_not_start()
             await asyncio.sleep(backoff)
             backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
@@ -86,7 +91,12 @@ class PartRunner:
         command, env = list(self.part.command), self.part.env
         self._process = await spawn(command, log=self.part.log, env=env, cwd=self._home)
         self._on_change()
-        await self._process.wait()
+        ended = asyncio.ensure_future(self._process.wait())
+        await asyncio.wait({ended}, timeout=STEADY_SECONDS)
+        if not ended.done() and self._trouble:
+            self._trouble = ""
+            self._on_change()
+        await ended
         self._process = None
 
     def _does_not_start(self) -> StackDown:

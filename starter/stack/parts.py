@@ -7,6 +7,7 @@ import socket
 import sqlite3
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from model.base import Record
@@ -33,6 +34,8 @@ class Part(Record):
     log: Path
     stop_seconds: float
     """How long it may take to end after SIGTERM."""
+    vital: bool = True
+    """Whether the stack is not up without it."""
 
 
 def temporal_part(settings: Settings) -> Part:
@@ -80,6 +83,7 @@ def api_part(settings: Settings) -> Part:
         env=settings.child_environment(os.environ),
         log=settings.logs_dir / "api.log",
         stop_seconds=8,
+        vital=False,
     )
 
 
@@ -89,34 +93,45 @@ def temporal_db(settings: Settings) -> Path:
 
 
 def refuse_taken_ports(settings: Settings) -> None:
-    """Check that the API and the embedded Temporal can have their ports.
+    """Check that the embedded Temporal can have its ports.
 
     Raises:
         Refused: a port is in use; the remedy names the setting.
     """
-    wanted = [*(["temporal_port", "temporal_ui_port"] if settings.embedded else []), "api_port"]
-    for setting in wanted:
+    for setting in ("temporal_port", "temporal_ui_port") if settings.embedded else ():
         port = int(getattr(settings, setting))
-        with socket.socket() as probe:
-            # As the server binds: connections that are only closing don't count.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((LOOPBACK, port))
-            except OSError:
-                remedy = f"Set MPG_{setting.upper()} to a free port, or stop what listens there."
-                raise Refused(f"Port {port} of {LOOPBACK} is in use by another program.", remedy=remedy) from None
+        if is_taken(port):
+            remedy = f"Set MPG_{setting.upper()} to a free port, or stop what listens there."
+            raise Refused(f"Port {port} of {LOOPBACK} is in use by another program.", remedy=remedy)
 
 
-async def await_answer(port: int) -> None:
-    """Return once something answers on *port* of loopback: bound it with a timeout."""
-    while True:
+def is_taken(port: int) -> bool:
+    """Tell whether a program listens on *port* of loopback."""
+    with socket.socket() as probe:
+        # As the server binds: connections that are only closing don't count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return True
+    return False
+
+
+async def await_start(port: int, *, trouble: Callable[[], str], taken: bool) -> None:
+    """Return once a part answers on *port* of loopback or is in *trouble*: bound it with a timeout.
+
+    With *taken* another program answered there before, so that an answer says nothing.
+    """
+    while not trouble():
         try:
             _, writer = await asyncio.open_connection(LOOPBACK, port)
         except OSError:
-            await asyncio.sleep(_POLL_SECONDS)
-            continue
-        writer.close()
-        return
+            taken = False
+        else:
+            writer.close()
+            if not taken:
+                return
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 def set_aside_unfinished_db(path: Path) -> Path | None:

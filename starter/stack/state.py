@@ -36,6 +36,8 @@ class PartStatus(Record):
     """None while it waits to be started again."""
     restarts: int = 0
     log: Path
+    trouble: str = ""
+    """Why it ended, in a sentence, while it ends as soon as it is started; it is tried again."""
 
 
 class StackStatus(Record):

@@ -1,6 +1,7 @@
 """Keep the stack running. `python -m starter.stack.supervisor` is the process behind `mpg up --detach`."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -15,12 +16,14 @@ from model.master_key import load_or_create_master_key
 from model.settings import Settings, load_settings
 from starter.stack import parts, temporal_setup
 from starter.stack.part_runner import PartRunner, bound_log
-from starter.stack.parts import Part, await_answer
+from starter.stack.parts import Part
 from starter.stack.process import ProcessId, end
 from starter.stack.state import StackState, StackStatus, initial_status, read_status, stack_lock, write_status
 
 READY_SECONDS = 60
 """How long the stack may take from its start until a worker asks for work."""
+API_SECONDS = 20
+"""How long the start waits for the API, without which the stack is up all the same."""
 LOG_CHECK_SECONDS = 30
 HELD_BY_ANOTHER = 3
 """Exit code of the process when another supervisor has this state directory."""
@@ -101,14 +104,21 @@ class Supervisor:
         await temporal_setup.await_pollers(client, self._settings, since=since)
 
     async def _start_api(self) -> None:
+        """Start the API, which the stack is up without: clusters and the command line don't need it."""
         if self._settings.api_port:
-            self._keep_running(parts.api_part(self._settings))
-            await await_answer(self._settings.api_port)
+            port = self._settings.api_port
+            # Where another program answers, only the API's own end tells.
+            taken = parts.is_taken(port)
+            api = self._keep_running(parts.api_part(self._settings))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(API_SECONDS):
+                    await parts.await_start(port, trouble=lambda: api.status.trouble, taken=taken)
 
-    def _keep_running(self, part: Part) -> None:
+    def _keep_running(self, part: Part) -> PartRunner:
         runner = PartRunner(part, home=self._settings.home, on_change=self._note)
         self._runners.append(runner)
         self._tasks.append(asyncio.create_task(runner.run()))
+        return runner
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
         """Run *work* until it is done, a stop is requested or a part gives up; tell whether it got done."""

@@ -6,10 +6,12 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import httpx
 import pytest
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
@@ -21,7 +23,7 @@ from model.names import MAIN_QUEUE
 from model.settings import Settings, load_settings
 from starter.stack import embedded as stack
 from starter.stack.embedded import PartStatus, StackState, StackStatus
-from starter.stack.parts import temporal_db
+from starter.stack.parts import API, temporal_db
 from starter.stack.process import ProcessId
 from starter.stack.state import initial_status, write_status
 
@@ -186,7 +188,7 @@ def record_parts(settings: Settings, process: ProcessId) -> None:
     write_status(settings, initial_status(settings, StackState.UP).model_copy(update={"parts": (part,)}))
 
 
-@pytest.mark.parametrize("setting", ["temporal_port", "temporal_ui_port", "api_port"])
+@pytest.mark.parametrize("setting", ["temporal_port", "temporal_ui_port"])
 async def test_a_taken_port_is_one_sentence_with_the_setting(settings: Settings, setting: str) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", getattr(settings, setting)))
@@ -198,6 +200,41 @@ async def test_a_taken_port_is_one_sentence_with_the_setting(settings: Settings,
     failed = await stack.status(settings)
     assert failed.state is StackState.FAILED
     assert failed.supervisor is None
+
+
+async def test_an_api_that_can_not_start_is_told_of_and_tried_again_while_the_rest_is_up(settings: Settings) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", settings.api_port))
+        holder.listen()
+        status = (await stack.start_detached(settings)).status
+        assert status.state is StackState.UP
+        assert "MPG_API_PORT" in trouble_of(status)
+        assert await nap(settings, "nap-without-api") < 30
+        doctor = await asyncio.create_subprocess_exec(
+            Path(sys.executable).with_name("mpg"),
+            "doctor",
+            env=settings.child_environment(os.environ),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        out, _ = await doctor.communicate()
+        assert f"Port {settings.api_port} of 127.0.0.1 is in use by another program" in out.decode()
+        assert doctor.returncode == 1
+    await status_when(settings, lambda found: not trouble_of(found))
+    assert_api_answers(settings)
+    process_of(await stack.status(settings), API).send(signal.SIGTERM)
+    (settings.api_dir / "key").chmod(0o644)
+    told = await status_when(settings, lambda found: bool(trouble_of(found)))
+    assert str(settings.api_dir / "key") in trouble_of(told)
+    assert told.state is StackState.UP
+
+
+def trouble_of(status: StackStatus) -> str:
+    [api] = [part for part in status.parts if part.name == API]
+    return api.trouble
+
+
+def assert_api_answers(settings: Settings) -> None:
+    assert httpx.get(f"{settings.api_url}/healthz").json() == {"ok": True}
 
 
 async def test_a_worker_that_can_not_start_fails_the_up_and_leaves_nothing_running(settings: Settings) -> None:
