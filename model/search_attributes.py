@@ -4,6 +4,8 @@ SQL visibility allows ten keywords and three of each other type in a namespace. 
 is not registered fails, so the embedded stack registers these before a worker runs.
 """
 
+from collections.abc import Sequence
+
 from temporalio.common import SearchAttributeKey
 
 CLUSTER_ID = SearchAttributeKey.for_keyword("MpgClusterId")
@@ -16,6 +18,8 @@ HOST = SearchAttributeKey.for_keyword("MpgHost")
 OUTCOME = SearchAttributeKey.for_keyword("MpgOutcome")
 STATUS = SearchAttributeKey.for_keyword("MpgStatus")
 NEEDS_OPERATOR = SearchAttributeKey.for_bool("MpgNeedsOperator")
+CONDITIONS = SearchAttributeKey.for_keyword_list("MpgConditions")
+"""Types of the conditions that hold; none where none does."""
 
 KEYWORDS: tuple[SearchAttributeKey[str], ...] = (
     CLUSTER_ID,
@@ -29,6 +33,12 @@ KEYWORDS: tuple[SearchAttributeKey[str], ...] = (
     STATUS,
 )
 BOOLS: tuple[SearchAttributeKey[bool], ...] = (NEEDS_OPERATOR,)
+KEYWORD_LISTS: tuple[SearchAttributeKey[Sequence[str]], ...] = (CONDITIONS,)
+ALL = (*KEYWORDS, *BOOLS, *KEYWORD_LISTS)
 
-TYPES: dict[str, str] = {key.name: "Keyword" for key in KEYWORDS} | {key.name: "Bool" for key in BOOLS}
+TYPES: dict[str, str] = (
+    {key.name: "Keyword" for key in KEYWORDS}
+    | {key.name: "Bool" for key in BOOLS}
+    | {key.name: "KeywordList" for key in KEYWORD_LISTS}
+)
 """Name to type, the latter as Temporal's command line and API spell it."""

@@ -123,6 +123,8 @@ class Settings(BaseSettings):
 
     api_port: int = Field(4280, ge=0, le=65535)
     """Port of the HTTP API on loopback; 0 leaves it out."""
+    api_streams: int = Field(1000, ge=1, le=10_000)
+    """How many event streams of the HTTP API may be open at a time."""
     organizations: Annotated[tuple[str, ...], NoDecode] = (DEFAULT_ORG,)
     """Organizations that the API offers beside those that have clusters; in the environment ``personal,shop``."""
 

@@ -3,6 +3,8 @@
 import asyncio
 import socket
 import sys
+from collections.abc import Callable
+from types import FrameType
 
 import uvicorn
 
@@ -24,14 +26,28 @@ async def serve(settings: Settings) -> None:
     keyring.prepare()
     listener = listen(settings.api_port)
     async with MpgClient.connect(settings) as mpg:
+        app = make_app(mpg, keyring)
         config = uvicorn.Config(
-            make_app(mpg, keyring),
+            app,
             log_config=None,  # its loggers end in ours
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
-        await uvicorn.Server(config).serve(sockets=[listener])
+        await _Server(config, at_end=app.state.events.close).serve(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Ends open event streams when it is told to end, for which it would wait otherwise."""
+
+    def __init__(self, config: uvicorn.Config, *, at_end: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._at_end = at_end
+        self._loop = asyncio.get_running_loop()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._loop.call_soon_threadsafe(self._at_end)
+        super().handle_exit(sig, frame)
 
 
 def listen(port: int) -> socket.socket:

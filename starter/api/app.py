@@ -10,6 +10,7 @@ from starter.api.creation import Creations
 from starter.api.errors import ErrorBody
 from starter.api.failures import Failures
 from starter.client import MpgClient
+from starter.client.events import EventHub
 from starter.tokens.keyring import Keyring
 
 _FAILURES = (400, 401, 403, 404, 409, 413, 422, 429, 503)
@@ -26,7 +27,9 @@ def make_app(mpg: MpgClient, keyring: Keyring) -> FastAPI:
         responses={status: {"model": ErrorBody} for status in _FAILURES},
     )
     app.state.mpg = mpg
+    app.state.keyring = keyring
     app.state.creations = Creations()
+    app.state.events = EventHub(mpg, most=mpg.settings.api_streams)
     errors.install(app)
     for router in (rest.router, machines.router, graphql.router, own.router):
         app.include_router(router)

@@ -19,21 +19,15 @@ from model.effects import RESTORE_DATA, RestoreProgress
 from model.errors import Cancelled, InvalidInput, MpgError, Refused, StackDown
 from model.operations import OPERATIONS, REQUESTS, OperationOutcome, OperationRequest, OperationResult, Progress
 from model.restore import say_copied
-from model.search_attributes import CLUSTER_ID, ORG, OUTCOME, PHASE
+from model.search_attributes import CLUSTER_ID, ORG, PHASE
 from model.settings import Settings
+from model.sightings import ENDS, outcome_of
 from starter.client.shapes import OperationShape
 from starter.client.temporal import CALL_TIMEOUT, from_failure, translated
 
 PATIENCE_S = 60.0
 """The stack starts a Temporal that died again within seconds; an operation goes on meanwhile."""
 RETRY_S = 0.25
-_CLOSED = {
-    WorkflowExecutionStatus.COMPLETED: OperationOutcome.DONE,
-    WorkflowExecutionStatus.CANCELED: OperationOutcome.CANCELLED,
-    WorkflowExecutionStatus.FAILED: OperationOutcome.FAILED,
-    WorkflowExecutionStatus.TERMINATED: OperationOutcome.FAILED,
-    WorkflowExecutionStatus.TIMED_OUT: OperationOutcome.FAILED,
-}
 
 
 class Operation:
@@ -108,7 +102,7 @@ class Operation:
         """
         with self._translated():
             # Temporal takes a cancellation of what has ended without a word.
-            if (await self._handle.describe(rpc_timeout=CALL_TIMEOUT)).status in _CLOSED:
+            if (await self._handle.describe(rpc_timeout=CALL_TIMEOUT)).status in ENDS:
                 raise Refused(f"Operation {self.id} has ended already.")
             await self._handle.cancel(rpc_timeout=CALL_TIMEOUT)
 
@@ -131,7 +125,7 @@ class Operation:
                 "phase": progress.phase,
                 "steps": progress.steps,
                 "cluster_id": progress.cluster_id,
-                "status": _outcome(description, progress),
+                "status": outcome_of(description, progress.status),
                 "error": progress.error or await self._error(description),
             }
         )
@@ -193,18 +187,8 @@ def summary(found: WorkflowExecution) -> OperationShape:
         id=found.id,
         type=found.workflow_type,
         cluster_id=attributes.get(CLUSTER_ID) or "",
-        status=_outcome(found),
+        status=outcome_of(found),
         phase=attributes.get(PHASE) or "",
         started_at=found.start_time,
         finished_at=found.close_time,
     )
-
-
-def _outcome(found: WorkflowExecution, progress: Progress | None = None) -> OperationOutcome:
-    """A closed workflow's own word (rolled back or failed) where it has one, else what Temporal says of its end."""
-    if found.status is None or found.status not in _CLOSED:
-        return OperationOutcome.RUNNING
-    said = progress.status if progress else found.typed_search_attributes.get(OUTCOME)
-    if said in {OperationOutcome.ROLLED_BACK, OperationOutcome.FAILED, OperationOutcome.CANCELLED}:
-        return OperationOutcome(said)
-    return _CLOSED[found.status]

@@ -3,14 +3,16 @@
 import asyncio
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from temporalio.client import Client, WorkflowQueryRejectedError
 from temporalio.common import QueryRejectCondition
 
-from model import names
+from model import names, sightings
 from model.cluster import ClusterPhase, ClusterView
 from model.effects import Extension, Extensions
 from model.errors import MpgError, NotFound, StackDown
+from model.events import Look
 from model.operations import OPERATIONS
 from model.search_attributes import CLUSTER_ID, HOST, OPERATION, ORG, STATUS
 from model.settings import Settings
@@ -120,6 +122,16 @@ class Reads:
             query += f" AND {CLUSTER_ID.name}='{view.state.spec.id}'"
         with translated(self._settings):
             return [summary(found) async for found in self._client.list_workflows(query, limit=limit)]
+
+    async def look(self, ended_since: datetime) -> Look:
+        """Return what runs, what ended after *ended_since*, and which clusters are not simply ready, of all there are.
+
+        Compare two of them by :func:`model.events.changes`.
+        """
+        at = datetime.now(UTC)
+        with translated(self._settings):
+            found = [each async for each in self._client.list_workflows(sightings.query(ended_since))]
+        return sightings.look(at, found)
 
     async def extensions(self, cluster: str, database: str, *, org: str = names.DEFAULT_ORG) -> Sequence[Extension]:
         """Return the extensions that *database* has or may have. Raises NotFound for an unknown database."""

@@ -41,7 +41,7 @@ async def started_temporal() -> AsyncIterator[Client]:
         dev_server_existing_path=str(binary),
         dev_server_log_level="error",
         dev_server_extra_args=[f"--dynamic-config-value={key}={value}" for key, value in _DYNAMIC_CONFIG.items()],
-        search_attributes=(*search_attributes.KEYWORDS, *search_attributes.BOOLS),
+        search_attributes=search_attributes.ALL,
     ) as server:
         yield server.client
 

@@ -17,6 +17,9 @@ with workflow.unsafe.imports_passed_through():
 NEEDS_OPERATOR = "NeedsOperator"
 """Type of the condition that says what an operator has to do."""
 
+SHOWS_CONDITIONS = "shows-conditions"
+"""Runs that began before lists showed conditions go on without."""
+
 Listener = Callable[[Sequence[Fact]], Sequence[Fact]]
 """Hears facts before they are recorded, and returns them with those that follow from them."""
 
@@ -64,6 +67,7 @@ class ClusterRecord:
 
     def show(self) -> None:
         """Keep Temporal's lists true, with an event in history only when something changed."""
+        self._show_conditions()
         phase, plan = str(self.status.phase), self.spec.plan.name
         if self._shown == (phase, plan):
             return
@@ -73,6 +77,12 @@ class ClusterRecord:
             search_attributes.PLAN.value_set(plan),
             search_attributes.NEEDS_OPERATOR.value_set(phase == ClusterPhase.NEEDS_OPERATOR),
         )
+
+    def _show_conditions(self) -> None:
+        held = sorted(condition.type for condition in self.status.conditions)
+        shown = workflow.info().typed_search_attributes.get(search_attributes.CONDITIONS) or ()
+        if held != sorted(shown) and workflow.patched(SHOWS_CONDITIONS):
+            upsert(search_attributes.CONDITIONS.value_set(held) if held else search_attributes.CONDITIONS.value_unset())
 
     def shown_by(self, operation: str) -> TypedSearchAttributes:
         """Return the search attributes of an operation on this cluster."""

@@ -1,5 +1,9 @@
-"""What this project adds to Fly's interface, in the same style: operations."""
+"""What this project adds to Fly's interface, in the same style: operations, and live events."""
 
-from starter.api.own.operations import router
+from fastapi import APIRouter
 
-__all__ = ["router"]
+from starter.api.own import events, operations
+
+router = APIRouter()
+for module in (events, operations):
+    router.include_router(module.router)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from temporalio import workflow
-from temporalio.common import SearchAttributeUpdate
+from temporalio.common import SearchAttributeUpdate, TypedSearchAttributes
 from temporalio.exceptions import ApplicationError
 
 from model import effects
@@ -157,7 +157,9 @@ class Runtime:
             "wait_condition": self.wait_condition,
             "wait": self.wait,
             "uuid4": lambda: uuid.UUID(int=len(self.children)),
-            "info": lambda: SimpleNamespace(workflow_id="switchover/orders/1", run_id="run"),
+            "info": lambda: SimpleNamespace(
+                workflow_id="switchover/orders/1", run_id="run", typed_search_attributes=TypedSearchAttributes.empty
+            ),
             "upsert_search_attributes": self.upsert,
             "patched": lambda patch: True,
             "set_current_details": lambda details: None,

@@ -44,7 +44,7 @@ async def temporal() -> AsyncGenerator[Client]:
             data_converter=DATA_CONVERTER,
             dev_server_existing_path=str(binary),
             dev_server_extra_args=options,
-            search_attributes=[*search_attributes.KEYWORDS, *search_attributes.BOOLS],
+            search_attributes=search_attributes.ALL,
         ) as environment,
         Worker(
             environment.client,
