@@ -8,9 +8,9 @@ from starter.api.authentication import Authentication
 from starter.api.body_limit import BodyLimit
 from starter.api.creation import Creations
 from starter.api.errors import ErrorBody
-from starter.api.failures import Failures
 from starter.client import MpgClient
 from starter.client.events import EventHub
+from starter.tokens.failures import Failures
 from starter.tokens.keyring import Keyring
 
 _FAILURES = (400, 401, 403, 404, 409, 413, 422, 429, 503)

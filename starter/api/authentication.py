@@ -5,9 +5,9 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from model.errors import MpgError
-from starter.api.caller import Caller
 from starter.api.errors import ApiError, respond
-from starter.api.failures import Failures
+from starter.tokens.caller import Caller
+from starter.tokens.failures import Failures
 from starter.tokens.grants import Grant
 from starter.tokens.keyring import Keyring, TokenRefused
 

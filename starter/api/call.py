@@ -10,8 +10,8 @@ from model.cluster import ClusterPhase, ClusterView
 from model.errors import InvalidInput, NotFound
 from model.settings import Settings
 from model.validation import checked
-from starter.api.caller import Caller
 from starter.client import MpgClient
+from starter.tokens.caller import Caller
 
 IdempotencyKey = Annotated[
     str | None,

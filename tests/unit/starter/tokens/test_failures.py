@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from starter.api.failures import MOST_ADDRESSES, WINDOW_S, Failures
+from starter.tokens.failures import MOST_ADDRESSES, WINDOW_S, Failures
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """What several tokens allow together."""
 
-from starter.api.caller import Caller
+from starter.tokens.caller import Caller
 from starter.tokens.grants import Grant
 
 READER = Grant(token_id="1", read_only=True)
