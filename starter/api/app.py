@@ -10,6 +10,7 @@ from starter.api.creation import Creations
 from starter.api.errors import ErrorBody
 from starter.client import MpgClient
 from starter.client.events import EventHub
+from starter.dashboard import OwnPaths, make_dashboard
 from starter.tokens.failures import Failures
 from starter.tokens.keyring import Keyring
 
@@ -37,6 +38,7 @@ def make_app(mpg: MpgClient, keyring: Keyring) -> FastAPI:
     # The last one added is the first one passed: nobody's body is read before it is known who sends it.
     app.add_middleware(BodyLimit)
     app.add_middleware(Authentication, keyring=keyring, failures=Failures())
+    app.add_middleware(OwnPaths, dashboard=make_dashboard(mpg, keyring))  # whose pages know by a cookie who asks
     return app
 
 

@@ -9,6 +9,7 @@ from starter.cli import (
     backups,
     changes,
     clusters,
+    dashboard,
     databases,
     operations,
     restoring,
@@ -34,7 +35,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": HELP_COLUMNS},
 )
 
-for group in (stack, clusters, storage, adopt, changes, access, restoring):
+for group in (stack, dashboard, clusters, storage, adopt, changes, access, restoring):
     group.register(app)
 app.add_typer(users.app, name="users", rich_help_panel=Panel.USERS)
 app.add_typer(databases.app, name="databases", rich_help_panel=Panel.USERS)

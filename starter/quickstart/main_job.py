@@ -132,6 +132,8 @@ class Quickstart:
         print(f"\nConnection strings of user {USER}, database {DATABASE}; they never change:")
         for kind, uri in uris.items():
             print(f"  {kind.value.replace('_', '-'):<9}  {uri}")
+        if settings.api_port:
+            print(f"\nThe dashboard, at {settings.api_url}; this signs you in:  mpg dashboard")
         if settings.embedded:
             page = f"http://127.0.0.1:{settings.temporal_ui_port}/namespaces/{settings.temporal_namespace}/workflows"
             print(f"\nEvery operation, in Temporal's UI:  {page}")
