@@ -88,6 +88,11 @@ class Settings(BaseSettings):
     extra_labels: dict[str, str] = Field(default_factory=dict)
     """Docker labels for all that is made here, beside our own; in the environment a JSON object."""
 
+    tls_names: Annotated[tuple[str, ...], NoDecode] = ()
+    """Names and addresses by which clients reach endpoints, beside loopback and ``bind_address``; by comma."""
+    tls_certificate_days: float = Field(90, gt=0)
+    """For how long a server's certificate is valid. It is renewed when a third of that is left."""
+
     pooler_drain_seconds: float = Field(600, gt=0)
     """How long poolers of a former pool mode serve sessions that stay, in seconds."""
 
@@ -154,10 +159,10 @@ class Settings(BaseSettings):
     def _from_text(cls, ports: Any) -> Any:
         return tuple(ports.split("-")) if isinstance(ports, str) else ports
 
-    @field_validator("organizations", mode="before")
+    @field_validator("organizations", "tls_names", mode="before")
     @classmethod
     def _from_list(cls, slugs: Any) -> Any:
-        return tuple(slug.strip() for slug in slugs.split(",")) if isinstance(slugs, str) else slugs
+        return tuple(slug.strip() for slug in slugs.split(",") if slug.strip()) if isinstance(slugs, str) else slugs
 
     @field_validator("organizations", mode="after")
     @classmethod
@@ -219,6 +224,16 @@ class Settings(BaseSettings):
         return self.home / "master.key"
 
     @property
+    def ca_key_file(self) -> Path:
+        """Return the file of the certificate authority, its private key included."""
+        return self.home / "ca.key"
+
+    @property
+    def ca_file(self) -> Path:
+        """Return the authority's certificate, with which clients verify that they speak to one of its clusters."""
+        return self.home / "ca.crt"
+
+    @property
     def api_dir(self) -> Path:
         """Return the directory of the API's own: the key of its tokens, and which were issued."""
         return self.home / "api"
@@ -276,6 +291,7 @@ class Settings(BaseSettings):
             "port_range": f"{low}-{high}",
             "extra_labels": json.dumps(self.extra_labels),
             "organizations": ",".join(self.organizations),
+            "tls_names": ",".join(self.tls_names),
         }
         values = {name: value for name, value in self if value is not None} | as_text
         shown = {name: v.get_secret_value() if isinstance(v, SecretStr) else str(v) for name, v in values.items()}
