@@ -8,6 +8,7 @@ from typing import Any
 
 from temporalio.client import Client
 
+from activities.authority import Authority
 from activities.backups.archive import ArchiveActivities
 from activities.backups.archive_now import FlushActivities
 from activities.backups.backup import BackupActivities
@@ -42,6 +43,7 @@ from activities.recovery.platform_access import PlatformAccessActivities
 from activities.routing.endpoint import EndpointActivities
 from activities.routing.pooled_sessions import PooledSessions
 from activities.routing.poolers import PoolerActivities
+from activities.routing.tls import TlsActivities
 from activities.scheduling import ScheduleActivities
 from activities.takeover.failover import FailoverActivities
 from activities.takeover.handover import Clients
@@ -82,15 +84,17 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
     pgbackrest = PgBackRest(docker, repositories)
     archive = ArchiveActivities(pgbackrest, sql)
     schedules = ScheduleActivities(client)
+    authority = Authority(settings)
     promises = DiskPromises(client, settings.host_name)
     try:
         arranged = arrange(
             HostActivities(docker, settings, master_key, promises),
-            NodeActivities(docker, sql, repositories),
+            NodeActivities(docker, sql, repositories, authority),
             EndpointActivities(docker, settings),
-            PoolerActivities(docker, master_key, settings.pooler_drain_seconds),
+            PoolerActivities(docker, master_key, settings.pooler_drain_seconds, authority),
+            TlsActivities(docker, master_key, authority),
             CleanupActivities(docker, fences),
-            RecoveryActivities(docker, sql, repositories, fences, takeovers),
+            RecoveryActivities(docker, sql, repositories, fences, takeovers, authority),
             reconcile,
             SwitchoverActivities(clients, takeovers),
             FailoverActivities(clients, takeovers),
@@ -100,6 +104,7 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
                 events,
                 promises,
                 _bounds(settings),
+                authority,
                 read_archiving=archive.look,
                 begin_backup=schedules.begin_first,
             ),

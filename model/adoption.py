@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from model.base import Record
-from model.cluster import ClusterSpec, ClusterState, Database, Durability, FormerUser, User
+from model.cluster import ClusterSpec, ClusterState, Database, Durability, FormerUser, Tls, User
 from model.storage import AutoGrow
 
 
@@ -12,7 +12,8 @@ class Origin(Record):
     """What was settled when a cluster was made, and what no operation changes, but for its storage.
 
     It is on the label of the endpoint, the one container that is never made again. An operation that is to change one
-    of these has to keep it elsewhere: what storage has grown to is noted in Postgres (``NOTE_STORAGE``).
+    of these has to keep it elsewhere: what storage has grown to is noted in Postgres (``NOTE_STORAGE``), and how
+    clients come in is in a file of the endpoint (``SET_TLS``).
     """
 
     org: str
@@ -21,6 +22,7 @@ class Origin(Record):
     durability: Durability
     storage_gb: int
     postgis_enabled: bool = False
+    tls: Tls = Tls.OFF
     created_at: datetime
 
     @classmethod

@@ -24,6 +24,15 @@ class Durability(StrEnum):
     ASYNC = "async"
 
 
+class Tls(StrEnum):
+    """Whether clients can encrypt their connections, and whether they must."""
+
+    OFF = "off"
+    """A cluster that was made before there was TLS, and was not given it since."""
+    OFFERED = "offered"
+    REQUIRED = "required"
+
+
 class Role(StrEnum):
     """What a user may do: change schemas, change rows, or read."""
 
@@ -128,6 +137,7 @@ class ClusterSpec(Record):
     users: tuple[User, ...] = (User(name=DEFAULT_USER, role=Role.SCHEMA_ADMIN),)
     databases: tuple[Database, ...] = (Database(name=DEFAULT_DATABASE),)
     former_users: tuple[FormerUser, ...] = ()
+    tls: Tls = Tls.OFF
     backups: Backups | None = None
     """None: a cluster made before there were backups."""
     created_at: datetime
@@ -172,6 +182,7 @@ class Pooler(Record):
     peer_id: int
     phase: PoolerPhase
     pool_mode: PoolMode
+    tls: Tls = Tls.OFF
     draining_since: datetime | None = None
 
 

@@ -28,6 +28,7 @@ from model.cluster import (
     NodeRole,
     Pooler,
     PoolMode,
+    Tls,
     User,
 )
 from model.plans import Plan
@@ -98,6 +99,12 @@ class PoolModeIs(_Fact):
     """New pooled connections get this mode."""
 
     pool_mode: PoolMode
+
+
+class TlsIs(_Fact):
+    """Every server of the cluster, and every one that is made, offers TLS so."""
+
+    tls: Tls
 
 
 class RolesAdopted(_Fact):
@@ -193,6 +200,7 @@ Fact = Annotated[
     | DatabaseGone
     | PlanIs
     | PoolModeIs
+    | TlsIs
     | StorageIs
     | AutoGrowIs
     | StorageSeen
@@ -240,6 +248,8 @@ def _apply_to_spec(spec: ClusterSpec, fact: Fact) -> ClusterSpec:
             return spec.model_copy(update={"plan": plan})
         case PoolModeIs(pool_mode=pool_mode):
             return spec.model_copy(update={"pool_mode": pool_mode})
+        case TlsIs(tls=tls):
+            return spec.model_copy(update={"tls": tls})
         case BackupPolicyIs(policy=policy) if spec.backups is not None:
             return spec.model_copy(update={"backups": spec.backups.model_copy(update={"policy": policy})})
         case CatalogIs(users=users, databases=databases, legacy_roles=legacy):
@@ -270,6 +280,9 @@ def _apply_to_status(status: ClusterStatus, fact: Fact) -> ClusterStatus:
             nodes = tuple(n.model_copy(update={"in_sync": value}) if n.name == name else n for n in status.nodes)
             return status.model_copy(update={"nodes": nodes})
         case PoolersAre(poolers=poolers):
+            return status.model_copy(update={"poolers": poolers})
+        case TlsIs(tls=tls):
+            poolers = tuple(pooler.model_copy(update={"tls": tls}) for pooler in status.poolers)
             return status.model_copy(update={"poolers": poolers})
         case BackupRecordIs(record=record):
             return status.model_copy(update={"backups": record})

@@ -109,6 +109,8 @@ class CreateClusterRequest(OperationRequest):
     pool_mode: PoolMode = PoolMode.TRANSACTION
     durability: Durability = Durability.SYNC
     postgis_enabled: bool = False
+    require_tls: bool = False
+    """Refuse connections that are not encrypted."""
 
 
 class RestoreClusterRequest(OperationRequest):
@@ -212,6 +214,13 @@ class SetPoolModeRequest(OperationRequest):
 
     operation: ClassVar[str] = "SetPoolMode"
     pool_mode: PoolMode
+
+
+class SetTlsRequest(OperationRequest):
+    """Have the cluster offer TLS to new connections, or with ``required`` refuse those without."""
+
+    operation: ClassVar[str] = "SetTls"
+    required: bool = False
 
 
 class RestartRequest(OperationRequest):
@@ -371,6 +380,7 @@ REQUESTS: dict[str, type[OperationRequest]] = {
         ChangePlanRequest,
         GrowStorageRequest,
         SetPoolModeRequest,
+        SetTlsRequest,
         RestartRequest,
         SwitchoverRequest,
         ForcedFailoverRequest,

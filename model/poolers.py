@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from model.cluster import Pooler, PoolerPhase, PoolMode
+from model.cluster import Pooler, PoolerPhase, PoolMode, Tls
 from model.errors import HostFull
 from model.names import FIRST_POOLER_PORT, LAST_POOLER_PORT, pooler_container, pooler_name
 
@@ -19,7 +19,7 @@ def next_generation(living: tuple[Pooler, ...]) -> int:
 
 
 def plan_generation(
-    cluster_id: str, generation: int, pool_mode: PoolMode, living: tuple[Pooler, ...]
+    cluster_id: str, generation: int, pool_mode: PoolMode, living: tuple[Pooler, ...], tls: Tls = Tls.OFF
 ) -> tuple[Pooler, ...]:
     """Return the poolers of *generation*, with the lowest ports and peer ids that no living one of another has.
 
@@ -37,6 +37,7 @@ def plan_generation(
             peer_id=peer_id,
             phase=PoolerPhase.RUNNING,
             pool_mode=pool_mode,
+            tls=tls,
         )
         for index, (port, peer_id) in enumerate(zip(ports, peer_ids, strict=True), start=1)
     )

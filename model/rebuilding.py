@@ -22,6 +22,7 @@ from model.cluster import (
     NodeRole,
     Pooler,
     PoolerPhase,
+    Tls,
 )
 from model.effects import NodeSpec
 from model.errors import InvalidInput, Refused
@@ -39,10 +40,17 @@ class NodePart(Record):
     seen: Seen
 
 
+class AccessPart(Record):
+    """What operations changed of who may come in, and how, since the endpoint was made. None: nothing."""
+
+    tls: Tls | None = None
+
+
 class EndpointPart(Record):
     """The endpoint's container. ``origin`` is None on labels of older code."""
 
     endpoint: Endpoint
+    access: AccessPart = AccessPart()
     origin: Origin | None = None
     made_at: datetime
 
@@ -84,7 +92,8 @@ def rebuild(
     nodes = {part.spec.name: part for part in parts.nodes}
     primary = nodes[choose_primary(None, {each: part.seen for each, part in nodes.items()})]
     origin = parts.endpoint.origin or _default_origin(parts, parts.endpoint.made_at)
-    poolers = _poolers(parts, now)
+    tls = parts.endpoint.access.tls or origin.tls
+    poolers = tuple(each.model_copy(update={"tls": tls}) for each in _poolers(parts, now))
     spec = ClusterSpec(
         id=parts.cluster_id,
         name=name or parts.cluster_name,
@@ -98,6 +107,7 @@ def rebuild(
         storage_gb=origin.storage_gb,
         durability=origin.durability,
         postgis_enabled=origin.postgis_enabled,
+        tls=tls,
         users=(),
         databases=(),
         backups=_backups(primary.spec, key_id),

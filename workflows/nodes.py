@@ -79,6 +79,7 @@ def node_spec(
         primary_address=primary_address,
         repository=state.spec.backups and state.spec.backups.repository,
         wal_mb=wal_bound_mb(resources, state.spec.storage_gb),
+        tls=state.spec.tls,
     )
 
 

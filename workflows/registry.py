@@ -29,6 +29,7 @@ from workflows.operations.restore_cluster import RestoreCluster
 from workflows.operations.rotate_password import RotatePassword
 from workflows.operations.set_backup_policy import SetBackupPolicy
 from workflows.operations.set_pool_mode import SetPoolMode
+from workflows.operations.set_tls import SetTls
 from workflows.operations.set_user_role import SetUserRole
 from workflows.operations.switchover import Switchover
 
@@ -45,6 +46,7 @@ WORKFLOWS: tuple[type, ...] = (
     ChangePlan,
     GrowStorage,
     SetPoolMode,
+    SetTls,
     Restart,
     Switchover,
     ForcedFailover,

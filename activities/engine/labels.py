@@ -70,6 +70,7 @@ def node_digest(spec: NodeSpec, rendering: int) -> str:
     """Return the value of ``mpg.spec``: *rendering* is the version of how a spec becomes a container and files."""
     # A field that is not set has the digest of a spec of before there was such a field: no node is made anew for it.
     unset = {name for name in ("repository", "wal_mb") if getattr(spec, name) is None}
+    unset.add("tls")  # files that a reload reads
     return hashlib.sha256(f"{rendering}\n{spec.model_dump_json(exclude=unset)}".encode()).hexdigest()[:16]
 
 

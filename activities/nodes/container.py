@@ -1,14 +1,16 @@
 """A node's container and the files on its volume, without Postgres: made, prepared, taken away."""
 
+from activities.authority import Authority
 from activities.engine.docker_engine import DockerEngine
 from activities.engine.docker_types import ContainerInfo, ContainerSpec, Mount
 from activities.engine.labels import Kind, StateLabel, make_labels, node_digest
 from activities.nodes.archiving import node_repository_files
 from activities.nodes.files import COMPLETE_FILE, CONF_DIR, RENDERING, STANDBY_SIGNAL, node_files, standby_files
 from activities.nodes.repository_conf import RepositoryKeys, repository_environment
+from activities.nodes.tls import CERTIFICATE_FILE, node_tls_files
 from model.addresses import node_address
 from model.backups import RepositoryKind
-from model.cluster import NodeRole
+from model.cluster import NodeRole, Tls
 from model.effects import Bootstrap, EnsureNodeInput, NodeSpec
 from model.errors import NeedsOperator, NotFound
 from model.names import (
@@ -63,7 +65,12 @@ async def make_backups_volume(docker: DockerEngine, cluster_id: str) -> Mount:
 
 
 async def prepare_node(
-    docker: DockerEngine, arg: EnsureNodeInput, keys: RepositoryKeys, *, copy_bytes: int = 0
+    docker: DockerEngine,
+    arg: EnsureNodeInput,
+    keys: RepositoryKeys,
+    authority: Authority,
+    *,
+    copy_bytes: int = 0,
 ) -> None:
     """Put the files in place. A ``standby.signal`` is added to finished data, and never taken away.
 
@@ -78,6 +85,8 @@ async def prepare_node(
         raise would_promote(spec)
     files = node_files(spec, keys.master_key, arg.bootstrap, how=arg.rejoin, copy_bytes=copy_bytes)
     files |= node_repository_files(spec, keys, CONF_DIR)
+    if spec.tls is not Tls.OFF and authority.is_due(await docker.get_file(container, CERTIFICATE_FILE)):
+        files |= node_tls_files(spec.cluster_name, authority)
     if spec.role is NodeRole.REPLICA or arg.bootstrap is Bootstrap.KEEP:
         complete = await docker.path_exists(container, COMPLETE_FILE)
         if not complete and arg.bootstrap is Bootstrap.KEEP:
@@ -122,4 +131,7 @@ def _environment(spec: NodeSpec) -> dict[str, str]:
         names |= {"PRIMARY_HOST": spec.primary_address, "PRIMARY_USER": REPLICATOR}
     if spec.repository is not None:
         names |= repository_environment(spec.cluster_id, CONF_DIR)
+    if spec.tls is not Tls.OFF:
+        # For what the entrypoint asks of the primary: root's home, where libpq looks for a certificate, is not its own.
+        names |= {"PGSSLMODE": "require", "HOME": VOLUME_PATH}
     return names

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from activities.engine.docker_types import File
 from activities.nodes.archiving import ARCHIVE_SETTINGS
 from model.addresses import endpoint_address, node_address
-from model.cluster import Network, NodeRole
+from model.cluster import Network, NodeRole, Tls
 from model.effects import Bootstrap, NodeSpec, Rejoin
 from model.names import NODES, PGDATA, POOLER_USER, POSTGRES_PORT, REPLICATOR, SUPERUSER, VOLUME_PATH
 from model.secrets import derive_password
@@ -24,6 +24,9 @@ PGPASS = f"{CONF_DIR}/pgpass"
 REJOIN_FILE = f"{CONF_DIR}/rejoin"
 """Asks for one rejoin. The container's command alone must not: the node may be the primary when it starts next."""
 REWIND_LOG = f"{CONF_DIR}/rewind.log"
+TLS_CONF = f"{CONF_DIR}/tls.conf"
+"""Settings of TLS; not there on a node that offers none (activities/nodes/tls.py)."""
+INCLUDE_TLS = "include_if_exists = 'tls.conf'\n"
 RENDERING = 1
 """Raise it when the same spec is to become another container or other files that need a restart."""
 
@@ -37,7 +40,7 @@ def node_files(
     """
     texts = {
         f"{CONF_DIR}/postgresql.conf": postgresql_conf(spec),
-        f"{CONF_DIR}/pg_hba.conf": pg_hba(spec.network, backups=spec.repository is not None),
+        f"{CONF_DIR}/pg_hba.conf": pg_hba(spec.network, backups=spec.repository is not None, tls=spec.tls),
         PGPASS: pgpass(derive_password(master_key, spec.cluster_id, REPLICATOR)),
     }
     if bootstrap is Bootstrap.INIT:
@@ -68,7 +71,7 @@ def postgresql_conf(spec: NodeSpec) -> str:
         settings |= ARCHIVE_SETTINGS
     if spec.role is NodeRole.REPLICA:
         settings["primary_conninfo"] = primary_conninfo(spec)
-    return "".join(f"{name} = {_quoted(value)}\n" for name, value in settings.items())
+    return "".join(f"{name} = {_quoted(value)}\n" for name, value in settings.items()) + INCLUDE_TLS
 
 
 def primary_conninfo(spec: NodeSpec) -> str:
@@ -86,18 +89,23 @@ def primary_conninfo(spec: NodeSpec) -> str:
         "keepalives_interval": "2",
         "keepalives_count": "3",
     }
+    if spec.tls is not Tls.OFF:
+        # The primary proves by its half of SCRAM that it is at this end of the encryption.
+        parts = {**parts, "sslmode": "require", "channel_binding": "require", "sslcert": _NO_CERTIFICATE}
     return " ".join(f"{name}={value}" for name, value in parts.items())
 
 
-def pg_hba(network: Network, *, backups: bool = False) -> str:
+def pg_hba(network: Network, *, backups: bool = False, tls: Tls = Tls.OFF) -> str:
     """Return pg_hba.conf: SCRAM for everybody, and the platform's roles only from where they belong.
 
     The worker reaches nodes from the network's gateway. What comes through the direct endpoint carries the endpoint's
     address, so nobody is the superuser that way. For *backups* pgBackRest comes over the unix socket on the volume, as
-    the operating system's ``postgres``: only who has the volume gets there.
+    the operating system's ``postgres``: only who has the volume gets there. Where *tls* is required, what comes through
+    the endpoint is encrypted or refused; the poolers' connections too, which carry the same address.
     """
     nodes = [node_address(network, node) for node in NODES]
     lines = [
+        *([_NO_PLAIN.format(endpoint_address(network))] if tls is Tls.REQUIRED else []),
         _line("all", SUPERUSER, network.gateway),
         _line("all", SUPERUSER, None),
         *(_line(database, REPLICATOR, address) for address in nodes for database in ("replication", "all")),
@@ -111,6 +119,11 @@ def pg_hba(network: Network, *, backups: bool = False) -> str:
         "local   all             all                                  scram-sha-256",
     ]
     return "\n".join(lines) + "\n"
+
+
+_NO_CERTIFICATE = f"{CONF_DIR}/client.crt"
+"""There is none. Where libpq looks by itself is root's home in a container made before there was TLS: it may not."""
+_NO_PLAIN = "hostnossl all          all              {}/32        reject"
 
 
 def _line(database: str, user: str, address: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from temporalio import activity
 
+from activities.authority import Authority
 from activities.engine.docker_engine import DockerEngine
 from activities.engine.docker_types import ContainerInfo
 from activities.engine.labels import has_digest, node_digest, read_state
@@ -44,11 +45,15 @@ READY_TIMEOUT_S = {
 class NodeActivities:
     """Effects on nodes. Nothing here promotes a standby, or ends a node that keeps its data other than cleanly."""
 
-    def __init__(self, docker: DockerEngine, sql: SqlSessions, keys: RepositoryKeys) -> None:
-        """Work through *docker* and *sql*; passwords and the access to repositories come from *keys*."""
+    def __init__(self, docker: DockerEngine, sql: SqlSessions, keys: RepositoryKeys, authority: Authority) -> None:
+        """Work through *docker* and *sql*; passwords and the access to repositories come from *keys*.
+
+        Certificates are *authority*'s.
+        """
         self._docker = docker
         self._sql = sql
         self._keys = keys
+        self._authority = authority
         self._master_key = keys.master_key
         self._probe = NodeProbe(docker, sql)
 
@@ -164,7 +169,7 @@ class NodeActivities:
 
     async def _start(self, arg: EnsureNodeInput, container: str) -> None:
         copy_bytes = await self._probe.copy_bytes(arg.spec) if arg.bootstrap is Bootstrap.REJOIN else 0
-        await prepare_node(self._docker, arg, self._keys, copy_bytes=copy_bytes)
+        await prepare_node(self._docker, arg, self._keys, self._authority, copy_bytes=copy_bytes)
         if arg.bootstrap is Bootstrap.CLONE:
             await self._probe.await_primary(arg.spec)
         await self._docker.start(container)
@@ -197,7 +202,8 @@ def _differs_by_role_only(found: ContainerInfo, spec: NodeSpec) -> bool:
     made = read_state(found.labels)
     if made is None or made.node is None:
         return False
-    alike = made.node.model_copy(update={"role": spec.role, "primary_address": spec.primary_address})
+    here = {"role": spec.role, "primary_address": spec.primary_address, "tls": spec.tls}
+    alike = made.node.model_copy(update=here)
     return has_digest(found.labels, node_digest(made.node, RENDERING)) and alike == spec
 
 

@@ -66,6 +66,8 @@ class SqlSessions:
             dbname=dbname,
             application_name=application_name,
             connect_timeout=timeout_s,
+            # From the host over its own bridge: nothing leaves it.
+            sslmode="disable",
             # Users own schemas in their databases: nothing of theirs may be found by an unqualified name.
             options=self._options + ("" if as_clients else _WRITES),
             autocommit=True,

@@ -2,6 +2,7 @@
 
 from temporalio import activity
 
+from activities.authority import Authority
 from activities.engine.docker_engine import DockerEngine
 from activities.fencing import OperationFences
 from activities.heartbeat import heartbeating
@@ -25,8 +26,10 @@ class RecoveryActivities:
         keys: RepositoryKeys,
         fences: OperationFences,
         takeovers: TakeoverLocks,
+        authority: Authority,
     ) -> None:
         """Work through *docker* and *sql*; passwords and the access to repositories come from *keys*."""
+        self._authority = authority
         self._docker = docker
         self._sql = sql
         self._keys = keys
@@ -52,7 +55,7 @@ class RecoveryActivities:
             await self._fences.close_off(arg.state.spec.id, arg.ended)
             # An operation that settles closes nothing off, and one that yielded to it may not have left a takeover yet.
             async with self._takeovers.held(arg.state.spec.id):
-                await Settling(self._docker, self._sql, self._keys, arg).run()
+                await Settling(self._docker, self._sql, self._keys, self._authority, arg).run()
             return Observation(facts=await Survey(self._docker, self._sql, arg.state).facts())
 
     @activity.defn(name=effects.MEND_WAY_IN.name)

@@ -7,12 +7,13 @@ from activities.engine.docker_engine import DockerEngine
 from activities.engine.docker_types import ContainerSummary
 from activities.engine.labels import Kind, StateLabel, cluster_labels, read_state
 from activities.nodes.files import COMPLETE_FILE, STANDBY_SIGNAL
+from activities.routing.access_file import read_access
 from activities.routing.rules import RULES_FILE, read_pooler_ports
 from model.base import Record
 from model.cluster import Pooler
 from model.errors import NotFound
 from model.names import DEFAULT_ORG, LABEL_CLUSTER, LABEL_KIND, LABEL_MANAGED
-from model.rebuilding import EndpointPart, NodePart, Parts
+from model.rebuilding import AccessPart, EndpointPart, NodePart, Parts
 from model.settling import Seen
 
 
@@ -74,7 +75,8 @@ async def _endpoint(docker: DockerEngine, found: ContainerSummary, label: StateL
     if label.endpoint is None or container is None or container.started_at is None:
         # Never started: its ports may have been somebody else's.
         return None
-    return EndpointPart(endpoint=label.endpoint, origin=label.origin, made_at=found.created_at)
+    access = await read_access(docker, found.name) or AccessPart()
+    return EndpointPart(endpoint=label.endpoint, origin=label.origin, access=access, made_at=found.created_at)
 
 
 async def _rules(docker: DockerEngine, endpoint: ContainerSummary | None) -> str:

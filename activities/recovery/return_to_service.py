@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import psycopg
 import structlog
 
+from activities.authority import Authority
 from activities.engine.docker_engine import DockerEngine
 from activities.engine.labels import Kind, read_state
 from activities.nodes.archiving import release_archiver
@@ -13,6 +14,7 @@ from activities.nodes.lifecycle import NodeActivities
 from activities.nodes.probe import NodeProbe
 from activities.nodes.replica_data import discard_former
 from activities.nodes.repository_conf import RepositoryKeys
+from activities.nodes.tls import put_pg_hba
 from activities.postgres.sql import SqlSessions
 from activities.recovery.inspection import NodeLook, Survey, actual_poolers
 from activities.routing.health import POOLER_TIMEOUT_S, start_endpoint, start_pooler
@@ -37,13 +39,16 @@ SILENT_TIMEOUT_S = 20.0
 class Settling:
     """One cluster's way back into service."""
 
-    def __init__(self, docker: DockerEngine, sql: SqlSessions, keys: RepositoryKeys, arg: SettleInput) -> None:
+    def __init__(
+        self, docker: DockerEngine, sql: SqlSessions, keys: RepositoryKeys, authority: Authority, arg: SettleInput
+    ) -> None:
         """Settle the cluster recorded as ``arg.state``."""
+        self._authority = authority
         state = arg.state
         self._may_start_primary = arg.start_primary
         self._docker = docker
         self._sql = sql
-        self._nodes = NodeActivities(docker, sql, keys)
+        self._nodes = NodeActivities(docker, sql, keys, authority)
         self._probe = NodeProbe(docker, sql)
         self._survey = Survey(docker, sql, state)
         self._master_key = keys.master_key
@@ -118,6 +123,7 @@ class Settling:
     async def _serve(self, primary: Node, *, read_only: str | None, restart: bool) -> None:
         """Lead poolers and rules to the primary."""
         poolers = await self._poolers()
+        await self._put_pg_hba()
         await write_pooler_files(
             self._docker,
             self._state.spec.id,
@@ -129,6 +135,13 @@ class Settling:
         await asyncio.gather(*(start_pooler(self._docker, pooler, again=restart) for pooler in poolers))
         await asyncio.gather(*(self._resume(pooler) for pooler in poolers))
         await self._route(primary, read_only or primary.address)
+
+    async def _put_pg_hba(self) -> None:
+        """A change of TLS that was cut off may have left nodes that refuse what poolers on record come with."""
+        spec, network = self._state.spec, self._state.status.network
+        for node in self._state.status.nodes:
+            if network is not None and await self._docker.inspect(node.container) is not None:
+                await put_pg_hba(self._docker, node, network, backups=spec.backups is not None, tls=spec.tls)
 
     async def _poolers(self) -> list[Pooler]:
         """Return the poolers that there are, after those on record whose containers are gone were made anew."""
@@ -143,6 +156,7 @@ class Settling:
                     cluster_name=spec.name,
                     endpoint=endpoint,
                     image=spec.image,
+                    authority=self._authority,
                 )
         containers = await self._survey.containers()
         return [
@@ -205,8 +219,11 @@ class Settling:
         label = found and read_state(found.labels)
         if label is None or label.node is None:
             return None
-        spec = label.node.model_copy(update={"role": NodeRole.REPLICA, "primary_address": primary.address})
-        kept = label.bootstrap if spec == label.node and label.bootstrap else Bootstrap.KEEP
+        spec = label.node.model_copy(
+            update={"role": NodeRole.REPLICA, "primary_address": primary.address, "tls": self._state.spec.tls}
+        )
+        same = spec == label.node.model_copy(update={"tls": spec.tls})
+        kept = label.bootstrap if same and label.bootstrap else Bootstrap.KEEP
         if look.seen is Seen.STOPPED_PRIMARY:
             kept = Bootstrap.REJOIN
             # pg_rewind compares with the last checkpoint: without one on the new timeline it sees nothing to do.

@@ -51,6 +51,8 @@ class Console:
             password=derive_password(master_key, cluster_id, CONSOLE_USER),
             dbname=CONSOLE_DATABASE,
             connect_timeout=CONNECT_TIMEOUT_S,
+            # It never leaves the host: encrypted only where the pooler takes nothing else.
+            sslmode="allow",
             autocommit=True,
             # The console speaks the simple query protocol only.
             prepare_threshold=None,

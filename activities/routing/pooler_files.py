@@ -3,17 +3,20 @@
 import asyncio
 from collections.abc import Sequence
 
+from activities.authority import Authority
 from activities.engine.docker_engine import DockerEngine
 from activities.engine.docker_types import File
 from activities.routing.pooler_console import CONSOLE_USER
 from model.base import Record
-from model.cluster import Pooler, PoolerPhase, PoolMode
+from model.cluster import Pooler, PoolerPhase, PoolMode, Tls
 from model.errors import NotFound
 from model.names import PLATFORM_SCHEMA, POOLER_USER, POSTGRES_PORT
 from model.plans import Plan
 from model.secrets import derive_password
 
 CONFIG_DIR = "/etc/pgbouncer"
+KEY_FILE = f"{CONFIG_DIR}/server.key"
+CERTIFICATE_FILE = f"{CONFIG_DIR}/server.crt"
 SOCKETS_PATH = "/run/mpg"
 QUERY_WAIT_S = 120
 """How long a client waits for a server connection before it is turned away. Well over the longest pause of a
@@ -67,6 +70,24 @@ def pooler_files(
         f"{CONFIG_DIR}/userlist.txt": userlist(cluster_id, master_key),
     }
     return {path: File.private(text) for path, text in texts.items()}
+
+
+async def renew_pooler(
+    docker: DockerEngine, pooler: Pooler, cluster_name: str, authority: Authority, *, reload: bool = False
+) -> bool:
+    """Give a pooler a key and a certificate where it has none or another is due, and tell whether it was.
+
+    In force after a reload, for new connections. Raises :class:`NotFound` where its container is gone.
+    """
+    found = await docker.get_file(pooler.container, CERTIFICATE_FILE)
+    if not authority.is_due(found):
+        return False
+    issued = authority.issue(cluster_name)
+    texts = {KEY_FILE: issued.key, CERTIFICATE_FILE: issued.certificate}
+    await docker.put_files(pooler.container, {path: File.private(text) for path, text in texts.items()})
+    if reload:
+        await docker.kill(pooler.container, "SIGHUP")
+    return True
 
 
 def userlist(cluster_id: str, master_key: bytes) -> str:
@@ -145,9 +166,27 @@ def _settings(pooler: Pooler, limits: PoolerLimits) -> dict[str, str]:
         "max_db_connections": str(limits.servers),
         "max_user_connections": str(limits.servers),
         "query_wait_timeout": str(QUERY_WAIT_S),
+        **_tls(pooler.tls),
         **_AUTHENTICATION,
         **_SERVERS,
         **_LOGGING,
+    }
+
+
+def _tls(tls: Tls) -> dict[str, str]:
+    """Return the settings of TLS to clients and to nodes.
+
+    What goes to a node does not leave the host, and each handshake would add to what clients wait for after a
+    switchover. Where TLS is required nodes take nothing else from this address.
+    """
+    if tls is Tls.OFF:
+        return {}
+    required = tls is Tls.REQUIRED
+    return {
+        "client_tls_sslmode": "require" if required else "allow",
+        "client_tls_key_file": KEY_FILE,
+        "client_tls_cert_file": CERTIFICATE_FILE,
+        "server_tls_sslmode": "require" if required else "disable",
     }
 
 

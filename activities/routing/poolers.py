@@ -7,15 +7,16 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 from temporalio import activity
 
+from activities.authority import Authority
 from activities.engine.docker_engine import DockerEngine
 from activities.engine.docker_types import ContainerSpec, Mount, RestartPolicy
 from activities.engine.labels import Kind, StateLabel, make_labels
 from activities.heartbeat import heartbeating, while_worker_runs
 from activities.routing.health import mend_way_in
 from activities.routing.pooler_console import Console
-from activities.routing.pooler_files import SOCKETS_PATH, write_pooler_files
+from activities.routing.pooler_files import SOCKETS_PATH, renew_pooler, write_pooler_files
 from model import effects
-from model.cluster import Endpoint, Pooler, PoolerPhase
+from model.cluster import Endpoint, Pooler, PoolerPhase, Tls
 from model.effects import (
     ConfigurePoolersInput,
     CreatePoolersInput,
@@ -37,8 +38,12 @@ DRAIN_POLL_S = 1.0
 class PoolerActivities:
     """Effects on PgBouncers."""
 
-    def __init__(self, docker: DockerEngine, master_key: bytes, drain_seconds: float) -> None:
-        """Work through *docker*; passwords are derived from *master_key*; sessions may stay *drain_seconds*."""
+    def __init__(self, docker: DockerEngine, master_key: bytes, drain_seconds: float, authority: Authority) -> None:
+        """Work through *docker*; passwords are derived from *master_key*; sessions may stay *drain_seconds*.
+
+        Certificates are *authority*'s.
+        """
+        self._authority = authority
         self._docker = docker
         self._master_key = master_key
         self._drain_limit = timedelta(seconds=drain_seconds)
@@ -54,7 +59,7 @@ class PoolerActivities:
             NotYet: a console does not answer.
         """
         others = tuple(pooler for pooler in arg.living if pooler.generation != arg.generation)
-        made = plan_generation(arg.cluster_id, arg.generation, arg.pool_mode, others)
+        made = plan_generation(arg.cluster_id, arg.generation, arg.pool_mode, others, arg.tls)
         async with heartbeating():
             await self._docker.create_volume(
                 sockets_volume(arg.cluster_id), make_labels(arg.cluster_id, Kind.SOCKETS, "sockets")
@@ -75,6 +80,7 @@ class PoolerActivities:
             cluster_name=arg.cluster_name,
             endpoint=arg.endpoint,
             image=arg.image,
+            authority=self._authority,
         )
 
     @activity.defn(name=effects.CONFIGURE_POOLERS.name)
@@ -164,9 +170,19 @@ class PoolerActivities:
 
 
 async def make_pooler(
-    docker: DockerEngine, pooler: Pooler, *, cluster_id: str, cluster_name: str, endpoint: Endpoint, image: str
+    docker: DockerEngine,
+    pooler: Pooler,
+    *,
+    cluster_id: str,
+    cluster_name: str,
+    endpoint: Endpoint,
+    image: str,
+    authority: Authority,
 ) -> None:
-    """Make a pooler's container, not started, unless it is there and runs. Its files are written before it starts."""
+    """Make a pooler's container, not started, unless it is there and runs: with its certificate, and nothing else.
+
+    Its configuration is written before it starts.
+    """
     found = await docker.inspect(pooler.container)
     if found is not None and found.running:
         return
@@ -186,3 +202,5 @@ async def make_pooler(
             stop_signal="SIGTERM",
         )
     )
+    if pooler.tls is not Tls.OFF:
+        await renew_pooler(docker, pooler, cluster_name, authority)

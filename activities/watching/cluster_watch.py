@@ -10,6 +10,7 @@ from temporalio import activity
 from temporalio.client import WorkflowQueryFailedError
 from temporalio.service import RPCError
 
+from activities.authority import Authority
 from activities.engine.disk_promises import DiskPromises
 from activities.engine.docker_events import DockerEvents
 from activities.heartbeat import WATCH_INTERVAL_S, while_worker_runs
@@ -18,6 +19,7 @@ from activities.routing.health import broken_way_in, paused_poolers
 from activities.routing.pooler_pause import open_pause
 from activities.takeover.handover import Clients
 from activities.watching.backup_watch import BackupBounds, BackupWatch, BeginBackup, ReadArchiving
+from activities.watching.certificate_watch import CertificateWatch
 from activities.watching.node_watch import NodeWatch
 from activities.watching.storage_watch import StorageWatch
 from activities.watching.sync_watch import SyncWatch
@@ -53,6 +55,7 @@ class WatchActivities:
         events: DockerEvents,
         promises: DiskPromises,
         bounds: BackupBounds,
+        authority: Authority,
         *,
         read_archiving: ReadArchiving,
         begin_backup: BeginBackup,
@@ -62,6 +65,7 @@ class WatchActivities:
         *promises* is told what clusters use of the disk. A cluster without a backup gets one by *begin_backup*.
         """
         self._docker = clients.docker
+        self._authority = authority
         self._sql = clients.sql
         self._client = clients.temporal
         self._master_key = clients.master_key
@@ -99,6 +103,8 @@ class WatchActivities:
             lambda: self._view(arg.cluster_id),
         )
         tasks.append(asyncio.create_task(storage.run()))
+        certificates = CertificateWatch(self._docker, self._authority, lambda: self._view(arg.cluster_id))
+        tasks.append(asyncio.create_task(certificates.run()))
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             return done.pop().result()

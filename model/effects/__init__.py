@@ -129,6 +129,7 @@ from model.effects.routing import (
     DRAIN_POOLERS,
     REMOVE_POOLERS,
     SET_ROUTES,
+    SET_TLS,
     ConfigurePoolersInput,
     CreateEndpointInput,
     CreatePoolersInput,
@@ -136,6 +137,7 @@ from model.effects.routing import (
     Poolers,
     RemovePoolersInput,
     RouteInput,
+    SetTlsInput,
 )
 from model.effects.scheduling import (
     BEGIN_BACKUP,
@@ -255,6 +257,7 @@ __all__ = [
     "SET_READ_ONLY",
     "SET_ROUTES",
     "SET_SYNCHRONOUS",
+    "SET_TLS",
     "SET_UP_ROLES",
     "SET_USER_ROLE",
     "SWITCH_PRIMARY",
@@ -341,6 +344,7 @@ __all__ = [
     "SetConnectionLimitsInput",
     "SetReadOnlyInput",
     "SetSynchronousInput",
+    "SetTlsInput",
     "SetUpRolesInput",
     "SettleInput",
     "StandbyPosition",

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from model.backups import Repository
 from model.base import Record
-from model.cluster import Network, Node, NodeRole
+from model.cluster import Network, Node, NodeRole, Tls
 from model.effects.effect import Effect, Kind, NodeRef, Nothing, Target
 from model.plans import Plan, Resources
 
@@ -54,6 +54,8 @@ class NodeSpec(Record):
     """Where it archives its WAL while it is the primary; None: nowhere."""
     wal_mb: int | None = None
     """What WAL may take, where the storage is too small for what the plan would take."""
+    tls: Tls = Tls.OFF
+    """In files that a reload reads: no container is made again for it."""
 
 
 class EnsureNodeInput(Record):

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from model.adoption import Origin
 from model.base import Record
-from model.cluster import Endpoint, Network, Pooler, PoolMode
+from model.cluster import Endpoint, Network, Node, Pooler, PoolMode, Tls
 from model.effects.effect import ClusterKey, Effect, Kind, Nothing
 from model.plans import Plan
 
@@ -32,6 +32,7 @@ class CreatePoolersInput(Record):
     primary_address: str
     living: tuple[Pooler, ...] = ()
     """Poolers that are there already; ports and peer ids differ from theirs and each is a peer."""
+    tls: Tls = Tls.OFF
 
 
 class Poolers(Record):
@@ -78,6 +79,24 @@ class RouteInput(Record):
     read_only: str | None
 
 
+class SetTlsInput(Record):
+    """Have a cluster's servers offer, or require, TLS. Sessions that are open stay as they are.
+
+    ``backups``: whether its nodes let pgBackRest in.
+    """
+
+    cluster_id: str
+    cluster_name: str
+    tls: Tls
+    network: Network
+    nodes: tuple[Node, ...]
+    endpoint: Endpoint
+    poolers: tuple[Pooler, ...]
+    plan: Plan
+    primary_address: str
+    backups: bool
+
+
 CREATE_NETWORK = Effect("create_network", ClusterKey, Network, Kind.HOST, "routing.endpoint:EndpointActivities")
 CREATE_ENDPOINT = Effect(
     "create_endpoint", CreateEndpointInput, Endpoint, Kind.HOST, "routing.endpoint:EndpointActivities"
@@ -89,3 +108,4 @@ CONFIGURE_POOLERS = Effect(
 REMOVE_POOLERS = Effect("remove_poolers", RemovePoolersInput, Nothing, Kind.HOST, "routing.poolers:PoolerActivities")
 DRAIN_POOLERS = Effect("drain_poolers", DrainPoolersInput, Nothing, Kind.HOST_LONG, "routing.poolers:PoolerActivities")
 SET_ROUTES = Effect("set_routes", RouteInput, Nothing, Kind.HOST, "routing.endpoint:EndpointActivities")
+SET_TLS = Effect("set_tls", SetTlsInput, Nothing, Kind.HOST, "routing.tls:TlsActivities")

@@ -37,6 +37,9 @@ def url(
     pooled: Annotated[bool, typer.Option("--pooled", help="Through the poolers (the default).")] = False,
     direct: Annotated[bool, typer.Option("--direct", help="To the primary.")] = False,
     read_only: Annotated[bool, typer.Option("--read-only", help="To the replica.")] = False,
+    verify_full: Annotated[
+        bool, typer.Option("--verify-full", help="Only to a server with this stack's certificate: names its CA file.")
+    ] = False,
     as_json: options.Json = False,
     org: options.Org = DEFAULT_ORG,
 ) -> None:
@@ -46,7 +49,7 @@ def url(
     chosen = [kind for kind, asked in zip(EndpointKind, (pooled, direct, read_only), strict=True) if asked]
     if len(chosen) > 1:
         raise UsageSentence("Choose one of --pooled, --direct and --read-only.")
-    found = _connection(cluster, org, user, database, chosen[0] if chosen else EndpointKind.POOLED)
+    found = _connection(cluster, org, user, database, chosen[0] if chosen else EndpointKind.POOLED, verify=verify_full)
     if as_json:
         print_json(found)
     else:
@@ -120,10 +123,13 @@ def proxy(
         say("Stopped.")
 
 
-def _connection(cluster: str, org: str, user: str, database: str, kind: "EndpointKind") -> "Connection":
+def _connection(
+    cluster: str, org: str, user: str, database: str, kind: "EndpointKind", *, verify: bool = False
+) -> "Connection":
     from starter.cli.session import settings
     from starter.client.connection import connection, read_master_key
 
     view = with_client(lambda mpg: mpg.view(cluster, org=org))
     key = read_master_key(settings().master_key_file)
-    return connection(view.state, master_key=key, user=user, database=database, kind=kind)
+    ca_file = settings().ca_file if verify else None
+    return connection(view.state, master_key=key, user=user, database=database, kind=kind, ca_file=ca_file)

@@ -32,6 +32,9 @@ def register(app: typer.Typer) -> None:
         set_pool_mode
     )
     app.command(
+        rich_help_panel=Panel.CHANGES, epilog=options.example("mpg tls orders --require", "mpg tls orders --offer")
+    )(tls)
+    app.command(
         rich_help_panel=Panel.CHANGES, epilog=options.example("mpg restart orders", "mpg restart orders --node b")
     )(restart)
     app.command(rich_help_panel=Panel.CHANGES, epilog=options.example("mpg switchover orders"))(switchover)
@@ -59,6 +62,20 @@ def set_pool_mode(
 ) -> None:
     """Give new pooled connections another mode. Open sessions keep theirs."""
     operate(lambda mpg: mpg.set_pool_mode(cluster, pool_mode, org=org), detach=detach, as_json=as_json)
+
+
+def tls(
+    cluster: options.Cluster,
+    required: Annotated[
+        bool,
+        typer.Option("--require/--offer", help="Refuse plain connections, or take both kinds.", show_default=False),
+    ],
+    detach: options.Detach = False,
+    as_json: options.Json = False,
+    org: options.Org = DEFAULT_ORG,
+) -> None:
+    """Have new connections be encrypted always, or where clients want it. Open sessions stay as they are."""
+    operate(lambda mpg: mpg.set_tls(cluster, required=required, org=org), detach=detach, as_json=as_json)
 
 
 def restart(

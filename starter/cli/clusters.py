@@ -75,6 +75,9 @@ def create(
     postgis: Annotated[
         bool, typer.Option("--enable-postgis-support", help="Use the image with PostGIS and install it in fly-db.")
     ] = False,
+    require_tls: Annotated[
+        bool, typer.Option("--require-tls", help="Refuse connections that are not encrypted.")
+    ] = False,
     detach: options.Detach = False,
     as_json: options.Json = False,
     org: options.Org = DEFAULT_ORG,
@@ -96,6 +99,7 @@ def create(
             pool_mode=pool_mode,
             durability=durability,
             postgis_enabled=postgis,
+            require_tls=require_tls,
         ),
         detach=detach,
         as_json=as_json,

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from model.base import Record
-from model.cluster import WRONG_MASTER_KEY, Address, ClusterState
+from model.cluster import WRONG_MASTER_KEY, Address, ClusterSpec, ClusterState, Tls
 from model.errors import NotFound, NotYet, Refused
 from model.master_key import load_master_key
 from model.names import DEFAULT_DATABASE, DEFAULT_USER
@@ -29,12 +29,17 @@ class Connection(Record):
     user: str
     password: str
     database: str
+    ca_file: Path | None = None
+    """What the server's certificate is verified with, its name included; None: libpq's default, which asks for none."""
 
     @property
     def uri(self) -> str:
         """The connection as a libpq URI, percent-encoded (RFC 3986)."""
         user, password, database = (quote(part, safe="") for part in (self.user, self.password, self.database))
-        return f"postgresql://{user}:{password}@{_bracketed(self.host)}:{self.port}/{database}"
+        uri = f"postgresql://{user}:{password}@{_bracketed(self.host)}:{self.port}/{database}"
+        if self.ca_file is None:
+            return uri
+        return f"{uri}?sslmode=verify-full&sslrootcert={quote(str(self.ca_file), safe='/')}"
 
 
 def connection(
@@ -44,13 +49,14 @@ def connection(
     user: str = DEFAULT_USER,
     database: str = DEFAULT_DATABASE,
     kind: EndpointKind = EndpointKind.POOLED,
+    ca_file: Path | None = None,
 ) -> Connection:
-    """Return how *user* connects to *database*.
+    """Return how *user* connects to *database*; with *ca_file* only to a server that it vouches for.
 
     Raises:
         NotFound: the cluster has no such user or database.
         NotYet: the cluster has no endpoint yet.
-        Refused: the user's password is not one that can be derived, or not from this key.
+        Refused: the user's password is not one that can be derived, or not from this key; or nothing can be verified.
     """
     spec = state.spec
     if (wrong := state.status.condition(WRONG_MASTER_KEY)) is not None:
@@ -66,9 +72,23 @@ def connection(
             "when the cluster was adopted.",
             remedy=f"Give it a new one with 'mpg users rotate-password {spec.name} -u {user}'.",
         )
+    if ca_file is not None:
+        _check_verifiable(spec, ca_file)
     at = address(state, kind)
     password = derive_password(master_key, spec.id, user, found.password_version)
-    return Connection(host=at.host, port=at.port, user=user, password=password, database=database)
+    return Connection(host=at.host, port=at.port, user=user, password=password, database=database, ca_file=ca_file)
+
+
+def _check_verifiable(spec: ClusterSpec, ca_file: Path) -> None:
+    if spec.tls is Tls.OFF:
+        raise Refused(
+            f"Cluster {spec.name} was made before there was TLS.", remedy=f"Run 'mpg tls {spec.name} --offer' first."
+        )
+    if not ca_file.exists():
+        raise Refused(
+            f"There is no {ca_file} to verify certificates with.",
+            remedy="It is made when the stack starts, in its state directory: set MPG_HOME to that.",
+        )
 
 
 def connection_uri(
@@ -78,9 +98,10 @@ def connection_uri(
     user: str = DEFAULT_USER,
     database: str = DEFAULT_DATABASE,
     kind: EndpointKind = EndpointKind.POOLED,
+    ca_file: Path | None = None,
 ) -> str:
     """Return :func:`connection` as a URI. Raises what that raises."""
-    return connection(state, master_key=master_key, user=user, database=database, kind=kind).uri
+    return connection(state, master_key=master_key, user=user, database=database, kind=kind, ca_file=ca_file).uri
 
 
 def address(state: ClusterState, kind: EndpointKind) -> Address:

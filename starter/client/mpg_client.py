@@ -35,6 +35,7 @@ from model.operations import (
     RestartRequest,
     RotatePasswordRequest,
     SetPoolModeRequest,
+    SetTlsRequest,
     SetUserRoleRequest,
     SwitchoverRequest,
 )
@@ -80,6 +81,7 @@ class MpgClient(BackupCalls, Restoring):
         pool_mode: PoolMode | str = PoolMode.TRANSACTION,
         durability: Durability | str = Durability.SYNC,
         postgis_enabled: bool = False,
+        require_tls: bool = False,
         request_id: str | None = None,
     ) -> Operation:
         """Start the creation of a cluster; ``storage_gb`` is per node. Its id is in the operation's progress.
@@ -99,6 +101,7 @@ class MpgClient(BackupCalls, Restoring):
             pool_mode=pool_mode,
             durability=durability,
             postgis_enabled=postgis_enabled,
+            require_tls=require_tls,
         )
         if earlier := await self._earlier(request, name, request_id):
             return earlier
@@ -157,6 +160,12 @@ class MpgClient(BackupCalls, Restoring):
     ) -> Operation:
         """Start giving new pooled connections another mode; open sessions keep theirs."""
         return await self._submit(SetPoolModeRequest, cluster, org, request_id, pool_mode=pool_mode)
+
+    async def set_tls(
+        self, cluster: str, *, required: bool, org: str = names.DEFAULT_ORG, request_id: str | None = None
+    ) -> Operation:
+        """Start having the cluster offer TLS to new connections, or refuse those without where it is *required*."""
+        return await self._submit(SetTlsRequest, cluster, org, request_id, required=required)
 
     async def restart(
         self,

@@ -20,6 +20,7 @@ from model.operations import (
     OperationRequest,
     RestoreClusterRequest,
     SetPoolModeRequest,
+    SetTlsRequest,
     workflow_id,
 )
 from model.validation import checked, validated
@@ -134,6 +135,8 @@ def summary_line(request: OperationRequest, cluster_name: str) -> str:
             return f"{verb} of {cluster_name} to {plan}"
         case GrowStorageRequest(storage_gb=int(storage_gb)):
             return f"{verb} of {cluster_name} to {storage_gb} GB"
+        case SetTlsRequest(required=required):
+            return f"{verb} of {cluster_name} to {'required' if required else 'offered'}"
         case SetPoolModeRequest(pool_mode=mode):
             return f"{verb} of {cluster_name} to {mode.value}"
         case _:

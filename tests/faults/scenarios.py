@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from model.backups import BackupType
-from model.cluster import ClusterSpec, ClusterState, ClusterStatus, Database, PoolMode, Role, User
-from model.facts import Fact, UserGone, UserIs, apply
+from model.cluster import ClusterSpec, ClusterState, ClusterStatus, Database, PoolMode, Role, Tls, User
+from model.facts import Fact, TlsIs, UserGone, UserIs, apply
 from model.names import kebab
 from model.operations import REQUESTS, OperationOutcome
 from model.plans import DEFAULT_PLANS
@@ -213,6 +213,16 @@ async def set_pool_mode(bench: Bench) -> Prepared:
     )
 
 
+async def set_tls(bench: Bench) -> Prepared:
+    spec = (await bench.state()).spec
+    tls = Tls.OFFERED if spec.tls is Tls.REQUIRED else Tls.REQUIRED
+    return Prepared(
+        lambda key: bench.mpg.set_tls(bench.name, required=tls is Tls.REQUIRED, request_id=key),
+        spec,
+        _after(spec, TlsIs(tls=tls)),
+    )
+
+
 async def grow_storage(bench: Bench) -> Prepared:
     spec = (await bench.state()).spec
     more = spec.storage_gb + 1
@@ -264,6 +274,7 @@ ON_A_CLUSTER: dict[str, Prepare] = {
     for prepare in (
         change_plan,
         set_pool_mode,
+        set_tls,
         grow_storage,
         restart,
         switchover,

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Identifier, Literal
 
+from activities.authority import Authority
 from activities.engine.cleanup import CleanupActivities
 from activities.engine.disk_promises import DiskPromises
 from activities.engine.docker_engine import DockerEngine
@@ -23,9 +24,10 @@ from activities.recovery.cluster_recovery import RecoveryActivities
 from activities.routing.endpoint import EndpointActivities
 from activities.routing.pooler_console import Console
 from activities.routing.poolers import PoolerActivities
+from activities.routing.tls import TlsActivities
 from activities.takeover_lock import TakeoverLocks
 from model.base import Record
-from model.cluster import Address, Endpoint, Network, Node, NodeRole, Pooler, PoolMode
+from model.cluster import Address, Endpoint, Network, Node, NodeRole, Pooler, PoolMode, Tls
 from model.disk import Promise
 from model.effects import (
     Bootstrap,
@@ -79,11 +81,13 @@ class Rig:
         self.hosts = HostActivities(docker, settings, master_key, Promised())
         self.endpoints = EndpointActivities(docker, settings)
         self.keys = RepositoryKeys.of(settings, master_key)
-        self.nodes = NodeActivities(docker, self.sql, self.keys)
-        self.poolers = PoolerActivities(docker, master_key, settings.pooler_drain_seconds)
+        self.authority = Authority(settings)
+        self.nodes = NodeActivities(docker, self.sql, self.keys, self.authority)
+        self.poolers = PoolerActivities(docker, master_key, settings.pooler_drain_seconds, self.authority)
+        self.tls = TlsActivities(docker, master_key, self.authority)
         self.cleanup = CleanupActivities(docker, OperationFences(settings.fences_dir))
         fences, takeovers = OperationFences(settings.fences_dir), TakeoverLocks(settings.fences_dir)
-        self.observer = RecoveryActivities(docker, self.sql, self.keys, fences, takeovers)
+        self.observer = RecoveryActivities(docker, self.sql, self.keys, fences, takeovers, self.authority)
 
     async def stop_node(self, cluster_id: str, name: str) -> None:
         """Stop a node cleanly; its container stays."""
@@ -131,7 +135,14 @@ class TestCluster(Record):
 
 
 def node_spec(
-    cluster_id: str, network: Network, image: str, name: str = "a", *, follows: str | None = None, plan: Plan = PLAN
+    cluster_id: str,
+    network: Network,
+    image: str,
+    name: str = "a",
+    *,
+    follows: str | None = None,
+    plan: Plan = PLAN,
+    tls: Tls = Tls.OFFERED,
 ) -> NodeSpec:
     """Return the spec of a node; with *follows* a replica of that address."""
     return NodeSpec(
@@ -144,21 +155,24 @@ def node_spec(
         image=image,
         network=network,
         primary_address=follows,
+        tls=tls,
     )
 
 
-async def make_cluster(rig: Rig, cluster_id: str, *, replica: bool = True) -> TestCluster:
+async def make_cluster(rig: Rig, cluster_id: str, *, replica: bool = True, tls: Tls = Tls.OFFERED) -> TestCluster:
     """Make a cluster as its creation does: containers in parallel, the replica's base backup beside the roles."""
     check = await rig.hosts.check_host(CheckHostInput(plan="basic", pg_major_version=17))
     network = await rig.endpoints.create_network(ClusterKey(cluster_id=cluster_id))
-    a = node_spec(cluster_id, network, check.image)
-    b = node_spec(cluster_id, network, check.image, "b", follows=network_address(network, 3))
+    a = node_spec(cluster_id, network, check.image, tls=tls)
+    b = node_spec(cluster_id, network, check.image, "b", follows=network_address(network, 3), tls=tls)
 
     async def front() -> tuple[Endpoint, tuple[Pooler, ...]]:
         endpoint = await rig.endpoints.create_endpoint(
             CreateEndpointInput(cluster_id=cluster_id, cluster_name="test", network=network, image=check.image)
         )
-        return endpoint, await make_poolers(rig, cluster_id, endpoint, check.image, network_address(network, 3))
+        return endpoint, await make_poolers(
+            rig, cluster_id, endpoint, check.image, network_address(network, 3), tls=tls
+        )
 
     async def back() -> Node:
         node = await rig.nodes.ensure_node(EnsureNodeInput(spec=a, bootstrap=Bootstrap.INIT))
@@ -193,6 +207,7 @@ async def make_poolers(
     generation: int = 1,
     pool_mode: PoolMode = PoolMode.TRANSACTION,
     living: tuple[Pooler, ...] = (),
+    tls: Tls = Tls.OFFERED,
 ) -> tuple[Pooler, ...]:
     """Make a generation of poolers."""
     made = await rig.poolers.create_poolers(
@@ -206,6 +221,7 @@ async def make_poolers(
             plan=PLAN,
             primary_address=primary_address,
             living=living,
+            tls=tls,
         )
     )
     return made.poolers

@@ -46,6 +46,7 @@ from model.operations import (
     RotatePasswordRequest,
     SetBackupPolicyRequest,
     SetPoolModeRequest,
+    SetTlsRequest,
     SetUserRoleRequest,
     SwitchoverRequest,
 )
@@ -172,6 +173,7 @@ SCENARIOS = (
     "destroy-cluster",
     "change-plan",
     "set-pool-mode",
+    "set-tls",
     "restart",
     "restart-a",
     "restart-b",
@@ -204,6 +206,7 @@ def request_of(scenario: str, state: ClusterState) -> OperationRequest:
         "destroy-cluster": DestroyClusterRequest(cluster_id=key),
         "change-plan": ChangePlanRequest(cluster_id=key, plan="launch"),
         "set-pool-mode": SetPoolModeRequest(cluster_id=key, pool_mode=PoolMode.SESSION),
+        "set-tls": SetTlsRequest(cluster_id=key, required=True),
         "restart": RestartRequest(cluster_id=key),
         "restart-a": RestartRequest(cluster_id=key, node="a"),
         "restart-b": RestartRequest(cluster_id=key, node="b"),

@@ -5,7 +5,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from model import effects
     from model.backups import BackupType
-    from model.cluster import ClusterPhase, ClusterSpec, ClusterState
+    from model.cluster import ClusterPhase, ClusterSpec, ClusterState, Tls
     from model.effects import Bootstrap, HostCheck
     from model.facts import PhaseIs
     from model.names import DEFAULT_DATABASE, POSTGIS
@@ -107,6 +107,7 @@ def _spec(request: CreateClusterRequest, room: HostCheck) -> ClusterSpec:
         storage_gb=request.storage_gb,
         durability=request.durability,
         postgis_enabled=request.postgis_enabled,
+        tls=Tls.REQUIRED if request.require_tls else Tls.OFFERED,
         backups=room.backups,
         created_at=workflow.now(),
     )

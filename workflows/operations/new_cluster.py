@@ -125,6 +125,7 @@ class NewCluster:
                 pool_mode=spec.pool_mode,
                 plan=spec.plan,
                 primary_address=self._primary_address(),
+                tls=spec.tls,
             ),
         )
         await self._operation.commit(PoolersAre(poolers=made.poolers))

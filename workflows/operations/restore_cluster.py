@@ -11,7 +11,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from model import effects
     from model.backups import Backups, BackupType, RepositoryKind
-    from model.cluster import ClusterPhase, ClusterSpec, ClusterState, NodePhase, NodeRole
+    from model.cluster import ClusterPhase, ClusterSpec, ClusterState, NodePhase, NodeRole, Tls
     from model.effects import Bootstrap, ClusterKey, HostCheck, RepositoryRef
     from model.errors import InvalidInput, MpgError, Refused
     from model.facts import CatalogIs, PhaseIs
@@ -188,6 +188,7 @@ def _spec(request: RestoreClusterRequest, room: HostCheck, source: ClusterSpec) 
         storage_gb=request.storage_gb or source.storage_gb,
         durability=request.durability or source.durability,
         postgis_enabled=source.postgis_enabled,
+        tls=Tls.OFFERED if source.tls is Tls.OFF else source.tls,
         users=(),
         databases=(),
         backups=own and Backups(repository=own.repository, policy=(source.backups or own).policy),

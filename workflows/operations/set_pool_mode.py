@@ -47,7 +47,7 @@ class SetPoolMode(Operation):
         assert endpoint is not None, "a cluster that takes operations has its endpoint"
         generation = next_generation(living)
         planned = effects.RemovePoolersInput(
-            cluster_id=spec.id, poolers=plan_generation(spec.id, generation, mode, living)
+            cluster_id=spec.id, poolers=plan_generation(spec.id, generation, mode, living, spec.tls)
         )
         made = await self.step(
             f"start poolers in {mode} mode",
@@ -62,6 +62,7 @@ class SetPoolMode(Operation):
                 plan=spec.plan,
                 primary_address=self.primary.address,
                 living=living,
+                tls=spec.tls,
             ),
             undo=lambda: self.effect(effects.REMOVE_POOLERS, planned, "remove the new poolers"),
         )

@@ -20,6 +20,7 @@ from model.cluster import (
     NodeRole,
     PoolMode,
     Role,
+    Tls,
     User,
 )
 from model.facts import (
@@ -38,6 +39,7 @@ from model.facts import (
     PoolModeIs,
     PrimaryIs,
     RolesAdopted,
+    TlsIs,
     UserGone,
     UserIs,
     apply,
@@ -90,6 +92,7 @@ EVERY: list[Fact] = [
     DatabaseGone(name="fly-db"),
     PlanIs(plan=DEFAULT_PLANS["launch"]),
     PoolModeIs(pool_mode=PoolMode.SESSION),
+    TlsIs(tls=Tls.REQUIRED),
     RolesAdopted(),
     NetworkIs(network=Network(name="n", subnet="10.0.0.0/28", gateway="10.0.0.1")),
     NodeIs(node=node("c", NodeRole.REPLICA)),

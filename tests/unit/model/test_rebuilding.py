@@ -8,13 +8,24 @@ import pytest
 from activities.engine.labels import Kind, StateLabel, make_labels, read_state
 from model.adoption import AdoptionReading, Origin
 from model.backups import Repository, RepositoryKind
-from model.cluster import Address, Durability, Endpoint, Network, NodePhase, NodeRole, Pooler, PoolerPhase, PoolMode
+from model.cluster import (
+    Address,
+    Durability,
+    Endpoint,
+    Network,
+    NodePhase,
+    NodeRole,
+    Pooler,
+    PoolerPhase,
+    PoolMode,
+    Tls,
+)
 from model.effects import NodeSpec
 from model.errors import InvalidInput, MpgError, NeedsOperator, Refused
 from model.names import LABEL_STATE
 from model.plans import DEFAULT_PLANS, Plan, Resources
 from model.poolers import plan_generation
-from model.rebuilding import EndpointPart, NodePart, Parts, rebuild
+from model.rebuilding import AccessPart, EndpointPart, NodePart, Parts, rebuild
 from model.settling import Seen
 
 ID = "abcdefgh01234567"
@@ -201,3 +212,15 @@ def test_repository_is_on_the_nodes_labels_and_has_the_key_that_it_is_written_wi
     assert (backups.repository.kind, backups.repository.key_id) == (RepositoryKind.VOLUME, "present")
     assert any("none is removed before" in note for note in reading.notes)
     assert rebuilt().state.spec.backups is None
+
+
+def test_tls_is_what_an_operation_made_of_it_or_else_what_it_was_made_with() -> None:
+    made_with = ORIGIN.model_copy(update={"tls": Tls.OFFERED})
+    for access, origin, tls in (
+        (AccessPart(), ORIGIN, Tls.OFF),
+        (AccessPart(), made_with, Tls.OFFERED),
+        (AccessPart(tls=Tls.REQUIRED), made_with, Tls.REQUIRED),
+    ):
+        state = rebuilt(endpoint=EndpointPart(endpoint=ENDPOINT, origin=origin, access=access, made_at=MADE)).state
+        assert state.spec.tls is tls
+        assert {pooler.tls for pooler in state.status.poolers} == {tls}

@@ -2,7 +2,7 @@
 
 from activities.engine.labels import node_digest
 from model.backups import Repository, RepositoryKind
-from model.cluster import Network, NodeRole
+from model.cluster import Network, NodeRole, Tls
 from model.effects import NodeSpec
 from model.plans import Resources
 
@@ -22,6 +22,10 @@ BEFORE_BACKUPS = "e2a5e5f3ab5e29fd"
 
 def test_node_of_before_backups_and_bounds_on_wal_is_not_made_again() -> None:
     assert node_digest(SPEC, 1) == BEFORE_BACKUPS
+
+
+def test_tls_makes_no_other_container() -> None:
+    assert node_digest(SPEC.model_copy(update={"tls": Tls.REQUIRED}), 1) == BEFORE_BACKUPS
 
 
 def test_repository_makes_another_container() -> None:

@@ -4,7 +4,7 @@ import re
 
 from activities.nodes.files import node_files, pg_hba, pgpass, postgresql_conf, standby_files
 from model.backups import Repository, RepositoryKind
-from model.cluster import Network, NodeRole
+from model.cluster import Network, NodeRole, Tls
 from model.effects import Bootstrap, NodeSpec
 from model.names import SUPERUSER
 from model.plans import Resources
@@ -90,3 +90,18 @@ def test_a_node_archives_only_where_it_has_a_repository() -> None:
     assert _settings(postgresql_conf(with_one))["archive_mode"] == "on"
     assert " peer" not in pg_hba(NETWORK)
     assert pg_hba(NETWORK, backups=True).count(" peer") == 1
+
+
+def test_replica_of_a_cluster_with_tls_insists_on_it_and_on_who_is_at_its_other_end():
+    conninfo = _settings(postgresql_conf(_spec(NodeRole.REPLICA)))["primary_conninfo"]
+    assert "sslmode" not in conninfo
+    spec = _spec(NodeRole.REPLICA).model_copy(update={"tls": Tls.OFFERED})
+    conninfo = _settings(postgresql_conf(spec))["primary_conninfo"]
+    assert "sslmode=require channel_binding=require" in conninfo
+
+
+def test_what_comes_through_the_endpoint_without_tls_is_refused_first_where_that_is_asked():
+    assert "hostnossl" not in pg_hba(NETWORK, tls=Tls.OFFERED)
+    first, *others = pg_hba(NETWORK, tls=Tls.REQUIRED).splitlines()
+    assert first.split() == ["hostnossl", "all", "all", "10.9.0.18/32", "reject"]
+    assert others == pg_hba(NETWORK).splitlines()

@@ -5,7 +5,7 @@ import configparser
 import pytest
 
 from activities.routing.pooler_files import limits_by_pooler, pgbouncer_ini, pooler_limits, userlist
-from model.cluster import Pooler, PoolerPhase, PoolMode
+from model.cluster import Pooler, PoolerPhase, PoolMode, Tls
 from model.plans import DEFAULT_PLANS
 
 
@@ -85,3 +85,14 @@ def test_every_database_leads_to_the_primary() -> None:
 def test_userlist_has_the_platforms_two_users_and_nobody_else() -> None:
     lines = userlist("abcdefgh12345678", b"k" * 32).splitlines()
     assert [line.split()[0] for line in lines] == ['"mpg_pooler"', '"mpg_admin"']
+
+
+@pytest.mark.parametrize(
+    ("tls", "client", "server"),
+    [(Tls.OFF, None, None), (Tls.OFFERED, "allow", "disable"), (Tls.REQUIRED, "require", "require")],
+)
+def test_poolers_encrypt_what_clients_ask_for_and_to_nodes_where_those_insist(
+    tls: Tls, client: str | None, server: str | None
+) -> None:
+    found = _parsed(_pooler(1).model_copy(update={"tls": tls}))["pgbouncer"]
+    assert (found.get("client_tls_sslmode"), found.get("server_tls_sslmode")) == (client, server)

@@ -22,6 +22,7 @@ from model.cluster import (
     OperationRef,
     PoolMode,
     Role,
+    Tls,
     User,
 )
 from model.effects import Extension, InstalledExtension
@@ -169,3 +170,17 @@ def test_password_that_is_not_known_is_not_made_up() -> None:
     with pytest.raises(Refused, match=r"Give it a new one with 'mpg users rotate-password .* -u fly-user'"):
         connection_uri(found.state, master_key=KEY)
     assert shapes.credentials(found, KEY).password == ""
+
+
+def test_uri_that_verifies_names_the_authoritys_file(tmp_path: Path) -> None:
+    ca_file = tmp_path / "a state directory" / "ca.crt"
+    state = view().state
+    with pytest.raises(Refused, match="before there was TLS"):
+        connection_uri(state, master_key=KEY, ca_file=ca_file)
+    state = state.model_copy(update={"spec": state.spec.model_copy(update={"tls": Tls.OFFERED})})
+    with pytest.raises(Refused, match="to verify certificates with"):
+        connection_uri(state, master_key=KEY, ca_file=ca_file)
+    ca_file.parent.mkdir()
+    ca_file.write_text("")
+    found = conninfo_to_dict(connection_uri(state, master_key=KEY, ca_file=ca_file))
+    assert (found["sslmode"], found["sslrootcert"]) == ("verify-full", str(ca_file))
