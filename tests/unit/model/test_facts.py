@@ -122,6 +122,7 @@ def test_kinds_are_as_histories_have_them():
         "database_gone",
         "plan_is",
         "pool_mode_is",
+        "tls_is",
         "roles_adopted",
         "network_is",
         "node_is",
