@@ -39,7 +39,9 @@ def _host_config(spec: ContainerSpec) -> dict[str, Any]:
         "PortBindings": {
             f"{port.container_port}/tcp": [{"HostIp": port.address, "HostPort": str(port.port)}] for port in spec.ports
         },
+        "CapDrop": ["ALL"],
         "CapAdd": list(spec.capabilities),
+        "PidsLimit": spec.pids,
         "Sysctls": dict(spec.sysctls),
         "SecurityOpt": ["no-new-privileges"],
         # Bounded: a container that writes an error a millisecond must not fill the host's disk.

@@ -29,6 +29,12 @@ class RestartPolicy(StrEnum):
     UNLESS_STOPPED = "unless-stopped"
 
 
+BECOMES_ANOTHER = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID")
+"""Capabilities of a container that begins as root and then becomes ``postgres``, which has none of them."""
+MOST_PROCESSES = 1024
+"""In one container: twice what a node's connections and workers are."""
+
+
 class Mount(Record):
     """A named volume and where a container sees it."""
 
@@ -68,7 +74,9 @@ class ContainerSpec(Record):
     """Its part of the processor where several want it; the engine's default is 1024."""
     user: str | None = None
     """As whom its command runs; None: root."""
-    capabilities: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = BECOMES_ANOTHER
+    """All others are dropped."""
+    pids: int = MOST_PROCESSES
     sysctls: Mapping[str, str] = {}
     restart: RestartPolicy = RestartPolicy.NO
     stop_signal: str = "SIGTERM"

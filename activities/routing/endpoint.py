@@ -27,6 +27,9 @@ from model.names import (
 from model.settings import LOOPBACK, Settings
 
 PORT_ATTEMPTS = 5
+MEMORY_MB = 128
+"""It only sleeps; a shell and nft come and go. Connections are the kernel's."""
+MOST_PROCESSES = 64
 _PUBLISHED = (POOLED_PORT, DIRECT_PORT, READ_ONLY_PORT)
 
 
@@ -169,6 +172,9 @@ class EndpointActivities:
                 # It forwards to the nodes, and never tells a client to go there by itself.
                 sysctls={"net.ipv4.ip_forward": "1", "net.ipv4.conf.all.send_redirects": "0"},
                 restart=RestartPolicy.UNLESS_STOPPED,
+                memory_mb=MEMORY_MB,
+                cpus=1,
+                pids=MOST_PROCESSES,
             )
         )
         rules = render_rules(Rules(gateway=arg.network.gateway))

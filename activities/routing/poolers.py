@@ -33,6 +33,10 @@ from model.poolers import plan_generation
 ANSWER_TIMEOUT_S = 20.0
 DRAINING_TIMEOUT_S = 2.0
 DRAIN_POLL_S = 1.0
+MEMORY_MB = 512
+"""A thousand clients with TLS and prepared statements fit many times. A PgBouncer has one thread: more than one CPU
+would be of no use to it."""
+MOST_PROCESSES = 32
 
 
 class PoolerActivities:
@@ -198,6 +202,9 @@ async def make_pooler(
             join=endpoint.container,
             mounts=(Mount(volume=sockets_volume(cluster_id), path=SOCKETS_PATH),),
             restart=RestartPolicy.UNLESS_STOPPED,
+            memory_mb=MEMORY_MB,
+            cpus=1,
+            pids=MOST_PROCESSES,
             # PgBouncer takes SIGINT for "when all clients are gone".
             stop_signal="SIGTERM",
         )
