@@ -40,6 +40,7 @@ from activities.recovery.adoption import AdoptionActivities
 from activities.recovery.cluster_recovery import RecoveryActivities
 from activities.recovery.key_guard import ClusterKeys
 from activities.recovery.platform_access import PlatformAccessActivities
+from activities.routing.allow_list import AllowListActivities
 from activities.routing.endpoint import EndpointActivities
 from activities.routing.pooled_sessions import PooledSessions
 from activities.routing.poolers import PoolerActivities
@@ -92,6 +93,7 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
             NodeActivities(docker, sql, repositories, authority),
             EndpointActivities(docker, settings),
             PoolerActivities(docker, master_key, settings.pooler_drain_seconds, authority),
+            AllowListActivities(docker),
             TlsActivities(docker, master_key, authority),
             CleanupActivities(docker, fences),
             RecoveryActivities(docker, sql, repositories, fences, takeovers, authority),

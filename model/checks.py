@@ -1,5 +1,6 @@
 """Whether a request fits a cluster's state: decided here once, for starters (early) and workflows (with the turn)."""
 
+from model.allow_list import MOST_NETWORKS, changed
 from model.cluster import ClusterPhase, ClusterState, Role
 from model.errors import AlreadyExists, NotFound, Refused
 from model.healing import may_promote
@@ -19,6 +20,7 @@ from model.operations import (
     OperationRequest,
     RestartRequest,
     RotatePasswordRequest,
+    SetAllowListRequest,
     SetBackupPolicyRequest,
     SetUserRoleRequest,
     SwitchoverRequest,
@@ -65,6 +67,8 @@ def check(state: ClusterState, request: OperationRequest) -> None:
             _check_replica(state, "change its plan")
         case BackupRequest() | SetBackupPolicyRequest():
             _check_has_repository(state)
+        case SetAllowListRequest():
+            _check_allow_list(state, request)
         case GrowStorageRequest():
             _check_growth(state, request)
         case RestartRequest(node=node):
@@ -102,6 +106,18 @@ def _check_has_repository(state: ClusterState) -> None:
         raise Refused(
             f"Cluster {state.spec.name} was made before there were backups and has no repository.",
             remedy="Make a new cluster, and copy its data there.",
+        )
+
+
+def _check_allow_list(state: ClusterState, request: SetAllowListRequest) -> None:
+    name, old = state.spec.name, state.spec.allow_list
+    new = changed(old, request.add, request.remove, clear=request.clear)
+    if len(new) > MOST_NETWORKS:
+        raise Refused(f"Cluster {name} would have {len(new)} networks on its list, and {MOST_NETWORKS} are the most.")
+    if old and not new and not request.clear:
+        raise Refused(
+            f"Cluster {name} would have an empty allow list, which lets everybody in.",
+            remedy=f"If that is meant, say 'mpg allow-list {name} --clear'.",
         )
 
 

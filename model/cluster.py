@@ -138,6 +138,8 @@ class ClusterSpec(Record):
     databases: tuple[Database, ...] = (Database(name=DEFAULT_DATABASE),)
     former_users: tuple[FormerUser, ...] = ()
     tls: Tls = Tls.OFF
+    allow_list: tuple[str, ...] = ()
+    """Networks that clients may come from, in CIDR; empty: all."""
     backups: Backups | None = None
     """None: a cluster made before there were backups."""
     created_at: datetime

@@ -107,6 +107,12 @@ class TlsIs(_Fact):
     tls: Tls
 
 
+class AllowListIs(_Fact):
+    """New connections are taken from these networks, from everywhere where there are none."""
+
+    networks: tuple[str, ...]
+
+
 class RolesAdopted(_Fact):
     """The cluster uses the role system (it was marked ``legacy_roles`` before)."""
 
@@ -201,6 +207,7 @@ Fact = Annotated[
     | PlanIs
     | PoolModeIs
     | TlsIs
+    | AllowListIs
     | StorageIs
     | AutoGrowIs
     | StorageSeen
@@ -250,6 +257,8 @@ def _apply_to_spec(spec: ClusterSpec, fact: Fact) -> ClusterSpec:
             return spec.model_copy(update={"pool_mode": pool_mode})
         case TlsIs(tls=tls):
             return spec.model_copy(update={"tls": tls})
+        case AllowListIs(networks=networks):
+            return spec.model_copy(update={"allow_list": networks})
         case BackupPolicyIs(policy=policy) if spec.backups is not None:
             return spec.model_copy(update={"backups": spec.backups.model_copy(update={"policy": policy})})
         case CatalogIs(users=users, databases=databases, legacy_roles=legacy):

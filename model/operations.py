@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from model.allow_list import MOST_NETWORKS, Cidr
 from model.backups import MOST_KEPT, BackupType, Repository
 from model.base import Record, Request
 from model.cluster import ClusterState, Durability, PoolMode, Role
@@ -223,6 +224,24 @@ class SetTlsRequest(OperationRequest):
     required: bool = False
 
 
+class SetAllowListRequest(OperationRequest):
+    """Say from which networks clients may come: ``clear`` empties the list, then what is to go goes, then comes.
+
+    An empty list lets everybody in.
+    """
+
+    operation: ClassVar[str] = "SetAllowList"
+    add: Annotated[tuple[Cidr, ...], Field(max_length=MOST_NETWORKS)] = ()
+    remove: Annotated[tuple[Cidr, ...], Field(max_length=MOST_NETWORKS)] = ()
+    clear: bool = False
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Self:
+        if not (self.add or self.remove or self.clear):
+            raise ValueError("Say which networks are to be added or removed, or that the list is to be emptied.")
+        return self
+
+
 class RestartRequest(OperationRequest):
     """Restart one node, or each in turn with a switchover between."""
 
@@ -381,6 +400,7 @@ REQUESTS: dict[str, type[OperationRequest]] = {
         GrowStorageRequest,
         SetPoolModeRequest,
         SetTlsRequest,
+        SetAllowListRequest,
         RestartRequest,
         SwitchoverRequest,
         ForcedFailoverRequest,

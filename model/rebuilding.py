@@ -44,6 +44,7 @@ class AccessPart(Record):
     """What operations changed of who may come in, and how, since the endpoint was made. None: nothing."""
 
     tls: Tls | None = None
+    allow_list: tuple[str, ...] = ()
 
 
 class EndpointPart(Record):
@@ -108,6 +109,7 @@ def rebuild(
         durability=origin.durability,
         postgis_enabled=origin.postgis_enabled,
         tls=tls,
+        allow_list=parts.endpoint.access.allow_list,
         users=(),
         databases=(),
         backups=_backups(primary.spec, key_id),

@@ -27,6 +27,7 @@ from workflows.operations.repair import Repair
 from workflows.operations.restart import Restart
 from workflows.operations.restore_cluster import RestoreCluster
 from workflows.operations.rotate_password import RotatePassword
+from workflows.operations.set_allow_list import SetAllowList
 from workflows.operations.set_backup_policy import SetBackupPolicy
 from workflows.operations.set_pool_mode import SetPoolMode
 from workflows.operations.set_tls import SetTls
@@ -47,6 +48,7 @@ WORKFLOWS: tuple[type, ...] = (
     GrowStorage,
     SetPoolMode,
     SetTls,
+    SetAllowList,
     Restart,
     Switchover,
     ForcedFailover,

@@ -17,6 +17,8 @@ from activities.nodes.repository_conf import RepositoryKeys
 from activities.nodes.tls import put_pg_hba
 from activities.postgres.sql import SqlSessions
 from activities.recovery.inspection import NodeLook, Survey, actual_poolers
+from activities.routing.access_file import read_access
+from activities.routing.allow_list import put_allow_list
 from activities.routing.health import POOLER_TIMEOUT_S, start_endpoint, start_pooler
 from activities.routing.pooler_console import Console
 from activities.routing.pooler_files import write_pooler_files
@@ -124,6 +126,7 @@ class Settling:
         """Lead poolers and rules to the primary."""
         poolers = await self._poolers()
         await self._put_pg_hba()
+        await self._put_allow_list()
         await write_pooler_files(
             self._docker,
             self._state.spec.id,
@@ -142,6 +145,13 @@ class Settling:
         for node in self._state.status.nodes:
             if network is not None and await self._docker.inspect(node.container) is not None:
                 await put_pg_hba(self._docker, node, network, backups=spec.backups is not None, tls=spec.tls)
+
+    async def _put_allow_list(self) -> None:
+        """The same for a change of the allow list."""
+        container, network = self._endpoint().container, self._state.status.network
+        there, wanted = await read_access(self._docker, container), self._state.spec.allow_list
+        if network is not None and (there.allow_list if there else ()) != wanted:
+            await put_allow_list(self._docker, container, wanted, network.gateway)
 
     async def _poolers(self) -> list[Pooler]:
         """Return the poolers that there are, after those on record whose containers are gone were made anew."""

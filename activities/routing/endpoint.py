@@ -10,6 +10,7 @@ from activities.engine.docker_engine import DockerEngine
 from activities.engine.docker_types import ContainerSpec, EngineError, File, NetworkInfo, PublishedPort, RestartPolicy
 from activities.engine.labels import Kind, StateLabel, make_labels, read_state
 from activities.heartbeat import heartbeating
+from activities.routing.allow_list import allow_files
 from activities.routing.rules import RULES_FILE, Rules, load_routes, render_rules
 from model import effects
 from model.addresses import endpoint_address, subnets
@@ -178,7 +179,8 @@ class EndpointActivities:
             )
         )
         rules = render_rules(Rules(gateway=arg.network.gateway))
-        await self._docker.put_files(endpoint.container, {RULES_FILE: File(content=rules.encode())})
+        files = {RULES_FILE: File(content=rules.encode()), **allow_files(arg.allow_list, arg.network.gateway)}
+        await self._docker.put_files(endpoint.container, files)
         try:
             await self._docker.start(endpoint.container)
         except EngineError as error:

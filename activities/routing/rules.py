@@ -20,6 +20,11 @@ from model.names import (
 )
 
 RULES_FILE = "/etc/mpg/rules.nft"
+ALLOW_FILE = "/etc/mpg/access.nft"
+"""A table of its own (activities/routing/allow_list.py), which changes of routes leave as it is."""
+_INCLUDE = 'include "/etc/mpg/access*.nft"'
+"""With a wildcard: nft insists on a file that is named in full."""
+PUBLIC_PORTS = f"{{ {DIRECT_PORT}, {READ_ONLY_PORT}, {POOLED_PORT} }}"
 ANSWER_TIMEOUT_S = 3.0
 
 
@@ -44,7 +49,6 @@ def render_rules(rules: Rules) -> str:
     ]
     prerouting = "\n".join(f"        {line}" for line in routed if line)
     poolers = f"tcp dport {FIRST_POOLER_PORT}-{LAST_POOLER_PORT}"
-    public = f"{{ {DIRECT_PORT}, {READ_ONLY_PORT}, {POOLED_PORT} }}"
     return f"""\
 table ip mpg {{
     chain prerouting {{ type nat hook prerouting priority dstnat; policy accept; }}
@@ -65,12 +69,13 @@ table ip mpg {{
         {poolers} iif lo accept
         {poolers} ip saddr {rules.gateway} accept
         {poolers} reject with tcp reset
-        tcp dport {public} reject with tcp reset
+        tcp dport {PUBLIC_PORTS} reject with tcp reset
     }}
     chain forward {{
         ct status dnat accept
     }}
 }}
+{_INCLUDE}
 """
 
 
@@ -117,6 +122,20 @@ class RulesSession:
             f"cat > {RULES_FILE}.new <<'{end}'\n{ruleset}\n{end}\n"
             f"nft -f {RULES_FILE}.new && mv {RULES_FILE}.new {RULES_FILE}"
         )
+
+    async def load_allow_list(self, ruleset: str) -> None:
+        """Put the table of *ruleset* in force, and have a restart load it too. Raises as :meth:`load`."""
+        end = f"END-{secrets.token_hex(4)}"
+        await self._run(
+            f"cat > {ALLOW_FILE}.new <<'{end}'\n{ruleset}\n{end}\n"
+            f"nft -f {ALLOW_FILE}.new && mv {ALLOW_FILE}.new {ALLOW_FILE} && "
+            # The rules of an endpoint from before there were lists.
+            f"{{ grep -qF '{_INCLUDE}' {RULES_FILE} || echo '{_INCLUDE}' >> {RULES_FILE}; }}"
+        )
+
+    async def list_set(self, table: str, name: str) -> str:
+        """Return what ``nft -j`` says about a set. Raises :class:`MpgError` where there is none."""
+        return await self._run(f"nft -j list set ip {table} {name}")
 
     async def ports_at(self, address: str, came_in_at: int) -> list[int]:
         """Return the client ports that the node at *address* sees of open connections that *came_in_at* this port."""

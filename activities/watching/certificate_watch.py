@@ -1,6 +1,7 @@
 """Certificates renewed long before they end, and when the authority or the names in them are others."""
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -29,6 +30,8 @@ class CertificateWatch:
 
     async def run(self) -> Alarm:
         """Never return: a certificate that could not be renewed is tried again at the next look."""
+        # Not at once, when a worker takes up all of its watches.
+        await asyncio.sleep(random.uniform(0, self._authority.check_every_s / 10))  # noqa: S311
         while True:
             try:
                 await self.look()

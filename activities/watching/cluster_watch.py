@@ -21,6 +21,7 @@ from activities.takeover.handover import Clients
 from activities.watching.backup_watch import BackupBounds, BackupWatch, BeginBackup, ReadArchiving
 from activities.watching.certificate_watch import CertificateWatch
 from activities.watching.node_watch import NodeWatch
+from activities.watching.refused_watch import RefusedWatch
 from activities.watching.storage_watch import StorageWatch
 from activities.watching.sync_watch import SyncWatch
 from model import effects
@@ -105,6 +106,8 @@ class WatchActivities:
         tasks.append(asyncio.create_task(storage.run()))
         certificates = CertificateWatch(self._docker, self._authority, lambda: self._view(arg.cluster_id))
         tasks.append(asyncio.create_task(certificates.run()))
+        refused = RefusedWatch(self._docker, lambda: self._view(arg.cluster_id))
+        tasks.append(asyncio.create_task(refused.run()))
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             return done.pop().result()

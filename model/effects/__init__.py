@@ -128,6 +128,7 @@ from model.effects.routing import (
     CREATE_POOLERS,
     DRAIN_POOLERS,
     REMOVE_POOLERS,
+    SET_ALLOW_LIST,
     SET_ROUTES,
     SET_TLS,
     ConfigurePoolersInput,
@@ -137,6 +138,7 @@ from model.effects.routing import (
     Poolers,
     RemovePoolersInput,
     RouteInput,
+    SetAllowListInput,
     SetTlsInput,
 )
 from model.effects.scheduling import (
@@ -252,6 +254,7 @@ __all__ = [
     "RESTART_NODE",
     "RESTORE_DATA",
     "SETTLE_CLUSTER",
+    "SET_ALLOW_LIST",
     "SET_CONNECTION_LIMITS",
     "SET_PASSWORD",
     "SET_READ_ONLY",
@@ -341,6 +344,7 @@ __all__ = [
     "RestoreProgress",
     "Restored",
     "RouteInput",
+    "SetAllowListInput",
     "SetConnectionLimitsInput",
     "SetReadOnlyInput",
     "SetSynchronousInput",

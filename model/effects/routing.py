@@ -17,6 +17,7 @@ class CreateEndpointInput(Record):
     network: Network
     image: str
     origin: Origin | None = None
+    allow_list: tuple[str, ...] = ()
 
 
 class CreatePoolersInput(Record):
@@ -97,6 +98,15 @@ class SetTlsInput(Record):
     backups: bool
 
 
+class SetAllowListInput(Record):
+    """Let new connections through the endpoint come from these networks only; from everywhere where there are none."""
+
+    cluster_id: str
+    endpoint: Endpoint
+    network: Network
+    networks: tuple[str, ...]
+
+
 CREATE_NETWORK = Effect("create_network", ClusterKey, Network, Kind.HOST, "routing.endpoint:EndpointActivities")
 CREATE_ENDPOINT = Effect(
     "create_endpoint", CreateEndpointInput, Endpoint, Kind.HOST, "routing.endpoint:EndpointActivities"
@@ -109,3 +119,6 @@ REMOVE_POOLERS = Effect("remove_poolers", RemovePoolersInput, Nothing, Kind.HOST
 DRAIN_POOLERS = Effect("drain_poolers", DrainPoolersInput, Nothing, Kind.HOST_LONG, "routing.poolers:PoolerActivities")
 SET_ROUTES = Effect("set_routes", RouteInput, Nothing, Kind.HOST, "routing.endpoint:EndpointActivities")
 SET_TLS = Effect("set_tls", SetTlsInput, Nothing, Kind.HOST, "routing.tls:TlsActivities")
+SET_ALLOW_LIST = Effect(
+    "set_allow_list", SetAllowListInput, Nothing, Kind.HOST, "routing.allow_list:AllowListActivities"
+)

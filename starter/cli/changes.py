@@ -5,11 +5,19 @@ from typing import Annotated
 
 import typer
 
+from model.base import Record
 from model.cluster import PoolMode
 from model.names import DEFAULT_ORG
 from starter.cli import options
+from starter.cli.output import print_json
 from starter.cli.panels import Panel
-from starter.cli.session import confirm, operate
+from starter.cli.session import confirm, operate, with_client
+
+
+class AllowListShape(Record):
+    """What ``mpg allow-list --json`` shows."""
+
+    allow_list: tuple[str, ...]
 
 
 class NodeName(StrEnum):
@@ -34,6 +42,13 @@ def register(app: typer.Typer) -> None:
     app.command(
         rich_help_panel=Panel.CHANGES, epilog=options.example("mpg tls orders --require", "mpg tls orders --offer")
     )(tls)
+    app.command(
+        "allow-list",
+        rich_help_panel=Panel.CHANGES,
+        epilog=options.example(
+            "mpg allow-list orders --add 192.0.2.0/24 --add 127.0.0.1", "mpg allow-list orders --clear"
+        ),
+    )(allow_list)
     app.command(
         rich_help_panel=Panel.CHANGES, epilog=options.example("mpg restart orders", "mpg restart orders --node b")
     )(restart)
@@ -76,6 +91,30 @@ def tls(
 ) -> None:
     """Have new connections be encrypted always, or where clients want it. Open sessions stay as they are."""
     operate(lambda mpg: mpg.set_tls(cluster, required=required, org=org), detach=detach, as_json=as_json)
+
+
+def allow_list(
+    cluster: options.Cluster,
+    add: Annotated[list[str] | None, typer.Option(metavar="CIDR", help="Let this network in; may be repeated.")] = None,
+    remove: Annotated[list[str] | None, typer.Option(metavar="CIDR", help="No longer; may be repeated.")] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Empty the list: everybody may come in.")] = False,
+    detach: options.Detach = False,
+    as_json: options.Json = False,
+    org: options.Org = DEFAULT_ORG,
+) -> None:
+    """Show or change from which networks clients may come. Open sessions stay."""
+    if add or remove or clear:
+        operate(
+            lambda mpg: mpg.set_allow_list(cluster, add=add or (), remove=remove or (), clear=clear, org=org),
+            detach=detach,
+            as_json=as_json,
+        )
+        return
+    networks = with_client(lambda mpg: mpg.view(cluster, org=org)).state.spec.allow_list
+    if as_json:
+        print_json(AllowListShape(allow_list=networks))
+    else:
+        print("\n".join(networks) or f"Cluster {cluster} takes connections from everywhere.")
 
 
 def restart(

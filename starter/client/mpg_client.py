@@ -10,7 +10,7 @@ A request that cannot succeed is refused here, before anything is started: nothi
 rules are applied again by the operation itself, when it has the cluster's turn.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Self
 
@@ -34,6 +34,7 @@ from model.operations import (
     OptInRolesRequest,
     RestartRequest,
     RotatePasswordRequest,
+    SetAllowListRequest,
     SetPoolModeRequest,
     SetTlsRequest,
     SetUserRoleRequest,
@@ -166,6 +167,21 @@ class MpgClient(BackupCalls, Restoring):
     ) -> Operation:
         """Start having the cluster offer TLS to new connections, or refuse those without where it is *required*."""
         return await self._submit(SetTlsRequest, cluster, org, request_id, required=required)
+
+    async def set_allow_list(
+        self,
+        cluster: str,
+        *,
+        add: Sequence[str] = (),
+        remove: Sequence[str] = (),
+        clear: bool = False,
+        org: str = names.DEFAULT_ORG,
+        request_id: str | None = None,
+    ) -> Operation:
+        """Start changing from which IPv4 networks (CIDR) clients may come: emptied, then *remove*, then *add*."""
+        return await self._submit(
+            SetAllowListRequest, cluster, org, request_id, add=tuple(add), remove=tuple(remove), clear=clear
+        )
 
     async def restart(
         self,

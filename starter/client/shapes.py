@@ -195,6 +195,7 @@ class ClusterStatusShape(ClusterShape):
     pool_mode: str
     durability: str
     tls: str
+    allow_list: tuple[str, ...]
     pg_major_version: int
     endpoints: Endpoints | None
     nodes: tuple[NodeShape, ...]
@@ -294,6 +295,7 @@ def cluster_status(view: ClusterView) -> ClusterStatusShape:
             "pool_mode": spec.pool_mode.value,
             "durability": spec.durability.value,
             "tls": spec.tls.value,
+            "allow_list": spec.allow_list,
             "pg_major_version": spec.pg_major_version,
             "endpoints": status.endpoint and status.endpoint.model_dump(include={"pooled", "direct", "read_only"}),
             "nodes": tuple(_node(node) for node in status.nodes),

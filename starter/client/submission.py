@@ -19,6 +19,7 @@ from model.operations import (
     GrowStorageRequest,
     OperationRequest,
     RestoreClusterRequest,
+    SetAllowListRequest,
     SetPoolModeRequest,
     SetTlsRequest,
     workflow_id,
@@ -135,6 +136,9 @@ def summary_line(request: OperationRequest, cluster_name: str) -> str:
             return f"{verb} of {cluster_name} to {plan}"
         case GrowStorageRequest(storage_gb=int(storage_gb)):
             return f"{verb} of {cluster_name} to {storage_gb} GB"
+        case SetAllowListRequest(add=add, remove=remove, clear=clear):
+            said = [*(["emptied"] if clear else []), *(f"-{each}" for each in remove), *(f"+{each}" for each in add)]
+            return f"{verb} of {cluster_name}: {' '.join(said)}"
         case SetTlsRequest(required=required):
             return f"{verb} of {cluster_name} to {'required' if required else 'offered'}"
         case SetPoolModeRequest(pool_mode=mode):

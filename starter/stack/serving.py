@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 
 import psycopg
 
+from model.allow_list import admits
 from model.cluster import ClusterPhase, ClusterState, ClusterView
 from model.errors import MpgError
 from model.names import DEFAULT_ORG
-from model.settings import Settings
+from model.settings import LOOPBACK, Settings
 from starter.client.connection import EndpointKind, connection_uri, read_master_key
 
 SERVING_SECONDS = 60.0
@@ -31,7 +32,7 @@ async def await_serving(
     """Return once all clusters of *views* that should serve do so, or after *seconds*.
 
     A cluster serves when its own user gets an answer at the direct and at the pooled address. One whose password is not
-    known here cannot be asked, and is not waited for.
+    known here, or whose allow list lacks this host, cannot be asked, and is not waited for.
 
     Args:
         settings: where the master key is.
@@ -60,7 +61,7 @@ def _name(state: ClusterState) -> str:
 
 def _uris(settings: Settings, view: ClusterView) -> list[str]:
     """Return where to ask, nowhere if the cluster should not serve or cannot be asked."""
-    if view.state.status.phase not in _SERVE:
+    if view.state.status.phase not in _SERVE or not admits(view.state.spec.allow_list, LOOPBACK):
         return []
     try:
         key = read_master_key(settings.master_key_file)

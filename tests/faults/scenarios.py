@@ -7,7 +7,7 @@ from typing import Protocol
 
 from model.backups import BackupType
 from model.cluster import ClusterSpec, ClusterState, ClusterStatus, Database, PoolMode, Role, Tls, User
-from model.facts import Fact, TlsIs, UserGone, UserIs, apply
+from model.facts import AllowListIs, Fact, TlsIs, UserGone, UserIs, apply
 from model.names import kebab
 from model.operations import REQUESTS, OperationOutcome
 from model.plans import DEFAULT_PLANS
@@ -223,6 +223,18 @@ async def set_tls(bench: Bench) -> Prepared:
     )
 
 
+async def set_allow_list(bench: Bench) -> Prepared:
+    spec = (await bench.state()).spec
+    # The tests' own clients stay in.
+    networks = ("127.0.0.0/8", "192.0.2.0/24")
+    add, clear = ((), True) if spec.allow_list else (networks, False)
+    return Prepared(
+        lambda key: bench.mpg.set_allow_list(bench.name, add=add, clear=clear, request_id=key),
+        spec,
+        _after(spec, AllowListIs(networks=add)),
+    )
+
+
 async def grow_storage(bench: Bench) -> Prepared:
     spec = (await bench.state()).spec
     more = spec.storage_gb + 1
@@ -275,6 +287,7 @@ ON_A_CLUSTER: dict[str, Prepare] = {
         change_plan,
         set_pool_mode,
         set_tls,
+        set_allow_list,
         grow_storage,
         restart,
         switchover,

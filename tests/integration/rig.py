@@ -21,6 +21,7 @@ from activities.nodes.repository_conf import RepositoryKeys
 from activities.postgres.sql import SqlSessions
 from activities.postgres.statements import put_platform_role, user_lookup
 from activities.recovery.cluster_recovery import RecoveryActivities
+from activities.routing.allow_list import AllowListActivities
 from activities.routing.endpoint import EndpointActivities
 from activities.routing.pooler_console import Console
 from activities.routing.poolers import PoolerActivities
@@ -84,6 +85,7 @@ class Rig:
         self.authority = Authority(settings)
         self.nodes = NodeActivities(docker, self.sql, self.keys, self.authority)
         self.poolers = PoolerActivities(docker, master_key, settings.pooler_drain_seconds, self.authority)
+        self.allow_lists = AllowListActivities(docker)
         self.tls = TlsActivities(docker, master_key, self.authority)
         self.cleanup = CleanupActivities(docker, OperationFences(settings.fences_dir))
         fences, takeovers = OperationFences(settings.fences_dir), TakeoverLocks(settings.fences_dir)

@@ -239,6 +239,7 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "drain_poolers": lambda arg: " ".join(pooler.name for pooler in arg.poolers),
     "configure_poolers": lambda arg: f"plan={arg.plan.name} primary={_node_at(arg.primary_address)}",
     "set_routes": _route,
+    "set_allow_list": lambda arg: " ".join(arg.networks) or "everywhere",
     "set_tls": lambda arg: f"{arg.tls} on={len(arg.nodes)}+{len(arg.poolers)}",
     "switch_primary": lambda arg: f"to={arg.target}",
     "set_synchronous": lambda arg: f"on={_node_at(arg.target.address)} standby={arg.standby}",

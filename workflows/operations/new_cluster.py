@@ -110,6 +110,7 @@ class NewCluster:
                 network=network,
                 image=spec.image,
                 origin=Origin.of(spec),
+                allow_list=spec.allow_list,
             ),
         )
         await self._operation.commit(EndpointIs(endpoint=endpoint))

@@ -188,6 +188,7 @@ def _spec(request: RestoreClusterRequest, room: HostCheck, source: ClusterSpec) 
         storage_gb=request.storage_gb or source.storage_gb,
         durability=request.durability or source.durability,
         postgis_enabled=source.postgis_enabled,
+        allow_list=source.allow_list,
         tls=Tls.OFFERED if source.tls is Tls.OFF else source.tls,
         users=(),
         databases=(),

@@ -24,6 +24,7 @@ from model.cluster import (
     User,
 )
 from model.facts import (
+    AllowListIs,
     BackupsKept,
     CatalogIs,
     ConditionIs,
@@ -93,6 +94,7 @@ EVERY: list[Fact] = [
     PlanIs(plan=DEFAULT_PLANS["launch"]),
     PoolModeIs(pool_mode=PoolMode.SESSION),
     TlsIs(tls=Tls.REQUIRED),
+    AllowListIs(networks=("192.0.2.0/24",)),
     RolesAdopted(),
     NetworkIs(network=Network(name="n", subnet="10.0.0.0/28", gateway="10.0.0.1")),
     NodeIs(node=node("c", NodeRole.REPLICA)),
@@ -123,6 +125,7 @@ def test_kinds_are_as_histories_have_them():
         "plan_is",
         "pool_mode_is",
         "tls_is",
+        "allow_list_is",
         "roles_adopted",
         "network_is",
         "node_is",

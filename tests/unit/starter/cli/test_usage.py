@@ -20,9 +20,10 @@ COMMANDS = [
     "up", "down", "doctor", "dashboard", "plans", "create", "list", "status", "destroy", "adopt", "users list",
     "users create", "users set-role", "users delete", "users rotate-password", "users opt-in-roles", "databases list",
     "databases create", "databases delete", "databases extensions list", "databases extensions enable",
-    "databases extensions disable", "url", "connect", "proxy", "change-plan", "set-pool-mode", "tls", "storage",
-    "restart", "switchover", "failover", "restore", "fork", "backup list", "backup create", "backup schedule",
-    "operations list", "operations show", "operations cancel", "auth token", "auth env", "auth list", "auth revoke",
+    "databases extensions disable", "url", "connect", "proxy", "change-plan", "set-pool-mode", "tls", "allow-list",
+    "storage", "restart", "switchover", "failover", "restore", "fork", "backup list", "backup create",
+    "backup schedule", "operations list", "operations show", "operations cancel", "auth token", "auth env", "auth list",
+    "auth revoke",
 ]  # fmt: skip
 
 
