@@ -29,6 +29,7 @@ from model.errors import MpgError
 from model.master_key import load_or_create_master_key
 from model.names import MAIN_QUEUE, host_queue
 from model.settings import Settings, load_settings
+from model.temporal_tls import temporal_tls
 from starter.client.temporal import compression
 from starter.logs import configure_logging
 from workflows.registry import SANDBOX, WORKFLOWS
@@ -52,7 +53,7 @@ async def connect(settings: Settings) -> Client:
         settings.temporal_target,
         namespace=settings.temporal_namespace,
         data_converter=DATA_CONVERTER,
-        tls=settings.temporal_tls,
+        tls=temporal_tls(settings),
         api_key=settings.temporal_api_key.get_secret_value() if settings.temporal_api_key else None,
         grpc_compression=compression(settings),
     )

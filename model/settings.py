@@ -36,6 +36,9 @@ def default_home() -> Path:
     return Path(os.environ.get("MPG_HOME") or "~/.local/share/mpg").expanduser().absolute()
 
 
+_TEMPORAL_FILES = ("temporal_tls_ca_file", "temporal_tls_cert_file", "temporal_tls_key_file")
+
+
 class Settings(BaseSettings):
     """The settings in force. Read them once, with :func:`load_settings`, and pass them on."""
 
@@ -51,6 +54,13 @@ class Settings(BaseSettings):
     """API key for ``temporal_address``, where it asks for one."""
     temporal_tls: bool = False
     """Speak TLS to ``temporal_address``."""
+    temporal_tls_ca_file: Path | None = None
+    """PEM file of the authorities that its certificate is verified with; unset, those of the system."""
+    temporal_tls_server_name: str | None = None
+    """Name in its certificate, where that is not the one in ``temporal_address``."""
+    temporal_tls_cert_file: Path | None = None
+    """PEM file of the certificate that it is shown (mTLS), and of the key of that."""
+    temporal_tls_key_file: Path | None = None
     temporal_port: int = Field(7233, ge=1, le=65535)
     """Port of the embedded Temporal on loopback."""
     temporal_ui_port: int = Field(8233, ge=1, le=65535)
@@ -136,7 +146,7 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    @field_validator("home", "plans_file", "backup_s3_ca_file", mode="after")
+    @field_validator("home", "plans_file", "backup_s3_ca_file", *_TEMPORAL_FILES, mode="after")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path and path.expanduser().absolute()
@@ -188,6 +198,14 @@ class Settings(BaseSettings):
         if not ipaddress.ip_network(pool).is_private:
             raise ValueError("it must be a private network")
         return pool
+
+    @model_validator(mode="after")
+    def _temporal_tls_is_whole(self) -> Self:
+        if (self.temporal_tls_cert_file is None) is not (self.temporal_tls_key_file is None):
+            raise ValueError("temporal_tls_cert_file and temporal_tls_key_file are set together or not at all")
+        if not self.temporal_tls and any(getattr(self, name) for name in _TEMPORAL_FILES):
+            raise ValueError("files for TLS to Temporal are named and temporal_tls is not set")
+        return self
 
     @model_validator(mode="after")
     def _store_is_whole(self) -> Self:

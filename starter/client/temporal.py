@@ -12,6 +12,7 @@ from temporalio.service import GrpcCompression, RPCError, RPCStatusCode
 from model.converter import DATA_CONVERTER
 from model.errors import InvalidInput, MpgError, NotFound, StackDown, from_type
 from model.settings import Settings
+from model.temporal_tls import temporal_tls
 
 CONNECT_TIMEOUT_S = 2.0
 CALL_TIMEOUT = timedelta(seconds=5)
@@ -33,7 +34,7 @@ async def connect(settings: Settings) -> Client:
                 namespace=settings.temporal_namespace,
                 data_converter=DATA_CONVERTER,
                 api_key=key.get_secret_value() if key else None,
-                tls=settings.temporal_tls,
+                tls=temporal_tls(settings),
                 grpc_compression=compression(settings),
             ),
             CONNECT_TIMEOUT_S,
