@@ -3,6 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
+from model.apps import App
 from model.backups import BackupRecord, Backups
 from model.base import Record
 from model.names import DEFAULT_DATABASE, DEFAULT_USER
@@ -142,6 +143,8 @@ class ClusterSpec(Record):
     """Networks that clients may come from, in CIDR; empty: all."""
     backups: Backups | None = None
     """None: a cluster made before there were backups."""
+    apps: tuple[App, ...] = ()
+    """Applications that are attached: a note for people, which changes nothing."""
     created_at: datetime
 
     def user(self, name: str) -> User | None:
@@ -152,6 +155,10 @@ class ClusterSpec(Record):
         """Return the least version that a new password of *name* may have, as far as the record knows."""
         versions = [user.password_version for user in (*self.users, *self.former_users) if user.name == name]
         return max(versions, default=0) + 1
+
+    def app(self, name: str) -> App | None:
+        """Return the application called *name*, if it is attached."""
+        return next((app for app in self.apps if app.name == name), None)
 
     def database(self, name: str) -> Database | None:
         """Return the database called *name*, if there is one."""

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
+from model.apps import App
 from model.backups import BackupPolicy, BackupRecord
 from model.base import Record
 from model.cluster import (
@@ -67,6 +68,18 @@ class DatabaseIs(_Fact):
 
 class DatabaseGone(_Fact):
     """There is no such database any more."""
+
+    name: str
+
+
+class AppIs(_Fact):
+    """The application is attached."""
+
+    app: App
+
+
+class AppGone(_Fact):
+    """No such application is attached any more."""
 
     name: str
 
@@ -204,6 +217,8 @@ Fact = Annotated[
     | UserGone
     | DatabaseIs
     | DatabaseGone
+    | AppIs
+    | AppGone
     | PlanIs
     | PoolModeIs
     | TlsIs
@@ -229,7 +244,7 @@ Fact = Annotated[
 ]
 
 
-_Named = TypeVar("_Named", User, Database, Node)
+_Named = TypeVar("_Named", User, Database, Node, App)
 
 
 def apply(state: ClusterState, facts: Iterable[Fact]) -> ClusterState:
@@ -251,6 +266,10 @@ def _apply_to_spec(spec: ClusterSpec, fact: Fact) -> ClusterSpec:
             return spec.model_copy(update={"databases": _put(spec.databases, database)})
         case DatabaseGone(name=name):
             return spec.model_copy(update={"databases": _drop(spec.databases, name)})
+        case AppIs(app=app):
+            return spec.model_copy(update={"apps": _put(spec.apps, app)})
+        case AppGone(name=name):
+            return spec.model_copy(update={"apps": _drop(spec.apps, name)})
         case PlanIs(plan=plan):
             return spec.model_copy(update={"plan": plan})
         case PoolModeIs(pool_mode=pool_mode):

@@ -101,6 +101,15 @@ def check_host_name(value: str) -> str:
     return value
 
 
+def check_app_name(value: str) -> str:
+    """Return *value* if an application may be called so: a DNS label in lowercase. Raises ``ValueError`` otherwise."""
+    if not _HOST_NAME.fullmatch(value):
+        raise ValueError(
+            f"Application name {value!r} is not allowed: use 1 to 63 lowercase letters, digits and inner hyphens."
+        )
+    return value
+
+
 def check_request_id(value: str) -> str:
     """Return *value* if it can end a workflow id. Raises ``ValueError`` otherwise."""
     if not _REQUEST_ID.fullmatch(value):

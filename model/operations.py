@@ -288,10 +288,11 @@ class DeleteUserRequest(OperationRequest):
 
 
 class RotatePasswordRequest(OperationRequest):
-    """Give a user a new password. Sessions that are open stay."""
+    """Give a user a new password. Sessions that are open stay, unless ``kill_sessions`` says otherwise."""
 
     operation: ClassVar[str] = "RotatePassword"
     username: Username
+    kill_sessions: bool = False
 
 
 class CreateDatabaseRequest(OperationRequest):

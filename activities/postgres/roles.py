@@ -85,17 +85,20 @@ class RoleActivities:
 
     @activity.defn(name=effects.SET_PASSWORD.name)
     async def set_password(self, arg: UserInput) -> PasswordIs:
-        """Put the password of ``user``, or a new one, in force; return which. Open sessions stay.
+        """Put the password of ``user``, or a new one, in force; return which. Open sessions stay, or are ended then.
 
-        Raises :class:`NotFound`.
+        Raises :class:`NotFound`, and :class:`NotYet` when sessions that are to end do not.
         """
-        async with self._sql.use(arg.target) as connection, connection.transaction():
-            await connection.execute(statements.KEEP_VERIFIERS_OUT)
-            seen = await _existing(connection, arg.user.name)
-            user = await self._with_version(connection, arg, seen)
-            verifier = self._verifier(arg.target, user)
-            if seen.verifier != verifier:
-                await connection.execute(statements.set_password(user.name, verifier))
+        async with self._sql.use(arg.target) as connection:
+            async with connection.transaction():
+                await connection.execute(statements.KEEP_VERIFIERS_OUT)
+                seen = await _existing(connection, arg.user.name)
+                user = await self._with_version(connection, arg, seen)
+                verifier = self._verifier(arg.target, user)
+                if seen.verifier != verifier:
+                    await connection.execute(statements.set_password(user.name, verifier))
+            if arg.end_sessions:
+                await end_sessions(connection, user.name)
         return PasswordIs(version=user.password_version)
 
     @activity.defn(name=effects.DROP_USER.name)

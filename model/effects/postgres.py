@@ -24,6 +24,8 @@ class UserInput(Record):
     connection_limit: int
     new_password: bool = False
     """Whether the password is to be one that no user of that name ever had: ``user`` has the least version then."""
+    end_sessions: bool = False
+    """Whether its sessions are ended once the password is in force."""
 
 
 class PasswordIs(Record):

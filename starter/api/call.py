@@ -8,6 +8,7 @@ from fastapi import Depends, Header, Request
 from model import names
 from model.cluster import ClusterPhase, ClusterView
 from model.errors import InvalidInput, NotFound
+from model.facts import BackupsKept, PhaseIs, apply
 from model.settings import Settings
 from model.validation import checked
 from starter.client import MpgClient
@@ -74,8 +75,12 @@ class Call:
         return [view for view in await self.mpg.clusters(org=org) if self._sees(view)]
 
     async def deleted_clusters(self, org: str) -> list[ClusterView]:
-        """Return the destroyed clusters of *org* that there were for the caller."""
-        return [view for view in await self.mpg.deleted_clusters(org=org) if self._sees(view)]
+        """Return the destroyed clusters of *org* that there were for the caller, also those that are only kept."""
+        known = {view.state.spec.id: view for view in await self.mpg.deleted_clusters(org=org)}
+        for kept in await self.mpg.kept_clusters(org=org):
+            gone = apply(kept.state, [PhaseIs(phase=ClusterPhase.DESTROYED), BackupsKept(until=kept.until)])
+            known.setdefault(kept.state.spec.id, ClusterView(state=gone))
+        return [view for view in known.values() if self._sees(view)]
 
     def sees_passwords(self, view: ClusterView) -> bool:
         """Tell whether the caller may know passwords of that cluster."""

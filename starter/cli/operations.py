@@ -7,7 +7,7 @@ import typer
 from model.names import DEFAULT_ORG
 from starter.cli import options
 from starter.cli.output import print_fields, print_json, print_table
-from starter.cli.session import with_client
+from starter.cli.session import operate, with_client
 
 if TYPE_CHECKING:
     from starter.client import MpgClient
@@ -90,6 +90,17 @@ def cancel(
     else:
         _show(found)
     _check_cancelled(found)
+
+
+@app.command(epilog=options.example("mpg operations retry change-plan/orders/5f3c9a1e2b4d6f80"))
+def retry(
+    operation: OperationId,
+    detach: options.Detach = False,
+    as_json: options.Json = False,
+    org: options.Org = DEFAULT_ORG,
+) -> None:
+    """Start a new operation with the request of one that did not complete."""
+    operate(lambda mpg: mpg.retry(operation), detach=detach, as_json=as_json)
 
 
 def _check_cancelled(found: "OperationShape") -> None:

@@ -89,12 +89,17 @@ def delete(
 def rotate_password(
     cluster: options.Cluster,
     username: options.Username,
+    kill_sessions: Annotated[bool, typer.Option("--kill-sessions", help="End the user's sessions.")] = False,
     detach: options.Detach = False,
     as_json: options.Json = False,
     org: options.Org = DEFAULT_ORG,
 ) -> None:
-    """Give a user a new password. Open sessions stay; 'mpg url' shows the new connection string."""
-    operate(lambda mpg: mpg.rotate_password(cluster, username, org=org), detach=detach, as_json=as_json)
+    """Give a user a new password. 'mpg url' shows the new connection string; open sessions stay unless killed."""
+    operate(
+        lambda mpg: mpg.rotate_password(cluster, username, kill_sessions=kill_sessions, org=org),
+        detach=detach,
+        as_json=as_json,
+    )
 
 
 @app.command(epilog=options.example("mpg users opt-in-roles orders"))

@@ -15,13 +15,11 @@ from contextlib import asynccontextmanager
 from typing import Self
 
 from model import names
-from model.cluster import Durability, PoolMode, Role
-from model.errors import AlreadyExists, InvalidInput
+from model.cluster import PoolMode, Role
 from model.operations import (
     DEFAULT_DAYS_KEPT,
     DEFAULT_MAX_PAUSE_S,
     ChangePlanRequest,
-    CreateClusterRequest,
     CreateDatabaseRequest,
     CreateUserRequest,
     DeleteDatabaseRequest,
@@ -42,15 +40,12 @@ from model.operations import (
 )
 from model.plans import find_plan, load_plans
 from model.settings import Settings
-from model.validation import validated
-from starter.client.backups import BackupCalls
 from starter.client.operation import Operation
-from starter.client.restoring import Restoring
-from starter.client.submission import new_cluster_id
+from starter.client.retrying import Retrying
 from starter.client.temporal import connect
 
 
-class MpgClient(BackupCalls, Restoring):
+class MpgClient(Retrying):
     """Starts operations, and reads what the cluster workflows hold.
 
     *cluster* is everywhere an id or a name in organization *org*. Every operation takes a ``request_id``, an
@@ -69,47 +64,6 @@ class MpgClient(BackupCalls, Restoring):
         return Operation(self._client, self._settings, operation_id)
 
     # --- clusters -------------------------------------------------------------------------------------------------
-
-    async def create_cluster(
-        self,
-        name: str,
-        *,
-        org: str = names.DEFAULT_ORG,
-        region: str | None = None,
-        plan: str = "basic",
-        storage_gb: int = 10,
-        pg_major_version: int = 17,
-        pool_mode: PoolMode | str = PoolMode.TRANSACTION,
-        durability: Durability | str = Durability.SYNC,
-        postgis_enabled: bool = False,
-        require_tls: bool = False,
-        request_id: str | None = None,
-    ) -> Operation:
-        """Start the creation of a cluster; ``storage_gb`` is per node. Its id is in the operation's progress.
-
-        Raises :class:`~model.errors.AlreadyExists` when the name is taken, :class:`~model.errors.InvalidInput`.
-        """
-        request = validated(
-            CreateClusterRequest,
-            cluster_id=new_cluster_id(),
-            name=name,
-            org=org,
-            region=region or self._settings.region,
-            host=self._settings.host_name,
-            plan=plan,
-            storage_gb=storage_gb,
-            pg_major_version=pg_major_version,
-            pool_mode=pool_mode,
-            durability=durability,
-            postgis_enabled=postgis_enabled,
-            require_tls=require_tls,
-        )
-        if earlier := await self._earlier(request, name, request_id):
-            return earlier
-        self._check_offered(request)
-        if await self._claim(org, name) is not None:
-            raise AlreadyExists(f"Organization {org} has a cluster {name!r} already.")
-        return await self._start(request, name, org, request_id)
 
     async def destroy_cluster(
         self,
@@ -254,10 +208,18 @@ class MpgClient(BackupCalls, Restoring):
         return await self._submit(DeleteUserRequest, cluster, org, request_id, username=username)
 
     async def rotate_password(
-        self, cluster: str, username: str, *, org: str = names.DEFAULT_ORG, request_id: str | None = None
+        self,
+        cluster: str,
+        username: str,
+        *,
+        kill_sessions: bool = False,
+        org: str = names.DEFAULT_ORG,
+        request_id: str | None = None,
     ) -> Operation:
-        """Start giving a user a new password."""
-        return await self._submit(RotatePasswordRequest, cluster, org, request_id, username=username)
+        """Start giving a user a new password; with ``kill_sessions`` its sessions are ended then."""
+        return await self._submit(
+            RotatePasswordRequest, cluster, org, request_id, username=username, kill_sessions=kill_sessions
+        )
 
     async def opt_in_roles(
         self, cluster: str, *, org: str = names.DEFAULT_ORG, request_id: str | None = None
@@ -322,8 +284,3 @@ class MpgClient(BackupCalls, Restoring):
         return await self._submit(
             DisableExtensionRequest, cluster, org, request_id, database=database, extension=extension, force=force
         )
-
-    def _check_offered(self, request: CreateClusterRequest) -> None:
-        find_plan(load_plans(self._settings.plans_file), request.plan)
-        if request.region != self._settings.region:
-            raise InvalidInput(f"There is no region {request.region!r}; the regions are {self._settings.region}.")

@@ -110,6 +110,13 @@ class Reads:
         found = await self._ids(f"{_clusters_of(org)} AND ExecutionStatus!='Running' AND {STATUS.name}='destroyed'")
         return await self._views(found)
 
+    async def ends_of_deleted(self, *, org: str = names.DEFAULT_ORG) -> dict[str, datetime]:
+        """Return by id when each of *org*'s destroyed clusters was gone, of those that Temporal keeps."""
+        query = f"{_clusters_of(org)} AND ExecutionStatus!='Running' AND {STATUS.name}='destroyed'"
+        with translated(self._settings):
+            found = self._client.list_workflows(query)
+            return {each.id.rpartition("/")[2]: each.close_time async for each in found if each.close_time}
+
     async def operations(
         self, cluster: str | None = None, *, org: str = names.DEFAULT_ORG, limit: int = 50
     ) -> list[OperationShape]:

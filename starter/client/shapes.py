@@ -357,6 +357,7 @@ def _cluster_fields(view: ClusterView) -> dict[str, object]:
         "disk": spec.storage_gb,
         "storage_used_bytes": status.storage.look and status.storage.look.used_bytes,
         "storage_provisioned_bytes": spec.storage_gb * GB,
+        "attached_apps": tuple(AttachedApp(id=app.app_id, name=app.name) for app in spec.apps),
         "replicas": sum(node.role is NodeRole.REPLICA for node in status.nodes),
         "ip_assignments": IpAssignments(direct=status.endpoint.direct.host if status.endpoint else ""),
     }

@@ -14,6 +14,7 @@ from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from model import effects
+    from model.apps import Attachment
     from model.backups import BackupNote
     from model.base import Record
     from model.cluster import OVER, ClusterPhase, ClusterState, ClusterView, OperationRef
@@ -24,6 +25,7 @@ with workflow.unsafe.imports_passed_through():
     from model.operations import ChangePlanRequest, Commit, ForcedFailoverRequest, TurnRequest
     from model.storage import StorageLook
     from workflows.call import call
+    from workflows.cluster.apps import attach, detach
     from workflows.cluster.backups import BackupBook
     from workflows.cluster.claims import release_name
     from workflows.cluster.draining import Draining
@@ -162,6 +164,22 @@ class Cluster:
         """What the nodes use, asked now."""
         try:
             return await self._storage.read()
+        except MpgError as error:
+            raise ApplicationError(str(error), type=type(error).__name__) from error
+
+    @workflow.update
+    async def attach_app(self, name: str) -> Attachment:
+        """Put an application on record; one that is there stays as it is."""
+        try:
+            return attach(self._record, name)
+        except MpgError as error:
+            raise ApplicationError(str(error), type=type(error).__name__) from error
+
+    @workflow.update
+    async def detach_app(self, name: str) -> None:
+        """Take an application off the record."""
+        try:
+            detach(self._record, name)
         except MpgError as error:
             raise ApplicationError(str(error), type=type(error).__name__) from error
 

@@ -1,4 +1,4 @@
-"""RotatePassword: the next version of the derived password; open sessions stay."""
+"""RotatePassword: the next version of the derived password; open sessions stay, or are ended with it."""
 
 from temporalio import workflow
 
@@ -19,6 +19,7 @@ class RotatePassword(Operation):
     @workflow.run
     async def run(self, request: RotatePasswordRequest) -> OperationResult:
         """Set the next password; undone by setting the one before."""
+        self._kill = request.kill_sessions
 
         async def steps() -> Done:
             old = self.state.spec.user(request.username)
@@ -32,7 +33,8 @@ class RotatePassword(Operation):
             else:
                 # Nobody could set the old password again: once it is replaced there is only forward.
                 await self.see_through(self._set(new))
-            return Done(f"User {new.name} has a new password; sessions that are open stay.")
+            sessions = "its sessions were ended" if self._kill else "sessions that are open stay"
+            return Done(f"User {new.name} has a new password; {sessions}.")
 
         return await self.operate(request, steps)
 
@@ -47,4 +49,5 @@ class RotatePassword(Operation):
             user=user,
             connection_limit=connection_limit(self.state.spec.plan),
             new_password=new_password,
+            end_sessions=new_password and self._kill,
         )

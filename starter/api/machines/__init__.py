@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from starter.api.machines import clusters, databases, regions, users
+from starter.api.machines import backups, clusters, databases, regions, users
 
 router = APIRouter(prefix="/v1")
-for module in (regions, clusters, users, databases):
+for module in (regions, clusters, users, databases, backups):
     router.include_router(module.router)

@@ -11,7 +11,7 @@ from starter.api.call import Asked
 from starter.api.creation import Wanted, create, name_for, region_of
 from starter.api.machines import shapes
 from starter.api.machines.lookup import organization, view
-from starter.api.machines.shapes import Cluster, ClusterSummary
+from starter.api.machines.shapes import Cluster, ClusterSummary, DeletedSummary
 from starter.api.operating import Begun, Body, begun
 from starter.api.rest.clusters import MajorVersion
 
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/postgres", tags=["machines: clusters"])
 class Clusters(Record):
     """The answer about several."""
 
-    data: list[ClusterSummary]
+    data: list[DeletedSummary | ClusterSummary]
 
 
 class OneCluster(Record):
@@ -47,10 +47,13 @@ class NewCluster(Body):
 async def list_clusters(call: Asked, org_slug: str = DEFAULT_ORG, include_deleted: bool = False) -> Clusters:
     """List the clusters of an organization."""
     org = await organization(call, org_slug)
-    views = await call.clusters(org)
+    listed: list[DeletedSummary | ClusterSummary] = [shapes.summary(found) for found in await call.clusters(org)]
     if include_deleted:
-        views = [*views, *await call.deleted_clusters(org)]
-    return Clusters(data=[shapes.summary(found) for found in views])
+        ended_at = await call.mpg.ends_of_deleted(org=org)
+        for found in await call.deleted_clusters(org):
+            shown = shapes.summary(found)
+            listed.append(DeletedSummary(**dict(shown), deleted_at=ended_at.get(shown.id)))
+    return Clusters(data=listed)
 
 
 @router.post("", status_code=201)

@@ -57,6 +57,12 @@ class ClusterSummary(Record):
     attached_apps: tuple[AppName, ...] = ()
 
 
+class DeletedSummary(ClusterSummary):
+    """A cluster in a list that was destroyed. ``deleted_at`` is None for one whose end is not known any more."""
+
+    deleted_at: datetime | None
+
+
 class Cluster(ClusterSummary):
     """A cluster with what is known about it. ``memory_mb`` is of one node, ``disk_size_gb`` too."""
 
@@ -81,6 +87,7 @@ def summary(view: ClusterView) -> ClusterSummary:
         region=spec.region,
         plan=spec.plan.name,
         created_at=spec.created_at,
+        attached_apps=tuple(AppName(name=app.name) for app in spec.apps),
     )
 
 

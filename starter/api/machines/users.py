@@ -87,11 +87,9 @@ async def show_credentials(cluster: str, username: str, call: Asked) -> OneUserC
 async def rotate_password(
     cluster: str, username: str, call: Asked, rotation: Rotation | None = None
 ) -> OneUserCredentials:
-    """Give a user a new password. Open sessions stay."""
+    """Give a user a new password. Open sessions stay unless they are to be killed."""
     spec = (await view(call, cluster)).state.spec
-    if rotation is not None and rotation.kill_sessions:
-        raise ApiError(422, "Sessions cannot be ended yet: ask without kill_sessions.")
-    await finished(
-        await call.mpg.rotate_password(spec.id, username, org=spec.org, request_id=call.request_id(spec.org))
-    )
+    kill = rotation is not None and rotation.kill_sessions
+    key = call.request_id(spec.org)
+    await finished(await call.mpg.rotate_password(spec.id, username, kill_sessions=kill, org=spec.org, request_id=key))
     return OneUserCredentials(data=user_credentials(call, await view(call, cluster), username))

@@ -1,4 +1,4 @@
-"""Operations: list, show with their steps, cancel."""
+"""Operations: list, show with their steps, cancel, ask for again."""
 
 from typing import Annotated
 
@@ -6,8 +6,10 @@ from fastapi import APIRouter, Query
 
 from model.base import Record
 from model.errors import InvalidInput, NotFound
+from model.operations import MAKES_CLUSTER
 from starter.api.call import Asked, Call
-from starter.api.operating import Begun
+from starter.api.errors import ApiError
+from starter.api.operating import Begun, begun
 from starter.client.operation import Operation
 from starter.client.shapes import OperationShape
 
@@ -56,6 +58,16 @@ async def cancel_operation(operation: str, call: Asked) -> Begun:
     handle, shape = await _visible(call, operation)
     await handle.cancel()
     return Begun(data=shape)
+
+
+@router.post("/operations/{operation:path}/retry", status_code=202)
+async def retry_operation(operation: str, call: Asked) -> Begun:
+    """Begin a new operation with the request of one that did not complete."""
+    await _visible(call, operation)
+    request, org = await call.mpg.retryable(operation)
+    if isinstance(request, MAKES_CLUSTER) and not call.caller.may_create(org):
+        raise ApiError(403, "This token is for one cluster and cannot make others.")
+    return begun(await call.mpg.retry(operation, request_id=call.request_id(org)))
 
 
 async def _visible(call: Call, operation_id: str) -> tuple[Operation, OperationShape]:

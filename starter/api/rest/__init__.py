@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from starter.api.rest import clusters, databases, organizations, users
+from starter.api.rest import attachments, backups, clusters, databases, organizations, users
 
 router = APIRouter(prefix="/api/v1")
-for module in (organizations, clusters, users, databases):
+for module in (organizations, clusters, users, databases, backups, attachments):
     router.include_router(module.router)

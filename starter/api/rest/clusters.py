@@ -13,7 +13,7 @@ from starter.api.operating import Begun, Body, begun
 from starter.api.passwords import own_credentials
 from starter.client import shapes
 from starter.client.operation import Operation
-from starter.client.shapes import ClusterShape, Credentials, IpAssignments, NodeShape, Organization
+from starter.client.shapes import ClusterShape, Credentials, DeletedShape, IpAssignments, NodeShape, Organization
 
 router = APIRouter(tags=["clusters"])
 
@@ -22,6 +22,12 @@ class Clusters(Record):
     """The answer about several."""
 
     data: list[ClusterShape]
+
+
+class DeletedClusters(Record):
+    """The answer about several that were destroyed."""
+
+    data: list[DeletedShape]
 
 
 class OneCluster(Record):
@@ -90,11 +96,12 @@ class Change(Body):
 
     plan: str | None = None
     pool_mode: PoolMode | None = None
+    storage_in_gb: int | None = Field(None, description="Per node; it never shrinks.")
 
     @model_validator(mode="after")
     def _is_one(self) -> "Change":
-        if (self.plan is None) == (self.pool_mode is None):
-            raise ValueError("One change at a time: plan or pool_mode.")
+        if sum(each is not None for each in (self.plan, self.pool_mode, self.storage_in_gb)) != 1:
+            raise ValueError("One change at a time: plan, pool_mode or storage_in_gb.")
         return self
 
 
@@ -106,10 +113,10 @@ async def list_clusters(org: str, call: Asked) -> Clusters:
 
 
 @router.get("/organizations/{org}/postgres/deleted")
-async def list_deleted_clusters(org: str, call: Asked) -> Clusters:
-    """List the destroyed clusters of an organization, as long as they are remembered."""
+async def list_deleted_clusters(org: str, call: Asked) -> DeletedClusters:
+    """List the destroyed clusters of an organization as long as they are remembered, or their backups kept."""
     views = await call.deleted_clusters(await call.organization(org))
-    return Clusters(data=[shapes.cluster(view) for view in views])
+    return DeletedClusters(data=[shapes.deleted_cluster(view) for view in views])
 
 
 @router.post("/organizations/{org}/postgresv2", status_code=201)
@@ -160,12 +167,14 @@ async def destroy_cluster(org: str, cluster: str, call: Asked) -> Begun:
 
 @router.patch("/postgresv2/{cluster}", status_code=202)
 async def change_cluster(cluster: str, change: Change, call: Asked) -> Begun:
-    """Begin to move a cluster to another plan, or to give new pooled connections another mode."""
+    """Begin to move a cluster to another plan, to give pooled connections another mode, or to give it more storage."""
     spec = (await call.view(cluster)).state.spec
     key = call.request_id(spec.org)
     operation: Operation
     if change.plan is not None:
         operation = await call.mpg.change_plan(spec.id, change.plan.lower(), org=spec.org, request_id=key)
+    elif change.storage_in_gb is not None:
+        operation = await call.mpg.grow_storage(spec.id, change.storage_in_gb, org=spec.org, request_id=key)
     else:
         assert change.pool_mode is not None
         operation = await call.mpg.set_pool_mode(spec.id, change.pool_mode, org=spec.org, request_id=key)

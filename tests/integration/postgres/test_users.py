@@ -84,6 +84,17 @@ async def test_rotated_password_replaces_the_old_one_and_open_sessions_stay(peop
         await people.server.run("rotating", "SELECT 1")
 
 
+async def test_rotated_password_ends_sessions_where_that_is_asked_for(people: Effects) -> None:
+    await people.make_user("killed", Role.READER)
+    session = await people.server.connect("killed")
+    arg = people.user_input("killed", Role.READER, version=2).model_copy(update={"end_sessions": True})
+    await people.roles.set_password(arg)
+    with pytest.raises((AdminShutdown, psycopg.OperationalError)):
+        await session.execute("SELECT 1")
+    people.server.passwords["killed"] = 2
+    await people.server.run("killed", "SELECT 1")
+
+
 async def test_role_change_takes_a_schema_admins_rights_away_at_once(people: Effects) -> None:
     await people.make_user("demoted", Role.SCHEMA_ADMIN)
     session = await people.server.connect("demoted")

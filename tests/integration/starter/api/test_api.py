@@ -43,6 +43,7 @@ CLUSTER_FIELDS = {
     "id", "name", "status", "engine", "plan", "region", "organization", "mpgd_cluster_id", "version", "disk",
     "replicas", "ip_assignments", "attached_apps", "storage_used_bytes", "storage_provisioned_bytes",
 }  # fmt: skip
+SUMMARY_FIELDS = {"id", "name", "status", "region", "plan", "created_at", "attached_apps"}
 MACHINES_FIELDS = {
     "id", "name", "status", "region", "plan", "disk_size_gb", "cpus", "cpu_kind", "memory_mb", "replicas",
     "pg_major_version", "postgis_enabled", "created_at", "attached_apps", "endpoints", "organization",
@@ -148,7 +149,7 @@ def test_machines_api_shows_the_same_cluster_in_its_own_form(
     assert found["organization"] == {"name": "personal", "slug": "personal"}
     listed = machines("GET", "/v1/postgres?org_slug=personal&include_deleted=true")["data"]
     assert [each["id"] for each in listed] == [cluster["id"]]
-    assert set(listed[0]) == {"id", "name", "status", "region", "plan", "created_at", "attached_apps"}
+    assert set(listed[0]) == SUMMARY_FIELDS
 
 
 def test_machines_api_tells_where_to_connect(rest: Api, machines: Api, at: str, machine: str) -> None:
@@ -187,7 +188,15 @@ def test_machines_api_creates_and_destroys_what_is_then_gone(machines: Api, rest
     eventually(gone)
     machines("DELETE", path, status=410)
     rest("GET", f"/api/v1/postgresv2/{made['id']}", status=404)
-    eventually(lambda: rest("GET", "/api/v1/organizations/personal/postgres/deleted")["data"])
+    deleted = eventually(lambda: rest("GET", "/api/v1/organizations/personal/postgres/deleted")["data"])
+    assert [set(each) for each in deleted] == [CLUSTER_FIELDS | {"restorable_until"}]
+    assert (deleted[0]["id"], deleted[0]["status"]) == (made["id"], "destroyed")
+    assert deleted[0]["restorable_until"] is not None
+    listed = machines("GET", "/v1/postgres?org_slug=personal&include_deleted=true")["data"]
+    [shown] = [each for each in listed if each["id"] == made["id"]]
+    assert set(shown) == SUMMARY_FIELDS | {"deleted_at"}
+    assert (shown["status"], bool(shown["deleted_at"])) == ("deleted", True)
+    assert made["id"] not in [each["id"] for each in machines("GET", "/v1/postgres?org_slug=personal")["data"]]
 
 
 @pytest.mark.parametrize(
@@ -238,7 +247,11 @@ def test_users_in_the_newer_generation(rest: Api, machines: Api, at: str, machin
     after = machines("POST", f"{machine}/users/newer/rotate_password")["data"]
     assert before["password"] != after["password"]
     pooled = rest("GET", at)["credentials"]["pgbouncer_uri"]
-    assert log_in(pooled, user="newer", password=after["password"]) == "newer"
+    with psycopg.connect(pooled, user="newer", password=after["password"], prepare_threshold=None) as session:
+        last = machines("POST", f"{machine}/users/newer/rotate_password", {"kill_sessions": True})["data"]
+        with pytest.raises(psycopg.OperationalError):
+            session.execute("select 1")
+    assert log_in(pooled, user="newer", password=last["password"]) == "newer"
     machines("DELETE", f"{machine}/users/newer", status=204)
 
 
@@ -276,6 +289,114 @@ def test_databases_and_extensions_in_the_newer_generation(machines: Api, machine
     machines("DELETE", f"{path}/hstore", status=204)
     machines.refused("DELETE", f"{path}/plpgsql", status=400)
     machines("DELETE", f"{machine}/databases/newer", status=204)
+
+
+# --- backups, copies, attachments -------------------------------------------------------------------------------------
+
+
+def test_backups_are_listed_made_and_one_at_a_time(rest: Api, machines: Api, at: str, machine: str) -> None:
+    path = f"{at}/backups"
+    # The one that each new cluster gets.
+    [first] = eventually(lambda: [each for each in rest("GET", path)["data"] if each["status"] == "completed"])
+    assert {"id", "status", "type", "start", "stop"} <= set(first)
+    assert first["type"] == "full"
+    begun = rest("POST", path, {"type": "incr"}, status=202)["data"]
+    assert begun["type"] == "Backup"
+    # What a client sends again is the same backup; another one has to wait.
+    assert rest("POST", path, {"type": "incr"}, status=202)["data"]["id"] == begun["id"]
+    assert begun["id"] in rest.refused("POST", path, {"type": "full"}, status=409)
+    assert begun["id"] in machines.refused("POST", f"{machine}/backups", {"type": "incr"}, status=409)
+    eventually(lambda: rest("GET", f"/api/v1/operations/{begun['id']}")["data"]["status"] == "done")
+    newest, *_ = machines("GET", f"{machine}/backups")
+    assert set(newest) == {"id", "status", "type", "started_at", "finished_at", "size_bytes"}
+    assert (newest["status"], newest["type"], newest["size_bytes"] > 0) == ("completed", "incr", True)
+    assert [each["id"] for each in rest("GET", path)["data"]] == [newest["id"], first["id"]]
+    for service, route in ((rest, path), (machines, f"{machine}/backups")):
+        assert "Type" in service.refused("POST", route, {"type": "all"}, status=422)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ({}, 422, "Say one of"),
+        ({"backup_id": "x", "pitr_time": "2026-01-01T00:00:00Z"}, 422, "Say one of"),
+        ({"backup_id": "20260101-000000F"}, 404, "no backup"),
+        ({"pitr_time": "2001-01-01T00:00:00Z"}, 422, "cannot be restored"),
+        ({"pitr_time": "2001-01-01T00:00:00"}, 422, "offset"),
+        ({"pitr_time": "yesterday"}, 422, "no time"),
+        ({"backup_id": "20260101-000000F", "name": "Not A Name"}, 422, "Cluster name"),
+        ({"backup_id": "20260101-000000F", "name": NAME}, 409, "already"),
+    ],
+)
+def test_a_restore_that_cannot_be_is_refused(
+    rest: Api, machines: Api, at: str, machine: str, body: dict[str, Any], status: int, said: str
+) -> None:
+    for service, route in ((rest, at), (machines, machine)):
+        assert said in service.refused("POST", f"{route}/restore", body, status=status)
+
+
+def test_copies_are_made_in_both_generations(
+    program: Mpg, rest: Api, machines: Api, at: str, machine: str, cluster: dict[str, Any]
+) -> None:
+    own = api(program, token(program, "--cluster", NAME))
+    own.refused("POST", f"{at}/restore", {"backup_id": "x"}, status=403)
+    [backup] = [each["id"] for each in rest("GET", f"{at}/backups")["data"] if each["type"] == "full"]
+    wanted = {"backup_id": backup, "name": "restored"}
+    restored = rest("POST", f"{at}/restore", wanted, status=201, Idempotency_Key="a-restore")["data"]
+    assert set(restored) == CLUSTER_FIELDS
+    assert (restored["name"], restored["disk"]) == ("restored", cluster["disk"])
+    again = rest("POST", f"{at}/restore", wanted, status=201, Idempotency_Key="a-restore")["data"]
+    assert again["id"] == restored["id"] != cluster["id"]
+    assert log_in(ready_credentials(rest, restored["id"])["pgbouncer_uri"]) == "fly-user"
+    rest("DELETE", f"/api/v1/organizations/personal/postgresv2/{restored['id']}", status=202)
+
+    forked = machines("POST", f"{machine}/fork", status=201)["data"]
+    assert set(forked) == MACHINES_FIELDS
+    assert forked["name"] == f"{NAME}-fork"
+    path = f"/v1/postgres/{forked['id']}"
+    machines.refused("POST", f"{path}/fork", status=409)
+    eventually(lambda: machines("GET", path)["data"]["status"] == "ready")
+    machines("DELETE", path, status=202)
+    eventually(lambda: machines.http.get(path).status_code == 410)
+    machines.refused("POST", f"{path}/fork", status=410)
+    kept = {each["id"] for each in rest("GET", "/api/v1/organizations/personal/postgres/deleted")["data"]}
+    assert {forked["id"], restored["id"]} <= kept
+
+
+def ready_credentials(rest: Api, cluster_id: str) -> dict[str, Any]:
+    ready(rest, cluster_id)
+    return rest("GET", f"/api/v1/postgresv2/{cluster_id}")["credentials"]
+
+
+def test_attachments_are_on_the_clusters_record(rest: Api, machines: Api, at: str, machine: str) -> None:
+    made = rest("POST", f"{at}/attachments", {"app_name": "web"}, status=201)["data"]
+    assert set(made) == {"id", "app_id", "managed_service_id", "attached_at"}
+    assert all(isinstance(made[each], int) for each in ("id", "app_id"))
+    known = machines("POST", f"{machine}/attachments", {"app_name": "web"}, status=200)["data"]
+    assert known["attached_at"] == made["attached_at"]
+    newer = machines("POST", f"{machine}/attachments", {"app_name": "jobs"}, status=201)["data"]
+    assert set(newer) == {"app_name", "attached_at", "postgres_cluster_id"}
+    listed = rest("GET", at)["data"]["attached_apps"]
+    assert [each["name"] for each in listed] == ["web", "jobs"]
+    assert listed[0]["id"] == made["app_id"]
+    assert machines("GET", machine)["data"]["attached_apps"] == [{"name": "web"}, {"name": "jobs"}]
+    assert "web" in rest("DELETE", f"{at}/attachments/web")["data"]["message"]
+    machines("DELETE", f"{machine}/attachments/jobs", status=204)
+    assert rest("GET", at)["data"]["attached_apps"] == []
+    for service, route in ((rest, at), (machines, machine)):
+        service.refused("DELETE", f"{route}/attachments/web", status=404)
+        service.refused("POST", f"{route}/attachments", {"app_name": "Not A Name"}, status=422)
+
+
+def test_storage_grows_and_never_shrinks(rest: Api, at: str, cluster: dict[str, Any]) -> None:
+    rest.refused("PATCH", at, {"storage_in_gb": cluster["disk"] - 1}, status=409)
+    rest.refused("PATCH", at, {"storage_in_gb": 5000}, status=422)
+    begun = rest("PATCH", at, {"storage_in_gb": cluster["disk"] + 1}, status=202)["data"]
+    eventually(lambda: rest("GET", f"/api/v1/operations/{begun['id']}")["data"]["status"] == "done")
+    found = rest("GET", at)["data"]
+    assert found["disk"] == cluster["disk"] + 1
+    assert found["storage_provisioned_bytes"] == found["disk"] * 2**30
+    assert found["storage_used_bytes"] is None or found["storage_used_bytes"] > 0
 
 
 # --- organizations and GraphQL ----------------------------------------------------------------------------------------
@@ -373,8 +494,16 @@ def test_switchover_and_restart_are_begun(rest: Api, at: str) -> None:
     eventually(lambda: rest("GET", f"/api/v1/operations/{begun['id']}")["data"]["status"] == "done")
     assert {node["name"]: node["role"] for node in rest("GET", f"{at}/nodes")["data"]} != before
     restart = rest("POST", f"{at}/restart", status=202)["data"]
-    rest("DELETE", f"/api/v1/operations/{restart['id']}", status=202)
-    eventually(lambda: rest("GET", f"/api/v1/operations/{restart['id']}")["data"]["status"] != "running")
+    path = f"/api/v1/operations/{restart['id']}"
+    rest("DELETE", path, status=202)
+    ended = eventually(lambda: (found := rest("GET", path)["data"])["status"] != "running" and found)
+    again = f"/api/v1/operations/{begun['id']}/retry"
+    assert "did what" in rest.refused("POST", again, status=409)
+    if ended["status"] == "cancelled":  # it was not past the point from which on it goes through
+        retried = rest("POST", f"{path}/retry", status=202, Idempotency_Key="again")["data"]
+        assert (retried["type"], retried["id"].rpartition("/")[2]) == ("Restart", "again")
+        assert rest("POST", f"{path}/retry", status=202, Idempotency_Key="again")["data"]["id"] == retried["id"]
+        eventually(lambda: rest("GET", f"/api/v1/operations/{retried['id']}")["data"]["status"] == "done")
     ready(rest, rest("GET", at)["data"]["id"])
 
 
