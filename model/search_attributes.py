@@ -16,6 +16,7 @@ PHASE = SearchAttributeKey.for_keyword("MpgPhase")
 PLAN = SearchAttributeKey.for_keyword("MpgPlan")
 HOST = SearchAttributeKey.for_keyword("MpgHost")
 OUTCOME = SearchAttributeKey.for_keyword("MpgOutcome")
+ACTOR = SearchAttributeKey.for_keyword("MpgActor")
 STATUS = SearchAttributeKey.for_keyword("MpgStatus")
 NEEDS_OPERATOR = SearchAttributeKey.for_bool("MpgNeedsOperator")
 CONDITIONS = SearchAttributeKey.for_keyword_list("MpgConditions")
@@ -31,6 +32,7 @@ KEYWORDS: tuple[SearchAttributeKey[str], ...] = (
     HOST,
     OUTCOME,
     STATUS,
+    ACTOR,
 )
 BOOLS: tuple[SearchAttributeKey[bool], ...] = (NEEDS_OPERATOR,)
 KEYWORD_LISTS: tuple[SearchAttributeKey[Sequence[str]], ...] = (CONDITIONS,)

@@ -140,6 +140,8 @@ class Settings(BaseSettings):
     """Port of the HTTP API on loopback; 0 leaves it out."""
     api_streams: int = Field(1000, ge=1, le=10_000)
     """How many event streams of the HTTP API may be open at a time."""
+    audit_days: int = Field(365, ge=1, le=3650)
+    """How many days it is kept on record to whom passwords were shown."""
     organizations: Annotated[tuple[str, ...], NoDecode] = (DEFAULT_ORG,)
     """Organizations that the API offers beside those that have clusters; in the environment ``personal,shop``."""
 
@@ -260,6 +262,11 @@ class Settings(BaseSettings):
     def api_url(self) -> str:
         """Return where the API answers."""
         return f"http://{LOOPBACK}:{self.api_port}"
+
+    @property
+    def audit_dir(self) -> Path:
+        """Return the directory of the record of passwords that were shown."""
+        return self.home / "audit"
 
     @property
     def logs_dir(self) -> Path:

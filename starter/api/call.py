@@ -29,7 +29,7 @@ class Call:
 
     def __init__(self, mpg: MpgClient, caller: Caller, key: str | None) -> None:
         """Serve *caller* with *mpg*; *key* is the request's Idempotency-Key."""
-        self.mpg = mpg
+        self.mpg = mpg.acting_as(caller.actor)
         self.caller = caller
         self.key = key if key is None else checked(names.check_request_id, key)
 

@@ -6,6 +6,7 @@ from model.errors import Refused
 from starter.api.call import Call
 from starter.api.errors import ApiError
 from starter.client import shapes
+from starter.client.audit import AuditAction
 from starter.client.connection import connection, read_master_key
 from starter.client.shapes import Credentials
 
@@ -22,6 +23,7 @@ def user_credentials(call: Call, view: ClusterView, username: str) -> UserCreden
     if not call.sees_passwords(view):
         raise ApiError(403, "This token may only read, and is shown no passwords.")
     found = connection(view.state, master_key=read_master_key(call.settings.master_key_file), user=username)
+    call.mpg.note(AuditAction.READ_PASSWORD, view.state.spec, found.user)
     return UserCredentials(username=found.user, password=found.password)
 
 
@@ -31,5 +33,8 @@ def own_credentials(call: Call, view: ClusterView) -> Credentials:
         known = shapes.credentials(view, read_master_key(call.settings.master_key_file))
     except Refused:  # the cluster has another master key than this stack
         return Credentials(status="error", user="", password="", dbname="", pgbouncer_uri="")
-    hidden = {} if call.sees_passwords(view) else {"password": "", "pgbouncer_uri": ""}
-    return known.model_copy(update=hidden)
+    if not call.sees_passwords(view):
+        return known.model_copy(update={"password": "", "pgbouncer_uri": ""})
+    if known.password:
+        call.mpg.note(AuditAction.READ_PASSWORD, view.state.spec, known.user)
+    return known

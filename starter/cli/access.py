@@ -15,6 +15,7 @@ from starter.cli.panels import Panel
 from starter.cli.session import with_client
 
 if TYPE_CHECKING:
+    from starter.client import MpgClient
     from starter.client.connection import Connection, EndpointKind
 
 DEFAULT_PROXY_PORT = 16380
@@ -127,9 +128,15 @@ def _connection(
     cluster: str, org: str, user: str, database: str, kind: "EndpointKind", *, verify: bool = False
 ) -> "Connection":
     from starter.cli.session import settings
+    from starter.client.audit import AuditAction
     from starter.client.connection import connection, read_master_key
 
-    view = with_client(lambda mpg: mpg.view(cluster, org=org))
-    key = read_master_key(settings().master_key_file)
-    ca_file = settings().ca_file if verify else None
-    return connection(view.state, master_key=key, user=user, database=database, kind=kind, ca_file=ca_file)
+    async def look(mpg: "MpgClient") -> "Connection":
+        view = await mpg.view(cluster, org=org)
+        key = read_master_key(settings().master_key_file)
+        ca_file = settings().ca_file if verify else None
+        found = connection(view.state, master_key=key, user=user, database=database, kind=kind, ca_file=ca_file)
+        mpg.note(AuditAction.READ_PASSWORD, view.state.spec, found.user)
+        return found
+
+    return with_client(look)

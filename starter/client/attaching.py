@@ -3,6 +3,7 @@
 from model import names
 from model.apps import Attachment
 from model.validation import checked
+from starter.client.audit import AuditAction
 from starter.client.restoring import Restoring
 from starter.client.temporal import translated
 
@@ -19,7 +20,10 @@ class Attaching(Restoring):
             found: object = await handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
                 "attach_app", app, result_type=Attachment
             )
-        return Attachment.model_validate(found)
+        attachment = Attachment.model_validate(found)
+        if attachment.made:
+            self.note(AuditAction.ATTACH_APP, view.state.spec, app)
+        return attachment
 
     async def detach_app(self, cluster: str, app: str, *, org: str = names.DEFAULT_ORG) -> None:
         """Take *app* off the cluster's record. Raises NotFound."""
@@ -27,3 +31,4 @@ class Attaching(Restoring):
         handle = self._client.get_workflow_handle(names.cluster_workflow_id(view.state.spec.id))
         with translated(self._settings):
             await handle.execute_update("detach_app", app)  # pyright: ignore[reportUnknownMemberType]
+        self.note(AuditAction.DETACH_APP, view.state.spec, app)

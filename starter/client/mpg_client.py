@@ -40,12 +40,12 @@ from model.operations import (
 )
 from model.plans import find_plan, load_plans
 from model.settings import Settings
+from starter.client.auditing import Auditing
 from starter.client.operation import Operation
-from starter.client.retrying import Retrying
 from starter.client.temporal import connect
 
 
-class MpgClient(Retrying):
+class MpgClient(Auditing):
     """Starts operations, and reads what the cluster workflows hold.
 
     *cluster* is everywhere an id or a name in organization *org*. Every operation takes a ``request_id``, an

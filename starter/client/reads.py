@@ -1,15 +1,17 @@
 """Reading: clusters by id or name, their lists, their operations. Nothing here starts or changes anything."""
 
 import asyncio
+import copy
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Self
 
 from temporalio.client import Client, WorkflowQueryRejectedError
 from temporalio.common import QueryRejectCondition
 
 from model import names, sightings
-from model.cluster import ClusterPhase, ClusterView
+from model.cluster import ClusterPhase, ClusterSpec, ClusterView
 from model.effects import Extension, Extensions
 from model.errors import MpgError, NotFound, StackDown
 from model.events import Look
@@ -18,6 +20,7 @@ from model.search_attributes import CLUSTER_ID, HOST, OPERATION, ORG, STATUS
 from model.settings import Settings
 from model.storage import StorageLook
 from model.validation import checked
+from starter.client.audit import AuditAction, AuditRecord, person
 from starter.client.connection import EndpointKind, connection_uri, read_master_key
 from starter.client.operation import Operation, summary
 from starter.client.shapes import OperationShape
@@ -36,8 +39,16 @@ class Reads:
         """Use *client*, which must use model/converter.py."""
         self._client = client
         self._settings = settings
+        self._actor = person()
+        self._audit = AuditRecord(settings.audit_dir, days=settings.audit_days)
         self._known: dict[tuple[str, str], str] = {}
         """Ids of clusters by organization and name, as they were once found."""
+
+    def acting_as(self, actor: str) -> Self:
+        """Return the same client, with *actor* as who asks: an id that lets nobody in."""
+        other = copy.copy(self)
+        other._actor = actor
+        return other
 
     @property
     def settings(self) -> Settings:
@@ -175,7 +186,12 @@ class Reads:
         """Return a connection string with the user's password, derived here from the master key."""
         view = await self.view(cluster, org=org)
         key = read_master_key(self._settings.master_key_file)
+        self.note(AuditAction.READ_PASSWORD, view.state.spec, user)
         return connection_uri(view.state, master_key=key, user=user, database=database, kind=kind)
+
+    def note(self, action: AuditAction, spec: ClusterSpec, about: str) -> None:
+        """Record that the one who asks did this, which is no operation. Raises Refused where that cannot be."""
+        self._audit.note(self._actor, action, spec, about)
 
     async def _view_of_known(self, org: str, name: str) -> ClusterView | None:
         """Return the cluster that had the name when it was last looked up, if it is sure to have it still.

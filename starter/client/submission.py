@@ -102,7 +102,7 @@ class Submission(Reads):
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                     task_timeout=TASK_TIMEOUT,
                     static_summary=summary_line(request, cluster_name),
-                    search_attributes=_attributes(request, cluster_name, org),
+                    search_attributes=_attributes(request, cluster_name, org, self._actor),
                     rpc_timeout=CALL_TIMEOUT,
                 )
         except StackDown as error:
@@ -148,12 +148,13 @@ def summary_line(request: OperationRequest, cluster_name: str) -> str:
             return f"{verb} {' '.join(what)}".strip() + f" on {cluster_name}"
 
 
-def _attributes(request: OperationRequest, cluster_name: str, org: str) -> TypedSearchAttributes:
+def _attributes(request: OperationRequest, cluster_name: str, org: str, actor: str) -> TypedSearchAttributes:
     pairs = {
         search_attributes.CLUSTER_ID: request.cluster_id,
         search_attributes.CLUSTER: cluster_name,
         search_attributes.ORG: org,
         search_attributes.OPERATION: request.operation,
+        search_attributes.ACTOR: actor,
     }
     return TypedSearchAttributes([SearchAttributePair(key, value) for key, value in pairs.items()])
 

@@ -63,7 +63,9 @@ def random_requests(description: Any, known: dict[str, str], *, seed: int, count
 
 
 def _ends_it(method: str, path: str) -> bool:
-    return path.endswith(("/restart", "/switchover")) or (method != "GET" and path.endswith("/{cluster}"))
+    return path.endswith(("/restart", "/switchover", "/fork", "/backups")) or (
+        method != "GET" and path.endswith("/{cluster}")
+    )
 
 
 def _segment(chance: random.Random, part: str, given: dict[str, str]) -> str:

@@ -1,11 +1,14 @@
 """What Fly's client sends, command by command, in both of its generations, against a real stack with a real cluster."""
 
 import base64
+import json
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import msgpack as _msgpack
@@ -505,6 +508,51 @@ def test_switchover_and_restart_are_begun(rest: Api, at: str) -> None:
         assert rest("POST", f"{path}/retry", status=202, Idempotency_Key="again")["data"]["id"] == retried["id"]
         eventually(lambda: rest("GET", f"/api/v1/operations/{retried['id']}")["data"]["status"] == "done")
     ready(rest, rest("GET", at)["data"]["id"])
+
+
+# --- audit ------------------------------------------------------------------------------------------------------------
+
+
+def test_who_asked_for_what_is_told_and_to_whom_passwords_were_shown(
+    program: Mpg, at: str, cluster: dict[str, Any]
+) -> None:
+    issued = program.done("auth", "token", "--json").json
+    service, actor = api(program, issued["token"]), f"token/{issued['id']}"
+    since = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    service("POST", f"{at}/users", {"username": "audited", "role": "reader"}, status=201)
+    service("GET", f"{at}/users/audited/credentials")
+    service("POST", f"{at}/attachments", {"app_name": "seen"}, status=201)
+    service("DELETE", f"{at}/attachments/seen")
+    uri = program.done("url", NAME, "-u", "audited").out.strip()
+    program.done("users", "delete", NAME, "-u", "audited", "--yes")
+
+    def audit(of: Api) -> list[dict[str, Any]]:
+        answer = of.http.get("/api/v1/organizations/personal/audit", params={"since": since})
+        assert answer.status_code == 200, answer.text
+        assert str(urlsplit(uri).password) not in answer.text
+        return [json.loads(line) for line in answer.text.splitlines()]
+
+    def whole() -> list[dict[str, Any]]:
+        found = audit(service)
+        return found if len(found) >= 6 and found[-1]["outcome"] == "done" else []
+
+    found = eventually(whole)
+    assert [(each["actor"].partition("/")[0], each["action"]) for each in found] == [
+        ("token", "CreateUser"),
+        ("token", "ReadPassword"),
+        ("token", "AttachApp"),
+        ("token", "DetachApp"),
+        ("cli", "ReadPassword"),
+        ("cli", "DeleteUser"),
+    ]
+    assert {each["actor"] for each in found if each["actor"].startswith("token")} == {actor}
+    assert {(each["cluster_id"], each["organization"]) for each in found} == {(cluster["id"], "personal")}
+    assert found[1]["about"] == "audited"
+    assert found[0]["operation"].startswith("create-user/")
+    assert audit(api(program, attenuate(issued["token"], [only_cluster("z" * 16)]))) == []
+    stranger = api(program, token(program, "--org", "elsewhere"))
+    stranger.refused("GET", "/api/v1/organizations/personal/audit", status=404)
+    service.refused("GET", "/api/v1/organizations/personal/audit?since=yesterday", status=422)
 
 
 # --- repeats ----------------------------------------------------------------------------------------------------------
