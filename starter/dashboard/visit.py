@@ -26,7 +26,7 @@ class Visit:
     def __init__(self, request: Request, mpg: MpgClient, visitor: Session) -> None:
         """Serve *request* of *visitor* with *mpg*."""
         self.request = request
-        self.mpg = mpg
+        self.mpg = mpg.acting_as(visitor.caller.actor)
         self.session = visitor
 
     @property

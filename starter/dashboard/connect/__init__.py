@@ -6,6 +6,7 @@ from starlette.responses import Response
 from model.cluster import ClusterView
 from model.errors import MpgError, Refused
 from model.names import DEFAULT_DATABASE, DEFAULT_USER
+from starter.client.audit import AuditAction
 from starter.client.connection import EndpointKind, address, connection, read_master_key
 from starter.dashboard.action import Given
 from starter.dashboard.connect.snippets import snippets
@@ -57,6 +58,7 @@ def _page(visit: Visit, view: ClusterView, given: Given, *, revealed: bool) -> R
         if revealed:
             key = read_master_key(visit.settings.master_key_file)
             uri = connection(view.state, master_key=key, user=user, database=database, kind=kind).uri
+            visit.mpg.note(AuditAction.READ_PASSWORD, spec, user)
         else:
             at = address(view.state, kind)
             uri = f"postgresql://{user}:{_DOTS}@{at.host}:{at.port}/{database}"
