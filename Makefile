@@ -5,7 +5,7 @@ PY := .venv/bin/python
 quickstart: .venv/.stamp      ## from a fresh machine to a running cluster that can be changed
 	@$(PY) -m starter.prerequisites && .venv/bin/mpg up --detach && $(PY) -m starter.quickstart
 
-test: .venv/.stamp            ## every test, two files at a time; `make test ARGS="-k settings"` narrows it
+test: .venv/.browser          ## every test, two files at a time; `make test ARGS="-k settings"` narrows it
 	@$(PY) -m starter.prerequisites && $(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-faults: .venv/.stamp     ## the whole kill matrix, on a Docker engine of its own; hours. `ARGS="--cases 1000"`
@@ -15,7 +15,7 @@ test-faults: .venv/.stamp     ## the whole kill matrix, on a Docker engine of it
 bench: .venv/.stamp           ## the numbers in README
 	@$(PY) -m starter.prerequisites && $(PY) -m bench $(ARGS)
 
-lint: .venv/.stamp            ## formatting, lint, strict types, and what may import what
+lint: .venv/.browser          ## formatting, lint, strict types, and what may import what
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m pyright && .venv/bin/lint-imports --no-logo --no-cache
 
 # Exactly what constraints.txt pins, checked by hash; the stamp makes a second run cost nothing.
@@ -24,4 +24,9 @@ lint: .venv/.stamp            ## formatting, lint, strict types, and what may im
 	@[ -x $(PY) ] || python3 -m venv .venv
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# What drives the browser of tests/browser, for tests and their types only; Chromium itself those tests install.
+.venv/.browser: constraints-browser.txt .venv/.stamp
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints-browser.txt
 	@touch $@

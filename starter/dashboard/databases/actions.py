@@ -83,7 +83,7 @@ ACTIONS = (
         ),
         command=lambda view, given: (
             "databases", "extensions", "disable", name_of(view), given["extension"], "-d", given["database"],
-            *(["--force"] if given["force"] else []), "--yes",
+            *(["--force"] if given["force"] else []),
         ),
         start=_disable,
     ),
