@@ -5,9 +5,18 @@ from datetime import UTC, datetime
 import pytest
 
 from model.cluster import (
-    ClusterPhase, ClusterSpec, ClusterState, ClusterStatus, ClusterView, Condition, Durability, Node, NodePhase,
-    NodeRole, OperationRef,
-)  # fmt: skip
+    ClusterPhase,
+    ClusterSpec,
+    ClusterState,
+    ClusterStatus,
+    ClusterView,
+    Condition,
+    Durability,
+    Node,
+    NodePhase,
+    NodeRole,
+    OperationRef,
+)
 from model.plans import DEFAULT_PLANS
 from starter.dashboard.health import health
 
