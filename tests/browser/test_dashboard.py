@@ -140,8 +140,8 @@ async def test_components_and_sign_in_look_as_they_should(visitor: Visitor, chro
 async def test_without_scripts_a_cluster_is_destroyed_by_its_name(
     visitor: Visitor, chromium: Browser, cluster: str, program: Mpg
 ) -> None:
-    plain = await chromium.new_context(java_script_enabled=False)
-    await plain.add_cookies(await visitor.page.context.cookies())
+    signed_in = await visitor.page.context.storage_state()
+    plain = await chromium.new_context(java_script_enabled=False, storage_state=signed_in)
     page = await plain.new_page()
     await page.goto(f"{visitor.base}{cluster}/settings")
     await page.get_by_role("link", name="Destroy Cluster").click()
