@@ -15,13 +15,13 @@ from tests.browser.visitor import Visitor
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def program() -> Generator[Mpg]:
     with running_stack() as made:
         yield made
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def chromium() -> AsyncGenerator[Browser]:
     SCREENSHOTS.mkdir(exist_ok=True)
     async with async_playwright() as playwright:
@@ -31,7 +31,7 @@ async def chromium() -> AsyncGenerator[Browser]:
         await browser.close()
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def visitor(program: Mpg, chromium: Browser) -> AsyncGenerator[Visitor]:
     """Somebody who ran `mpg dashboard`."""
     url = json.loads(program.done("dashboard", "--json").out)["url"]
@@ -42,7 +42,7 @@ async def visitor(program: Mpg, chromium: Browser) -> AsyncGenerator[Visitor]:
     await page.close()
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def cluster(visitor: Visitor) -> str:
     """The path of a cluster that was made in the browser: its form, its steps as they happen, its page."""
     page = visitor.page
