@@ -31,6 +31,11 @@ class StubClient:
         self.settings = settings
         self.started: list[str] = []
         self.silent = False
+        self.actors: set[str] = set()
+
+    def acting_as(self, actor: str) -> "StubClient":
+        self.actors.add(actor)
+        return self
 
     async def organizations(self) -> list[str]:
         if self.silent:
@@ -148,6 +153,7 @@ async def test_change_needs_a_form_of_this_session_and_of_this_site(
     done = await browser.post(path, data=right, headers={"Origin": HOST})
     assert (done.status_code, done.headers["location"]) == (303, "/operations/switchover/orders/1")
     assert stub.started == [ID]
+    assert stub.actors == {f"token/{keyring.issued()[-1].id}"}, "what is on record of who asked"
 
 
 async def test_who_may_only_read_changes_nothing(
