@@ -43,7 +43,8 @@ class Visitor:
                 assert wider <= 0, f"{name} is {wider} pixels wider than {pixels}"
                 picture = self._screenshots / f"{name}-{width}-{scheme}.png"
                 await self.page.screenshot(path=picture, full_page=True, animations="disabled")
-            assert await self._serious() == [], f"{name}, {scheme}"
+            found = await self._serious()
+            assert found == [], f"{name}, {scheme}: {found}"
         await self.page.emulate_media(color_scheme="light")
         await self.page.set_viewport_size({"width": WIDTHS["wide"], "height": 800})
 
