@@ -70,5 +70,5 @@ class Visitor:
         await self.page.evaluate("window.loadedOnce = true")
         await expect(self.page.get_by_role("heading", name=title)).to_be_visible(timeout=BOUND_MS)
         await expect(self.page.locator(".title .tag")).to_have_text("Done", timeout=BOUND_MS)
-        assert await self.page.locator(".steps .done").count() == await self.page.locator(".steps li").count()
+        assert await self.page.locator(".steps li.done").count() == await self.page.locator(".steps li").count()
         assert await self.page.evaluate("window.loadedOnce")

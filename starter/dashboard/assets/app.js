@@ -32,6 +32,12 @@
   document.body.addEventListener("click", (event) => {
     const close = event.target.closest("[data-close]");
     if (dialog && dialog.open && (close || event.target === dialog)) { event.preventDefault(); dialog.close(); }
+    const link = event.target.closest("a[data-dialog]");
+    if (link && !event.metaKey && !event.ctrlKey && !event.shiftKey) {
+      event.preventDefault();
+      // Not the link's own request: a part that is shown anew takes the link away, and its answer with it.
+      htmx.ajax("GET", link.getAttribute("href"), { source: "#dialog-body", target: "#dialog-body" });
+    }
     const copy = event.target.closest("[data-copy]");
     if (copy) copyFrom(copy);
   });
