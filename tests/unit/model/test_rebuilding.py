@@ -224,3 +224,10 @@ def test_tls_is_what_an_operation_made_of_it_or_else_what_it_was_made_with() -> 
         state = rebuilt(endpoint=EndpointPart(endpoint=ENDPOINT, origin=origin, access=access, made_at=MADE)).state
         assert state.spec.tls is tls
         assert {pooler.tls for pooler in state.status.poolers} == {tls}
+
+
+def test_allow_list_is_what_the_endpoint_has() -> None:
+    access = AccessPart(allow_list=("192.0.2.0/24",))
+    found = rebuilt(endpoint=EndpointPart(endpoint=ENDPOINT, origin=ORIGIN, access=access, made_at=MADE)).state.spec
+    assert found.allow_list == access.allow_list
+    assert found.tls is ORIGIN.tls
