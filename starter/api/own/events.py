@@ -55,7 +55,7 @@ _DOCUMENTED: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/organizations/{org}/events", response_class=EventStream, responses=_DOCUMENTED)
+@router.get("/organizations/{org}/events", status_code=200, response_class=EventStream, responses=_DOCUMENTED)
 async def stream_of_organization(
     org: str, call: Asked, request: Request, last: LastEventId = None, from_query: LastEventIdInQuery = None
 ) -> Response:
@@ -68,7 +68,7 @@ async def stream_of_organization(
     return await _stream(request, call, sees, last or from_query)
 
 
-@router.get("/postgresv2/{cluster}/events", response_class=EventStream, responses=_DOCUMENTED)
+@router.get("/postgresv2/{cluster}/events", status_code=200, response_class=EventStream, responses=_DOCUMENTED)
 async def stream_of_cluster(
     cluster: str, call: Asked, request: Request, last: LastEventId = None, from_query: LastEventIdInQuery = None
 ) -> Response:
