@@ -132,12 +132,16 @@ class Reads:
         self, cluster: str | None = None, *, org: str = names.DEFAULT_ORG, limit: int = 50
     ) -> list[OperationShape]:
         """Return the latest operations of *cluster*, or of all in *org*, newest first."""
+        cluster_id = None if cluster is None else (await self.view(cluster, org=org)).state.spec.id
+        return await self.operations_of(cluster_id, org=org, limit=limit)
+
+    async def operations_of(self, cluster_id: str | None, *, org: str, limit: int) -> list[OperationShape]:
+        """Return the same by the id of a cluster that was looked up already."""
         checked(names.check_org, org)
         types = ", ".join(f"'{name}'" for name in sorted(OPERATIONS))
         query = f"{OPERATION.name} IN ({types}) AND {ORG.name}='{org}'"
-        if cluster is not None:
-            view = await self.view(cluster, org=org)
-            query += f" AND {CLUSTER_ID.name}='{view.state.spec.id}'"
+        if cluster_id is not None:
+            query += f" AND {CLUSTER_ID.name}='{checked(names.check_cluster_id, cluster_id)}'"
         with translated(self._settings):
             return [summary(found) async for found in self._client.list_workflows(query, limit=limit)]
 

@@ -32,7 +32,7 @@ class OneOperation(Record):
 async def list_operations(cluster: str, call: Asked, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> Operations:
     """List the latest operations of a cluster."""
     spec = (await call.view(cluster)).state.spec
-    return Operations(data=await call.mpg.operations(spec.id, org=spec.org, limit=limit))
+    return Operations(data=await call.mpg.operations_of(spec.id, org=spec.org, limit=limit))
 
 
 @router.get("/postgresv2/{cluster}/operations/{operation:path}")
