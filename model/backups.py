@@ -93,6 +93,8 @@ class Backup(Record):
     last_wal: str
     request_id: str | None = None
     """Of the request that it was made for."""
+    node: str | None = None
+    """Whose files it was made from; None: not known, it is from before this was written down."""
     error: str | None = None
     """What is wrong with it, such as pages whose checksum does not fit; None when nothing is."""
 

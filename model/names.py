@@ -257,6 +257,11 @@ def backup_container(cluster_id: str) -> str:
     return f"mpg-{cluster_id}-backup"
 
 
+def backup_helper_container(cluster_id: str) -> str:
+    """Container through which a backup that is read from the replica reaches the primary."""
+    return f"mpg-{cluster_id}-backup-primary"
+
+
 def restore_container(cluster_id: str) -> str:
     """Container that fills the volume of a new cluster's first node from another cluster's backups."""
     return f"mpg-{cluster_id}-restore"

@@ -6,17 +6,19 @@ import re
 import structlog
 from temporalio import activity
 
-from activities.backups.contents import REQUEST
+from activities.backups.contents import NODE, REQUEST
 from activities.backups.pgbackrest import REQUEST_LABEL, PgBackRest, failed
 from activities.backups.repository import configure_nodes, read_contents
+from activities.backups.standby import PG_BOTH, backup_files, make_certificate, server_files
 from activities.engine.docker_types import ContainerInfo
 from activities.heartbeat import while_worker_runs
 from model import effects
 from model.backups import Backup
 from model.base import Record
+from model.cluster import Node
 from model.effects import TakeBackupInput
 from model.errors import AlreadyExists, NotYet
-from model.names import backup_container
+from model.names import backup_container, backup_helper_container
 
 log = structlog.get_logger()
 
@@ -68,9 +70,9 @@ class BackupActivities:
             raise
         if ended.exit_code:
             error = failed("make a backup", await self._docker.logs(name, lines=200), ended.exit_code, found=ended)
-            await self._docker.remove(name)
+            await self._remove(arg, ended)
             raise error
-        await self._docker.remove(name)
+        await self._remove(arg, ended)
         made = await self._made(arg)
         if made is None:
             raise NotYet("pgBackRest made a backup that is not in the repository.")
@@ -81,7 +83,7 @@ class BackupActivities:
         found = await self._docker.inspect(name)
         if found is not None and found.labels.get(REQUEST_LABEL) == arg.request_id:
             log.warning("a backup is given up", cluster=arg.cluster_id, request=arg.request_id)
-            await self._docker.remove(found.id, force=True)
+            await self._remove(arg, found)
 
     async def _made(self, arg: TakeBackupInput) -> Backup | None:
         contents = await read_contents(self._pgbackrest, arg)
@@ -99,24 +101,34 @@ class BackupActivities:
         return False
 
     async def _begin(self, arg: TakeBackupInput, name: str) -> None:
-        source = arg.primary
-        commands = (
-            ("stanza-create", "--no-online"),
-            (
-                "backup",
-                f"--type={arg.type}",
-                f"--annotation={REQUEST}={arg.request_id}",
-                "--log-level-stderr=detail",
-            ),
-        )
+        source = arg.replica or arg.primary
+        certificate, key = make_certificate()
         await configure_nodes(self._pgbackrest, arg)
-        mounts = await self._pgbackrest.mounts(arg, writes=True, node=source)
         try:
-            await self._pgbackrest.make(arg, name, commands, mounts=mounts, labels={REQUEST_LABEL: arg.request_id})
+            await self._pgbackrest.make(
+                arg,
+                name,
+                _commands(arg, source),
+                mounts=await self._pgbackrest.mounts(arg, writes=True, node=source),
+                labels={REQUEST_LABEL: arg.request_id},
+                pg=PG_BOTH if arg.replica else None,
+                files=backup_files(certificate, key) if arg.replica else None,
+            )
         except AlreadyExists:
             raise NotYet(f"Another backup of cluster {arg.cluster_name} is being made.") from None
         log.info("backup begins", cluster=arg.cluster_id, type=arg.type, source=source.name, request=arg.request_id)
         await self._docker.start(name)
+        if arg.replica is not None:
+            # It joins the network of the one that runs, which tries to reach it until it is there.
+            helper = backup_helper_container(arg.cluster_id)
+            await self._docker.remove(helper, force=True)
+            files = server_files(certificate, key, arg.cluster_id)
+            await self._pgbackrest.serve(arg, helper, join=name, node=arg.primary, files=files)
+
+    async def _remove(self, arg: TakeBackupInput, backup: ContainerInfo) -> None:
+        """Take away both containers of a backup; the one whose name is the lock goes last."""
+        await self._docker.remove(backup_helper_container(arg.cluster_id), force=True)
+        await self._docker.remove(backup.id, force=True)
 
     async def _end_of(self, arg: TakeBackupInput, name: str) -> ContainerInfo:
         """Return the container once it has ended. Raises :class:`NotYet` when it is gone."""
@@ -130,6 +142,20 @@ class BackupActivities:
             if done and activity.in_activity():
                 activity.heartbeat(BackupProgress(percent=float(done[-1])))
             await asyncio.sleep(POLL_S)
+
+
+def _commands(arg: TakeBackupInput, source: Node) -> tuple[tuple[str, ...], ...]:
+    backup = (
+        "backup",
+        f"--type={arg.type}",
+        f"--annotation={REQUEST}={arg.request_id}",
+        f"--annotation={NODE}={source.name}",
+        "--log-level-stderr=detail",
+    )
+    return (
+        ("stanza-create", "--no-online"),
+        (*backup, "--backup-standby=y") if arg.replica else backup,
+    )
 
 
 def _is_given_up() -> bool:

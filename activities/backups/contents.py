@@ -10,6 +10,8 @@ from model.errors import NotYet
 INFO = ("info", "--output=json")
 REQUEST = "request"
 """Annotation of each backup: for which request it was made."""
+NODE = "node"
+"""Annotation: from which node its files were read."""
 _OTHER = 99
 """Status of a repository that could not be read (pgBackRest, command/info/info.c)."""
 
@@ -60,5 +62,6 @@ def _backup(said: dict[str, Any]) -> Backup:
         first_wal=said["archive"]["start"],
         last_wal=said["archive"]["stop"],
         request_id=annotations.get(REQUEST),
+        node=annotations.get(NODE),
         error="Pages were found whose checksum does not fit." if said.get("error") else None,
     )

@@ -27,6 +27,7 @@ from model.names import (
     SUPERUSER,
     VOLUME_PATH,
     backup_container,
+    backup_helper_container,
     backups_volume,
     node_volume,
     repository_container,
@@ -128,11 +129,13 @@ class PgBackRest:
             begins = found.started_at is None and each.created_at > bound and each.labels.get(REQUEST_LABEL) != ours
             if found.running or begins:
                 raise NotYet(f"Another backup of cluster {cluster_id} is being made.")
+            await self.docker.remove(backup_helper_container(cluster_id), force=True)
             await self.docker.remove(each.id)
 
     async def end_backup(self, cluster_id: str) -> None:
         """End the backup that is being made, if there is one."""
-        await self.docker.remove(backup_container(cluster_id), force=True)
+        for name in (backup_helper_container(cluster_id), backup_container(cluster_id)):
+            await self.docker.remove(name, force=True)
 
     async def _answer(self, name: str, task: str, wait_s: float) -> str:
         await self.docker.start(name)
@@ -170,8 +173,13 @@ class PgBackRest:
         *,
         mounts: tuple[Mount, ...],
         labels: Mapping[str, str] | None = None,
+        pg: dict[str, str] | None = None,
+        files: Mapping[str, File] | None = None,
     ) -> None:
-        """Make a container that runs *commands* of pgBackRest, not started. Raises :class:`AlreadyExists`."""
+        """Make a container that runs *commands* of pgBackRest, not started. Raises :class:`AlreadyExists`.
+
+        *pg* has the options of its nodes, where it is not one whose volume is mounted; *files* are put beside.
+        """
         lines = ["set -e", f"exec >{ANSWER_FILE}", *(shlex.join(["pgbackrest", *each]) for each in commands)]
         spec = ContainerSpec(
             name=name,
@@ -187,10 +195,27 @@ class PgBackRest:
             user=SUPERUSER,
         )
         await self.docker.create(spec)
-        await self.docker.put_files(name, self._files(ref))
+        conf = repository_files(ref.repository, ref.cluster_id, self.keys, DIRECTORY, pg)
+        await self.docker.put_files(name, {**conf, **(files or {})})
 
-    def _files(self, ref: RepositoryRef) -> dict[str, File]:
-        return repository_files(ref.repository, ref.cluster_id, self.keys, DIRECTORY)
+    async def serve(self, ref: RepositoryRef, name: str, *, join: str, node: Node, files: Mapping[str, File]) -> None:
+        """Make and start a container that runs pgBackRest's server beside *node*, in the network of *join*."""
+        spec = ContainerSpec(
+            name=name,
+            image=ref.image,
+            command=("pgbackrest", "server"),
+            labels=make_labels(ref.cluster_id, Kind.BACKUP, name),
+            environment=repository_environment(ref.cluster_id, DIRECTORY),
+            join=join,
+            mounts=(await self._volume_of(ref, node),),
+            memory_mb=MEMORY_MB,
+            cpus=CPUS,
+            cpu_shares=CPU_SHARES,
+            user=SUPERUSER,
+        )
+        await self.docker.create(spec)
+        await self.docker.put_files(name, files)
+        await self.docker.start(name)
 
     async def _sweep(self, cluster_id: str) -> None:
         """Remove containers of this kind that a lost worker left; those that have just been made are somebody's."""

@@ -32,7 +32,7 @@ def list_backups(
     if as_json:
         print_json(found)
     elif found:
-        columns = ["id", "status", "type", "start", "seconds", "size", "stored", "restores from", "proven"]
+        columns = ["id", "status", "type", "start", "seconds", "size", "stored", "restores from", "node", "proven"]
         print_table(columns, [_row(each) for each in found])
     else:
         print(f"Cluster {cluster} has no backups" + ("." if all else " of the last 24 hours. See older ones by --all."))
@@ -57,6 +57,7 @@ def _row(found: "BackupShape") -> tuple[object, ...]:
         _size(found.size_bytes),
         _size(found.stored_bytes),
         found.last_lsn,
+        found.node,
         found.proven and f"{found.proven:{MOMENT}}",
     )
 

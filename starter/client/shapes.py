@@ -143,6 +143,8 @@ class BackupShape(Record):
     first_lsn: str | None = None
     last_lsn: str | None = None
     """It can be restored to this position and every later one."""
+    node: str | None = None
+    """Which node's files were read: the replica's where it is healthy. None: not known."""
     proven: datetime | None = None
     """When it was last restored, to see that it can be; None: never."""
     error: str | None = None
@@ -330,7 +332,7 @@ def backups(found: Sequence[Backup]) -> tuple[BackupShape, ...]:
 
 
 def _backup(found: Backup) -> BackupShape:
-    names = {"id", "type", "prior", "size_bytes", "stored_bytes", "first_lsn", "last_lsn", "error"}
+    names = {"id", "type", "prior", "size_bytes", "stored_bytes", "first_lsn", "last_lsn", "node", "error"}
     return BackupShape(
         status="damaged" if found.error else "completed",
         start=found.started_at,

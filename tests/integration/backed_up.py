@@ -91,6 +91,14 @@ class BackedUp:
         await until(met, what=f"{segment} archived")
         return segment
 
+    async def script(self, script: str) -> None:
+        """Run *script* as root in the primary's container."""
+        session = await self.rig.docker.open_exec(self.a.container, ("sh",))
+        try:
+            await session.converse(f"{script}\necho done\n".encode(), b"done\n", 30)
+        finally:
+            await session.close()
+
 
 class Archive:
     """The archive of a cluster of a running stack."""

@@ -134,7 +134,7 @@ async def test_replica_archives_nothing_and_a_rebuilt_node_archives_on(backed_up
 async def test_archiving_that_fails_is_told_with_its_reason_and_goes_on_afterwards(backed_up: BackedUp) -> None:
     docker = backed_up.rig.docker
     there = f"/var/lib/pgbackrest/{backed_up.repository.key_id}"
-    await _in(backed_up, f"mv {there} {there}.away")
+    await backed_up.script(f"mv {there} {there}.away")
     try:
         await backed_up.run("SELECT pg_logical_emit_message(true, 'test', '')", "SELECT pg_switch_wal()")
 
@@ -147,7 +147,7 @@ async def test_archiving_that_fails_is_told_with_its_reason_and_goes_on_afterwar
         assert seen.reason is not None
         assert "archive.info" in seen.reason or "missing" in seen.reason
     finally:
-        await _in(backed_up, f"mv {there}.away {there}")
+        await backed_up.script(f"mv {there}.away {there}")
     await backed_up.archived()
     assert (await backed_up.archiving()).failing_since is None
     assert await docker.inspect(backed_up.a.container) is not None
@@ -171,11 +171,3 @@ async def test_repository_outlives_the_cluster_where_it_is_kept(backed_up: Backe
     assert await rig.docker.list_volumes(labels) == [], "looking made none"
     leftover = [each.name for each in await rig.docker.list_containers(labels)]
     assert not [name for name in leftover if name.startswith(repository_container(backed_up.id, ""))]
-
-
-async def _in(backed_up: BackedUp, script: str) -> None:
-    session = await backed_up.rig.docker.open_exec(backed_up.a.container, ("sh",))
-    try:
-        await session.converse(f"{script}\necho done\n".encode(), b"done\n", 10)
-    finally:
-        await session.close()

@@ -33,11 +33,12 @@ def _stanza(*backups: dict[str, object], code: int = 0, message: str = "ok") -> 
 
 
 def test_backups_are_in_their_order_with_their_request() -> None:
-    incr = _said(INCR, "incr", 1795884785, FULL, annotation={"request": "5f3c"})
+    incr = _said(INCR, "incr", 1795884785, FULL, annotation={"request": "5f3c", "node": "b"})
     contents = parse_contents(_stanza(incr, _said(FULL, "full", 1795884775)))
     first, second = contents.backups
     assert (first.id, first.type, first.prior, first.request_id) == (FULL, BackupType.FULL, None, None)
     assert (second.id, second.type, second.prior, second.request_id) == (INCR, BackupType.INCR, FULL, "5f3c")
+    assert (first.node, second.node) == (None, "b"), "one from before it was written down has none"
     assert first.finished_at == datetime.fromtimestamp(1795884775, UTC)
     assert (first.size_bytes, first.stored_bytes) == (31048970, 3762240)
     assert (first.first_lsn, first.last_wal) == ("0/C00028", "000000010000000000000004")

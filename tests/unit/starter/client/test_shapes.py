@@ -85,7 +85,7 @@ def test_backup_has_the_fields_that_programs_read() -> None:
     [found] = shapes.backups([backup(BackupType.FULL)])
     assert set(found.model_dump(mode="json")) == {
         "id", "status", "type", "start", "stop", "prior", "size_bytes", "stored_bytes", "first_lsn", "last_lsn",
-        "proven", "error",
+        "node", "proven", "error",
     }  # fmt: skip
     assert found.status == "completed"
     [damaged] = shapes.backups([backup(BackupType.FULL).model_copy(update={"error": "a page"})])
