@@ -37,6 +37,10 @@ class LiveCluster:
         self.engine = engine
         self._sql = sql
 
+    def other(self, name: str) -> "LiveCluster":
+        """Return another cluster of the same stack."""
+        return LiveCluster(self.mpg, name, self.engine, self._sql)
+
     async def state(self) -> ClusterState:
         return (await self.mpg.view(self.name)).state
 

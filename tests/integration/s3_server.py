@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -37,6 +37,31 @@ class S3Server:
     secret: str
     ca_file: Path
     directory: Path
+    command: tuple[str, ...]
+    processes: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
+
+    def start(self) -> None:
+        """Begin to answer."""
+        environment = os.environ | {"ROOT_ACCESS_KEY": self.key, "ROOT_SECRET_KEY": self.secret}
+        with (self.directory.parent / "server.log").open("a") as log:
+            self.processes.append(subprocess.Popen(self.command, env=environment, stdout=log, stderr=log))
+        _await_listening(self, self.processes[-1])
+
+    def stop(self) -> None:
+        """Answer no more: who connects is refused."""
+        for process in self.processes:
+            process.kill()
+            process.wait()
+        self.processes.clear()
+
+    @contextmanager
+    def stopped(self) -> Generator[None]:
+        """Be stopped for as long as the context lasts."""
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()
 
     @property
     def settings(self) -> dict[str, object]:
@@ -67,17 +92,13 @@ def s3_server(directory: Path, address: str) -> Generator[S3Server]:
     with socket.socket() as probe:
         probe.bind((address, 0))
         port = probe.getsockname()[1]
-    server = S3Server(address, port, "tests", secrets.token_hex(16), ca_file, data)
     command = [program, "--port", f"{address}:{port}", "--cert", certificate, "--key", private_key, "posix", data]
-    environment = os.environ | {"ROOT_ACCESS_KEY": server.key, "ROOT_SECRET_KEY": server.secret}
-    with (directory / "server.log").open("w") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-        try:
-            _await_listening(server, process)
-            yield server
-        finally:
-            process.kill()
-            process.wait()
+    server = S3Server(address, port, "tests", secrets.token_hex(16), ca_file, data, tuple(map(str, command)))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 def _program() -> Path:
