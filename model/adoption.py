@@ -84,6 +84,8 @@ class AdoptionReading(Record):
     known: bool = False
     other_key: bool | None = None
     """Whether a cluster that is known has another master key than this stack; None where that was not looked at."""
+    stack_key: str | None = None
+    """Id of this stack's master key, of a cluster that is known; None from workers that did not tell."""
     key_id: str | None = None
     """Of the master key with which the primary's container was made."""
     notes: tuple[str, ...] = ()

@@ -25,6 +25,7 @@ from model.operations import (
     SetUserRoleRequest,
     SwitchoverRequest,
 )
+from model.restore import COPY_IT
 
 
 def check(state: ClusterState, request: OperationRequest) -> None:
@@ -105,7 +106,7 @@ def _check_has_repository(state: ClusterState) -> None:
     if state.spec.backups is None:
         raise Refused(
             f"Cluster {state.spec.name} was made before there were backups and has no repository.",
-            remedy="Make a new cluster, and copy its data there.",
+            remedy=COPY_IT,
         )
 
 

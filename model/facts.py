@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field
 
 from model.apps import App
-from model.backups import BackupPolicy, BackupRecord
+from model.backups import BackupPolicy, BackupRecord, Repository
 from model.base import Record
 from model.cluster import (
     FORMER_USERS,
@@ -188,6 +188,12 @@ class BackupPolicyIs(_Fact):
     policy: BackupPolicy
 
 
+class RepositoryIs(_Fact):
+    """The cluster is backed up there from now on; of backups elsewhere nothing is on record any more."""
+
+    repository: Repository
+
+
 class BackupRecordIs(_Fact):
     """This is known of the cluster's backups."""
 
@@ -236,6 +242,7 @@ Fact = Annotated[
     | InSync
     | PoolersAre
     | BackupPolicyIs
+    | RepositoryIs
     | BackupRecordIs
     | AbsencesPlanned
     | PhaseIs
@@ -280,6 +287,8 @@ def _apply_to_spec(spec: ClusterSpec, fact: Fact) -> ClusterSpec:
             return spec.model_copy(update={"allow_list": networks})
         case BackupPolicyIs(policy=policy) if spec.backups is not None:
             return spec.model_copy(update={"backups": spec.backups.model_copy(update={"policy": policy})})
+        case RepositoryIs(repository=repository) if spec.backups is not None:
+            return spec.model_copy(update={"backups": spec.backups.model_copy(update={"repository": repository})})
         case CatalogIs(users=users, databases=databases, legacy_roles=legacy):
             return spec.model_copy(
                 update={"users": users, "databases": databases, "legacy_roles": legacy, "former_users": ()}
@@ -312,6 +321,8 @@ def _apply_to_status(status: ClusterStatus, fact: Fact) -> ClusterStatus:
         case TlsIs(tls=tls):
             poolers = tuple(pooler.model_copy(update={"tls": tls}) for pooler in status.poolers)
             return status.model_copy(update={"poolers": poolers})
+        case RepositoryIs():
+            return status.model_copy(update={"backups": BackupRecord(running=status.backups.running)})
         case BackupRecordIs(record=record):
             return status.model_copy(update={"backups": record})
         case BackupsKept(until=until):

@@ -64,6 +64,10 @@ class Window(Record):
     end: datetime
 
 
+COPY_IT = "Make a new cluster, which is backed up, and copy its data there with pg_dump: docs/backups.md."
+"""What becomes of a cluster that was made before there were backups: its nodes have no place for a repository."""
+
+
 class KeptCluster(Record):
     """A destroyed cluster as it was last recorded. Its archive reaches to ``end``; its backups go at ``until``."""
 
@@ -111,7 +115,9 @@ def check_reachable(source: Source) -> None:
     """See that *source* has backups, or had. Raises :class:`Refused`."""
     spec = source.state.spec
     if spec.backups is None:
-        raise Refused(f"Cluster {spec.name} was made before there were backups, so it cannot be restored.")
+        raise Refused(
+            f"Cluster {spec.name} was made before there were backups, so it cannot be restored.", remedy=COPY_IT
+        )
     if source.over and source.kept is None:
         raise Refused(f"Cluster {spec.name} ({spec.id}) was destroyed, and none of its backups were kept.")
 

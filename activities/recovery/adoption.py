@@ -84,7 +84,7 @@ class AdoptionActivities:
                     cluster = self._client.get_workflow_handle(cluster_workflow_id(arg.cluster_id))
                     view = await cluster.query("view", result_type=ClusterView)
                     other = await self._keys.mismatch(arg.cluster_id) is not None
-                    return AdoptionReading(state=view.state, known=True, other_key=other)
+                    return AdoptionReading(state=view.state, known=True, other_key=other, stack_key=self._key_id)
                 case WorkflowExecutionStatus.COMPLETED:
                     raise Refused(
                         f"Cluster {arg.cluster_id} was destroyed on record; some of its containers are still there.",

@@ -1,4 +1,4 @@
-"""`mpg backup list`, `create`, `schedule`."""
+"""`mpg backup list`, `create`, `schedule`, `remove-kept`."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +9,7 @@ from model.backups import BackupType
 from model.names import DEFAULT_ORG
 from starter.cli import options
 from starter.cli.output import print_fields, print_json, print_table
-from starter.cli.session import operate, with_client
+from starter.cli.session import confirm, operate, with_client
 
 if TYPE_CHECKING:
     from model.base import Record
@@ -110,6 +110,21 @@ def schedule(
         answer=answer,
         show=_show,
     )
+
+
+@app.command("remove-kept", epilog=options.example("mpg backup remove-kept afholu19ti7ununx --yes"))
+def remove_kept(
+    cluster: options.Cluster, yes: options.Yes = False, as_json: options.Json = False, org: options.Org = DEFAULT_ORG
+) -> None:
+    """Remove the backups that are kept of a destroyed cluster now, not when their time has come."""
+    from starter.client import shapes
+
+    confirm(f"After this, the destroyed cluster {cluster} cannot be restored.", yes=yes)
+    spec = with_client(lambda mpg: mpg.remove_kept_backups(cluster, org=org)).state.spec
+    if as_json:
+        print_json(shapes.RemovedBackups(id=spec.id, name=spec.name))
+    else:
+        print(f"The backups of {spec.name} ({spec.id}) are removed.")
 
 
 def _show(found: "Record") -> None:

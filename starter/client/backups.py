@@ -17,6 +17,7 @@ from model.operations import (
     ReadBackupsRequest,
     SetBackupPolicyRequest,
 )
+from model.restore import COPY_IT
 from model.schedules import SCHEDULED, schedule_id
 from model.validation import validated
 from starter.client import shapes
@@ -155,5 +156,5 @@ class BackupCalls(Adoption):
 
 def _backups_of(spec: ClusterSpec) -> Backups:
     if spec.backups is None:
-        raise Refused(f"Cluster {spec.name} was made before there were backups and has no repository.")
+        raise Refused(f"Cluster {spec.name} was made before there were backups and has no repository.", remedy=COPY_IT)
     return spec.backups

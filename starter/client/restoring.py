@@ -1,18 +1,23 @@
 """Making clusters from the backups of others, living or destroyed."""
 
-from datetime import datetime
+import asyncio
+from datetime import UTC, datetime
 
 from model import names
 from model.cluster import ClusterPhase, ClusterView, Durability, PoolMode
-from model.errors import AlreadyExists, NotFound, Refused
+from model.errors import AlreadyExists, NotFound, NotYet, Refused
+from model.names import kept_workflow_id
 from model.operations import RestoreClusterRequest
 from model.plans import find_plan, load_plans
-from model.restore import KeptCluster, name_of_copy, parse_time
+from model.restore import COPY_IT, KeptCluster, name_of_copy, parse_time
 from model.search_attributes import CLUSTER, ORG
 from model.validation import checked, validated
 from starter.client.operation import Operation
 from starter.client.submission import Submission, new_cluster_id
 from starter.client.temporal import CALL_TIMEOUT, translated
+
+REMOVAL_S = 120.0
+"""How long somebody who asks for the removal of backups waits for it."""
 
 
 class Restoring(Submission):
@@ -95,6 +100,28 @@ class Restoring(Submission):
                 kept.append(await handle.query("kept", result_type=KeptCluster, rpc_timeout=CALL_TIMEOUT))
         return sorted(kept, key=lambda each: (each.state.spec.name, each.until))
 
+    async def remove_kept_backups(self, cluster: str, *, org: str = names.DEFAULT_ORG) -> KeptCluster:
+        """End the keeping of a destroyed cluster's backups now, and return what was kept. They cannot be had back.
+
+        Raises:
+            NotFound: nothing is kept of a cluster of that id or name.
+            Refused: of several of that name, which have to be named by id.
+            NotYet: they could not be removed yet; that is tried again each hour.
+        """
+        state = (await self._kept(cluster, org)).state
+        handle = self._client.get_workflow_handle(kept_workflow_id(state.spec.id))
+        with translated(self._settings):
+            kept = await handle.query("kept", result_type=KeptCluster, rpc_timeout=CALL_TIMEOUT)
+            await handle.signal("keep_until", datetime.now(UTC), rpc_timeout=CALL_TIMEOUT)
+            try:
+                await asyncio.wait_for(handle.result(), REMOVAL_S)
+            except TimeoutError:
+                raise NotYet(
+                    f"The backups of {state.spec.name} ({state.spec.id}) are not removed yet; that is tried each hour.",
+                    remedy="A restore may be reading them; else see the worker's log.",
+                ) from None
+        return kept
+
     async def _source(self, cluster: str, org: str) -> ClusterView:
         """Return what is on record of a cluster that lives, or else of the one of that name or id that is kept."""
         try:
@@ -103,7 +130,8 @@ class Restoring(Submission):
             found = await self._kept(cluster, org)
         if found.state.spec.backups is None:
             raise Refused(
-                f"Cluster {found.state.spec.name} was made before there were backups, so it cannot be restored."
+                f"Cluster {found.state.spec.name} was made before there were backups, so it cannot be restored.",
+                remedy=COPY_IT,
             )
         return found
 

@@ -164,6 +164,13 @@ class BackupScheduleShape(Record):
     next_incr: datetime | None
 
 
+class RemovedBackups(Record):
+    """A destroyed cluster whose backups are not kept any more."""
+
+    id: str
+    name: str
+
+
 class BackupWindow(Record):
     """The moments that can be restored. ``until`` is None while archiving works: a minute ago at most."""
 

@@ -5,7 +5,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 
 from model.addresses import endpoint_address, node_address
-from model.backups import Backup, Backups, BackupType, Repository, RepositoryKind
+from model.backups import Backup, BackupRecord, Backups, BackupType, Repository, RepositoryKind
 from model.cluster import (
     Address,
     ClusterPhase,
@@ -109,6 +109,12 @@ def backup(type: BackupType, request_id: str | None = None, *, finished_at: date
         last_wal="000000010000000000000002",
         request_id=request_id,
     )
+
+
+def backed_up(state: ClusterState, record: BackupRecord | None = None) -> ClusterState:
+    """Return *state* with this on record of its backups: by default that there is one."""
+    record = record or BackupRecord(last=(backup(BackupType.FULL),))
+    return state.model_copy(update={"status": state.status.model_copy(update={"backups": record})})
 
 
 def ready_cluster(

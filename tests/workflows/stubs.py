@@ -337,7 +337,7 @@ _ANSWERS: dict[str, Callable[[Any], Record]] = {
     "expire_backups": lambda arg: RepositoryContents(backups=(samples.backup(BackupType.FULL),)),
     "read_repository": lambda arg: RepositoryContents(backups=(samples.backup(BackupType.FULL),)),
     "read_archiving": lambda arg: effects.Archiving(),
-    "read_source": lambda arg: Source(state=samples.ready_cluster(cluster_id=arg.cluster_id)),
+    "read_source": lambda arg: Source(state=samples.backed_up(samples.ready_cluster(cluster_id=arg.cluster_id))),
     "archive_now": lambda arg: effects.ArchivedTo(at=samples.ARCHIVED_TO),
     "restore_data": lambda arg: effects.Restored(timeline=2),
     "find_clusters": lambda arg: FoundClusters(clusters=()),

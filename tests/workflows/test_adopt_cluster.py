@@ -19,7 +19,7 @@ from model.operations import (
 from model.storage import AutoGrow
 from tests.workflows import golden
 from tests.workflows.bench import Bench, failure, until
-from tests.workflows.samples import as_labelled, new_id, ready_cluster, request_of
+from tests.workflows.samples import as_labelled, backed_up, new_id, ready_cluster, request_of
 from tests.workflows.stubs import Stubs, fails, fails_times, hangs
 
 REMOVES = ("remove_", "drop_", "create_", "ensure_node", "fence_node", "switch_primary", "fail_over")
@@ -111,6 +111,22 @@ async def test_renewal_that_was_cut_off_before_passwords_were_read_is_completed(
     assert (await bench.run(request)).changed
     assert "ensure_access with a new key" not in [call.text for call in stubs.effects]
     assert not any(user.password_known for user in (await bench.free(state.spec.id)).state.spec.users)
+    assert not (await bench.run(request)).changed
+
+
+async def test_known_cluster_that_is_given_a_new_key_archives_beside_what_the_former_one_encrypted(
+    bench: Bench, stubs: Stubs
+):
+    state = backed_up(ready_cluster())
+    await bench.cluster(state)
+    stubs.answers["read_cluster"] = AdoptionReading(state=state, known=True, other_key=True, stack_key="new")
+    request = AdoptClusterRequest(cluster_id=state.spec.id, new_key=True)
+    assert (await bench.run(request)).changed
+    now = (await bench.free(state.spec.id)).state
+    assert now.spec.backups is not None
+    assert now.spec.backups.repository.key_id == "new"
+    assert now.status.backups.last == (), "its watch begins a first backup there"
+    stubs.answers["read_cluster"] = AdoptionReading(state=now, known=True, other_key=False, stack_key="new")
     assert not (await bench.run(request)).changed
 
 

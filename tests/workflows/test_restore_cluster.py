@@ -2,10 +2,12 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 
+from model.backups import BackupFailure, BackupRecord, BackupRun, BackupType, RepositoryContents
 from model.cluster import ClusterPhase, ClusterState, User
 from model.effects import ArchiveNowInput, CommitInput, RemoveClusterInput, RestoreDataInput
 from model.errors import Refused
@@ -14,9 +16,9 @@ from model.names import kept_workflow_id
 from model.operations import DestroyClusterRequest, RestoreClusterRequest
 from model.restore import KeptCluster, Source
 from tests.workflows.bench import Bench, failure, until
-from tests.workflows.samples import ARCHIVED_TO, MADE_AT, new_id, ready_cluster
+from tests.workflows.samples import ARCHIVED_TO, MADE_AT, backed_up, new_id, ready_cluster
 from tests.workflows.story import story
-from tests.workflows.stubs import Stubs, fails
+from tests.workflows.stubs import Call, Stubs, fails
 
 RESTORE = "restore_data a from 20260101-000000F time"
 OPEN = "set_routes pooled=6441+6442 direct=a read_only=a"
@@ -137,6 +139,34 @@ async def test_source_that_cannot_archive_is_restored_to_what_there_is(bench: Be
     result = await bench.run(new_request(pitr_time=None, latest=True))
     assert "What was not archived of orders-" in result.message
     assert "Node a does not answer." in result.message
+
+
+async def test_copy_of_a_new_cluster_waits_for_its_first_backup(bench: Bench, stubs: Stubs):
+    state, run = (
+        ready_cluster(),
+        BackupRun(operation_id="x", run_id=str(uuid4()), type=BackupType.FULL, started_at=MADE_AT),
+    )
+    stubs.answers["read_source"] = Source(state=backed_up(state, BackupRecord(running=run)))
+
+    async def made(_: Call) -> None:
+        stubs.answers["read_source"] = Source(state=backed_up(state))
+
+    stubs.plan("read_source", made, 2)
+    handle = await bench.start(new_request(pitr_time=None, latest=True))
+    result = await handle.result()
+    assert result.steps[0].name == f"wait for the first backup of {state.spec.name}"
+    asked = stubs.texts(handle.id)
+    assert asked[0] == "read_source"
+    assert asked.index("read_source", 1) < asked.index("archive_now a for 30s"), "all until then is in it"
+
+
+async def test_first_backup_that_failed_is_not_waited_for(bench: Bench, stubs: Stubs):
+    failed = BackupFailure(operation_id="x", type=BackupType.FULL, failed_at=MADE_AT, message="No room.")
+    stubs.answers["read_source"] = Source(state=backed_up(ready_cluster(), BackupRecord(failure=failed)))
+    stubs.answers["read_repository"] = RepositoryContents()
+    handle = await bench.start(new_request(pitr_time=None, latest=True))
+    error, _ = await failure(handle)
+    assert "There is no good backup yet" in error.message
 
 
 async def test_nothing_is_asked_of_a_source_that_is_gone(bench: Bench, stubs: Stubs):

@@ -38,7 +38,7 @@ class KeptBackups:
         while (left := self._kept.until - workflow.now()) > timedelta(0):
             await self._wait(left)
         while not await self._removed():
-            await workflow.sleep(AGAIN_AFTER)
+            await self._wait(AGAIN_AFTER)
 
     async def _wait(self, left: timedelta) -> None:
         """Sleep until the end as it is known now, or until it is another one."""
@@ -62,7 +62,7 @@ class KeptBackups:
 
     @workflow.signal
     def keep_until(self, until: datetime) -> None:
-        """Another end was chosen; one that is past is now."""
+        """Another end was chosen; one that is past is now, and has what could not be removed tried again."""
         self._kept = self._kept.model_copy(update={"until": until})
 
     @workflow.query

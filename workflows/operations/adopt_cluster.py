@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from model.backups import BackupType
     from model.cluster import ClusterState, NodePhase
     from model.errors import AlreadyExists
-    from model.facts import UserIs, apply
+    from model.facts import Fact, RepositoryIs, UserIs, apply
     from model.operations import AdoptClusterRequest, OperationResult
     from model.tuning import connection_limit
     from workflows.call import call
@@ -81,7 +81,9 @@ class AdoptCluster(Operation):
         return self._reading.known and request.new_key and self._reading.other_key is not None
 
     async def _renew_key(self) -> Done:
-        """Give a cluster on record the stack's key; of its record only the passwords' versions change.
+        """Give a cluster on record the stack's key; of its record change the passwords' versions and where it archives.
+
+        What was encrypted with the former key stays where it is, and a first backup is begun beside it.
 
         A former try may have been cut off between the two steps: the second one is done in any case.
         """
@@ -90,14 +92,21 @@ class AdoptCluster(Operation):
             await self.finish(self._enter(ENTER_NEWLY, new_key=True))
         catalog = await self.step(READ, effects.READ_CATALOG, self.primary)
         versions = {user.name: user.password_version for user in catalog.users}
-        facts = [
+        facts: list[Fact] = [
             UserIs(user=user.model_copy(update={"password_version": versions[user.name]}))
             for user in self.state.spec.users
             if versions.get(user.name, user.password_version) != user.password_version
         ]
+        facts += self._new_repository()
         if facts:
             await self.conclude(*facts)
         return Done(self._told("has this stack's master key"), changed=bool(self._reading.other_key or facts))
+
+    def _new_repository(self) -> list[Fact]:
+        backups, key = self.state.spec.backups, self._reading.stack_key
+        if backups is None or key is None or backups.repository.key_id == key:
+            return []
+        return [RepositoryIs(repository=backups.repository.model_copy(update={"key_id": key}))]
 
     # --- steps --------------------------------------------------------------------------------------------------------
 

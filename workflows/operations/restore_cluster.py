@@ -4,7 +4,7 @@ Whether the moment can be restored is settled before anything is made. No client
 password of the new cluster's.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from temporalio import workflow
 
@@ -26,6 +26,9 @@ with workflow.unsafe.imports_passed_through():
 
 ARCHIVE_S = 30.0
 """How long the archiver may take for what a living source has committed until now."""
+FIRST_BACKUP = timedelta(minutes=5)
+"""How long a living source that has no backup may take to begin one; its watch does within a minute."""
+LOOK_AGAIN_S = 2.0
 GIVE_PASSWORDS = "give the users their passwords"
 SET_UP_REPOSITORY = "set up the repository of backups"
 
@@ -88,11 +91,33 @@ class RestoreCluster(Operation):
             raise InvalidInput(
                 f"The backups of {source.name} are on host {source.host}, so it cannot be restored on {request.host}."
             )
+        if request.latest and self._lacks_backup() and workflow.patched("first-backup"):
+            await self.do(f"wait for the first backup of {source.name}", self._await_first_backup)
         end = await self._end_of_archive(request)
         contents = await call(
             effects.READ_REPOSITORY, self._repository, summary="see what can be restored", host=source.host
         )
         return choose(contents, request.target, end)
+
+    def _lacks_backup(self) -> bool:
+        """Tell whether the source is so new that its first backup is still to come."""
+        known = self._source.state.status.backups
+        return not self._source.over and known.latest() is None and known.failure is None
+
+    async def _await_first_backup(self) -> None:
+        """It is being made, or the source's watch is about to begin it. Where it fails there is nothing to restore."""
+        bound = workflow.now() + FIRST_BACKUP
+        key = ClusterKey(cluster_id=self._source.state.spec.id)
+        while self._lacks_backup():
+            running = self._source.state.status.backups.running
+            if running is not None:
+                arg = effects.AwaitOperationInput(operation_id=running.operation_id, run_id=running.run_id)
+                await call(effects.AWAIT_OPERATION_END, arg, summary=f"wait for the end of {running.operation_id}")
+            elif workflow.now() > bound:
+                return
+            # Also after its end, which is noted in whole seconds: what was committed later can be restored.
+            await workflow.sleep(LOOK_AGAIN_S)
+            self._source = await call(effects.READ_SOURCE, key, summary="look the source up again")
 
     async def _end_of_archive(self, request: RestoreClusterRequest) -> datetime:
         """Return the last moment that can be restored, after everything until now was archived where that is possible.

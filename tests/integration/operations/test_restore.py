@@ -159,7 +159,9 @@ async def test_destroyed_cluster_comes_back_with_its_last_commit(site: Site) -> 
     gone = site.cluster("gone")
     async with await gone.session() as session:
         await session.execute("CREATE TABLE marks (n int)")
-    await site.backed_up("gone")
+    # Its first backup is being made: the copy waits for it.
+    await site.run("fork", "gone", "--name", "early")
+    assert await count(site.cluster("early")) == 0
     await mark(gone, 1)
     cluster_id = (await gone.state()).spec.id
     said = (await site.run("destroy", "gone", "--yes", "--keep-backups", "2")).out
@@ -171,6 +173,12 @@ async def test_destroyed_cluster_comes_back_with_its_last_commit(site: Site) -> 
     await site.run("restore", "gone", "--latest", "--name", "gone")
     assert await count(gone) == 1
     assert (await gone.state()).spec.id != cluster_id
+    await site.refused("backup", "remove-kept", cluster_id, code=2)
+    removed = (await site.run("backup", "remove-kept", "gone", "--yes", "--json")).json
+    assert removed == {"id": cluster_id, "name": "gone"}
+    assert site.carriers(cluster_id) == []
+    assert "no backups are kept" in await site.refused("backup", "remove-kept", cluster_id, "--yes")
+    assert await count(gone) == 1, "the one that lives has the same name"
 
 
 async def test_destroyed_cluster_without_its_backups_is_gone(site: Site) -> None:

@@ -8,7 +8,7 @@ from model.backup_runs import begins_again, begun, choose_source, note_of, noted
 from model.backups import BackupFailure, BackupNote, BackupRecord, BackupRun, BackupType, RepositoryContents
 from model.cluster import Durability, NodePhase
 from model.errors import HostFull, InvalidInput, MpgError, NeedsOperator, NotFound, NotYet, Refused, WrongMasterKey
-from model.facts import AbsencesPlanned, BackupPolicyIs, BackupRecordIs, InSync, NodeIs, PrimaryIs, apply
+from model.facts import AbsencesPlanned, BackupPolicyIs, BackupRecordIs, InSync, NodeIs, PrimaryIs, RepositoryIs, apply
 from tests.workflows.samples import BACKUPS, MADE_AT, backup, ready_cluster, without_replica
 
 FULL, DIFF, INCR = BackupType.FULL, BackupType.DIFF, BackupType.INCR
@@ -129,5 +129,9 @@ def test_facts_change_policy_and_record():
     after = apply(state, [BackupPolicyIs(policy=policy), BackupRecordIs(record=record)])
     assert after.spec.backups == BACKUPS.model_copy(update={"policy": policy})
     assert after.status.backups == record
+    moved = apply(after, [RepositoryIs(repository=BACKUPS.repository.model_copy(update={"key_id": "new"}))])
+    assert moved.spec.backups is not None
+    assert (moved.spec.backups.repository.key_id, moved.spec.backups.policy) == ("new", policy)
+    assert moved.status.backups == record, "the one that is made goes on"
     without = state.model_copy(update={"spec": state.spec.model_copy(update={"backups": None})})
     assert apply(without, [BackupPolicyIs(policy=policy)]) == without

@@ -22,8 +22,8 @@ COMMANDS = [
     "databases create", "databases delete", "databases extensions list", "databases extensions enable",
     "databases extensions disable", "url", "connect", "proxy", "change-plan", "set-pool-mode", "tls", "allow-list",
     "storage", "restart", "switchover", "failover", "restore", "fork", "backup list", "backup create",
-    "backup schedule", "operations list", "operations show", "operations cancel", "operations retry",
-    "auth token", "auth env", "auth list",
+    "backup schedule", "backup remove-kept", "operations list", "operations show",
+    "operations cancel", "operations retry", "auth token", "auth env", "auth list",
     "auth revoke",
 ]  # fmt: skip
 
