@@ -1,17 +1,20 @@
 """Which backups a policy still needs: decided here, carried out by pgBackRest's ``expire``."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from model.backups import Backup, BackupPolicy, BackupType
 
 
-def fulls_to_keep(backups: Sequence[Backup], policy: BackupPolicy, now: datetime) -> int:
+def fulls_to_keep(
+    backups: Sequence[Backup], policy: BackupPolicy, now: datetime, read: Collection[str] = frozenset()
+) -> int:
     """Return how many of the full backups are to be kept, the youngest ones, with all that needs them.
 
     A full backup goes when ``keep_full`` younger ones are kept *and* every moment of the last ``keep_days`` days can be
     restored without it: when one of the younger ones was finished before the window begins. The archive is kept from
     the beginning of the oldest one that is kept. A backup with an error promises nothing, and goes with its time.
+    What a backup needs whose id is in *read*, because it is being restored, is kept as well.
     """
     youngest_first = sorted((each for each in backups if each.type is BackupType.FULL), key=_finished, reverse=True)
     window = now - timedelta(days=policy.keep_days)
@@ -20,8 +23,14 @@ def fulls_to_keep(backups: Sequence[Backup], policy: BackupPolicy, now: datetime
         if backup.error is None:
             good += 1
             if good >= policy.keep_full and backup.finished_at <= window:
-                return kept
+                return max(kept, _kept_for(read, youngest_first))
     return len(youngest_first)
+
+
+def _kept_for(read: Collection[str], youngest_first: Sequence[Backup]) -> int:
+    """Return how many full ones are to be kept so that those in *read* are; an id begins with its full one's."""
+    needed = {each.partition("_")[0] for each in read}
+    return max((kept for kept, backup in enumerate(youngest_first, start=1) if backup.id in needed), default=0)
 
 
 def _finished(backup: Backup) -> datetime:

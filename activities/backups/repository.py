@@ -5,6 +5,7 @@ from temporalio import activity
 
 from activities.backups.contents import INFO, parse_contents
 from activities.backups.pgbackrest import PgBackRest
+from activities.backups.reading import backups_being_read
 from activities.heartbeat import heartbeating
 from activities.nodes.archiving import release_archiver
 from activities.nodes.files import CONF_DIR
@@ -61,11 +62,14 @@ class RepositoryActivities:
     async def expire_backups(self, arg: ExpireBackupsInput) -> RepositoryContents:
         """Remove what the policy does not promise any more, and the archive before what is left; return what is left.
 
+        A backup that is being restored stays, with what it needs and what is younger: the next time removes them.
+
         Raises :class:`NotYet`, also while a backup is being made.
         """
         async with heartbeating():
             contents = await read_contents(self._pgbackrest, arg)
-            keep = fulls_to_keep(contents.backups, arg.policy, arg.now)
+            read = await backups_being_read(self._docker, arg.cluster_id)
+            keep = fulls_to_keep(contents.backups, arg.policy, arg.now, read)
             if not keep:
                 return contents
             await self._pgbackrest.alone(arg, "expire", ("expire", f"--repo1-retention-full={keep}"))

@@ -12,6 +12,7 @@ from psycopg.sql import Composed
 from temporalio import activity
 
 from activities.backups.pgbackrest import DIRECTORY, OUTSIDE, PgBackRest, failed
+from activities.backups.reading import READS_LABEL, SET_LABEL
 from activities.engine.docker_engine import DockerEngine
 from activities.engine.docker_types import ContainerInfo, ContainerSpec, File, Mount
 from activities.engine.labels import Kind, make_labels
@@ -117,7 +118,11 @@ class RestoreActivities:
             name=name,
             image=spec.image,
             command=("restore",),
-            labels=make_labels(spec.cluster_id, Kind.BACKUP, name),
+            labels={
+                **make_labels(spec.cluster_id, Kind.BACKUP, name),
+                READS_LABEL: source.cluster_id,
+                SET_LABEL: arg.point.backup_id,
+            },
             environment={
                 **repository_environment(source.cluster_id, DIRECTORY),
                 **_variables(arg.point),

@@ -63,3 +63,21 @@ def test_a_backup_with_an_error_stands_for_nothing_and_stays_while_it_is_in_betw
 
 def test_order_does_not_matter() -> None:
     assert fulls_to_keep([backup(1), backup(15), backup(8)], POLICY, NOW) == 2
+
+
+@pytest.mark.parametrize(
+    ("read", "kept"),
+    [
+        ((), 2),
+        (("gone",), 2),
+        (("1",), 2),
+        (("20",), 4),
+        (("15", "1"), 3),
+    ],
+)
+def test_what_is_being_read_is_kept(read: tuple[str, ...], kept: int) -> None:
+    found = [backup(days) for days in (20, 15, 8, 1)]
+    ids = {str(days): each.id for days, each in zip((20, 15, 8, 1), found, strict=True)}
+    # An incremental one needs its full one, whose id its own begins with.
+    reading = {ids.get(each, each) + "_20261130-000000I" for each in read}
+    assert fulls_to_keep(found, POLICY, NOW, reading) == kept
