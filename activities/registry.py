@@ -12,9 +12,11 @@ from activities.authority import Authority
 from activities.backups.archive import ArchiveActivities
 from activities.backups.archive_now import FlushActivities
 from activities.backups.backup import BackupActivities
+from activities.backups.drill import DrillActivities
 from activities.backups.pgbackrest import PgBackRest
 from activities.backups.repository import RepositoryActivities
 from activities.backups.restore import RestoreActivities
+from activities.backups.sampling import SamplingActivities
 from activities.engine.cleanup import CleanupActivities
 from activities.engine.disk_promises import DiskPromises
 from activities.engine.docker_engine import DockerEngine
@@ -128,6 +130,8 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
             archive,
             FlushActivities(sql),
             RestoreActivities(pgbackrest),
+            SamplingActivities(pgbackrest, sql),
+            DrillActivities(pgbackrest, memory_mb=settings.drill_memory_mb),
             RestoredUserActivities(sql, master_key),
         )
         yield replace(arranged, keys=keys)
@@ -142,6 +146,7 @@ def _bounds(settings: Settings) -> BackupBounds:
     return BackupBounds(
         archive_overdue=timedelta(seconds=settings.archive_overdue_seconds),
         backup_overdue_factor=settings.backup_overdue_factor,
+        drill_overdue_factor=settings.drill_overdue_factor,
     )
 
 

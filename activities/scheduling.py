@@ -1,7 +1,7 @@
 """A backup's place on its cluster's record, and the Temporal Schedules that start backups."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from temporalio import activity
@@ -26,22 +26,29 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from model import effects, search_attributes
 from model.backups import BackupType
+from model.base import Record
 from model.cluster import ClusterSpec
 from model.effects import (
     BackupClaim,
     BackupStart,
     BeginBackupInput,
+    BeginDrillInput,
     ClusterKey,
+    DrillClaim,
+    DrillStart,
     NoteBackupInput,
+    NoteDrillInput,
     Nothing,
     PutSchedulesInput,
 )
 from model.errors import NotFound, NotYet
 from model.names import MAIN_QUEUE, cluster_workflow_id
-from model.operations import BackupRequest, workflow_id
-from model.schedules import SCHEDULED, Timing, schedule_id, timing
+from model.operations import BackupRequest, OperationRequest, VerifyBackupRequest, workflow_id
+from model.schedules import SCHEDULED, Timing, drill_schedule_id, schedule_id, timing, timing_of
 
 log = structlog.get_logger()
+
+Start = TypeVar("Start", bound=Record)
 
 
 class ScheduleActivities:
@@ -60,23 +67,34 @@ class ScheduleActivities:
         One on record whose operation runs no more, because it was terminated, is in nobody's way. Raises
         :class:`NotFound` when there is no such cluster.
         """
-        start = await self._claim(arg.cluster_id, BackupClaim(run=arg.run))
+        start = await self._claim(arg.cluster_id, "begin_backup", BackupClaim(run=arg.run), BackupStart)
         if start.other is None or await self._runs(start.other.operation_id):
             return start
         log.warning("a backup ended without a word", operation=start.other.operation_id)
-        return await self._claim(arg.cluster_id, BackupClaim(run=arg.run, instead_of=start.other.operation_id))
+        claim = BackupClaim(run=arg.run, instead_of=start.other.operation_id)
+        return await self._claim(arg.cluster_id, "begin_backup", claim, BackupStart)
 
-    async def _claim(self, cluster_id: str, claim: BackupClaim) -> BackupStart:
+    @activity.defn(name=effects.BEGIN_DRILL.name)
+    async def begin_drill(self, arg: BeginDrillInput) -> DrillStart:
+        """Put the drill on the cluster's record, unless another one is under way; as :meth:`begin_backup`."""
+        start = await self._claim(arg.cluster_id, "begin_drill", DrillClaim(run=arg.run), DrillStart)
+        if start.other is None or await self._runs(start.other.operation_id):
+            return start
+        log.warning("a drill ended without a word", operation=start.other.operation_id)
+        claim = DrillClaim(run=arg.run, instead_of=start.other.operation_id)
+        return await self._claim(arg.cluster_id, "begin_drill", claim, DrillStart)
+
+    async def _claim(self, cluster_id: str, update: str, claim: Record, answer: type[Start]) -> Start:
         cluster = self._client.get_workflow_handle(cluster_workflow_id(cluster_id))
         try:
-            answer: BackupStart = await cluster.execute_update(  # pyright: ignore[reportUnknownMemberType]
-                "begin_backup", claim, result_type=BackupStart
+            start: Start = await cluster.execute_update(  # pyright: ignore[reportUnknownMemberType]
+                update, claim, result_type=answer
             )
         except WorkflowUpdateFailedError as error:
             raise NotYet(f"The cluster's workflow was about to begin anew: {error.cause}.") from error
         except RPCError as error:
             raise _not_there(error, cluster_id) from error
-        return answer
+        return start
 
     async def _runs(self, operation_id: str) -> bool:
         try:
@@ -90,10 +108,18 @@ class ScheduleActivities:
     @activity.defn(name=effects.NOTE_BACKUP.name)
     async def note_backup(self, arg: NoteBackupInput) -> Nothing:
         """Tell the cluster of a backup. Telling it twice changes nothing. Raises :class:`NotFound`."""
+        return await self._tell(arg.cluster_id, "note_backup", arg.note)
+
+    @activity.defn(name=effects.NOTE_DRILL.name)
+    async def note_drill(self, arg: NoteDrillInput) -> Nothing:
+        """Tell the cluster of a drill. Telling it twice changes nothing. Raises :class:`NotFound`."""
+        return await self._tell(arg.cluster_id, "note_drill", arg.note)
+
+    async def _tell(self, cluster_id: str, signal: str, note: Record) -> Nothing:
         try:
-            await self._client.get_workflow_handle(cluster_workflow_id(arg.cluster_id)).signal("note_backup", arg.note)
+            await self._client.get_workflow_handle(cluster_workflow_id(cluster_id)).signal(signal, note)
         except RPCError as error:
-            raise _not_there(error, arg.cluster_id) from error
+            raise _not_there(error, cluster_id) from error
         return Nothing()
 
     # --- schedules ----------------------------------------------------------------------------------------------------
@@ -113,7 +139,24 @@ class ScheduleActivities:
                 )
             except ScheduleAlreadyRunningError:
                 await self._change(schedule_id(arg.cluster_id, type), schedule)
+        await self._put_drills(arg)
         return Nothing()
+
+    async def _put_drills(self, arg: PutSchedulesInput) -> None:
+        id = drill_schedule_id(arg.cluster_id)
+        if not arg.policy.drill:
+            await self._delete(id)
+            return
+        schedule = _drills(arg, timing_of(arg.policy.drill, datetime.now(UTC)))
+        try:
+            await self._client.create_schedule(
+                id,
+                schedule,
+                memo={"cluster": arg.cluster_name, "backup": "drill"},
+                search_attributes=_attributes(arg),
+            )
+        except ScheduleAlreadyRunningError:
+            await self._change(id, schedule)
 
     async def begin_first(self, spec: ClusterSpec) -> None:
         """Have the cluster of *spec* backed up now, by a schedule of its; they are put back where they are gone.
@@ -147,33 +190,60 @@ class ScheduleActivities:
 
     @activity.defn(name=effects.REMOVE_SCHEDULES.name)
     async def remove_schedules(self, arg: ClusterKey) -> Nothing:
-        """Remove the cluster's schedules. What is gone already is no error; a backup that runs is let be."""
-        for type in SCHEDULED:
-            try:
-                await self._client.get_schedule_handle(schedule_id(arg.cluster_id, type)).delete()
-            except RPCError as error:
-                if error.status is not RPCStatusCode.NOT_FOUND:
-                    raise
+        """Remove the cluster's schedules. What is gone already is no error; what runs is let be."""
+        for id in (*(schedule_id(arg.cluster_id, type) for type in SCHEDULED), drill_schedule_id(arg.cluster_id)):
+            await self._delete(id)
         return Nothing()
+
+    async def _delete(self, id: str) -> None:
+        try:
+            await self._client.get_schedule_handle(id).delete()
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
 
 
 def _schedule(arg: PutSchedulesInput, type: BackupType, timing: Timing) -> Schedule:
     request = BackupRequest(cluster_id=arg.cluster_id, type=type, scheduled=True)
+    return _starting(
+        arg,
+        request,
+        type.value,
+        timing,
+        summary=f"Backup {type} on {arg.cluster_name}, scheduled",
+        note=f"Backups of {arg.cluster_name}, {type}: {timing.line} (UTC)",
+    )
+
+
+def _drills(arg: PutSchedulesInput, timing: Timing) -> Schedule:
+    return _starting(
+        arg,
+        VerifyBackupRequest(cluster_id=arg.cluster_id, scheduled=True),
+        "latest",
+        timing,
+        summary=f"Verify the latest backup of {arg.cluster_name}, scheduled",
+        note=f"Drills of {arg.cluster_name}: {timing.line} (UTC)",
+    )
+
+
+def _starting(
+    arg: PutSchedulesInput, request: OperationRequest, request_id: str, timing: Timing, *, summary: str, note: str
+) -> Schedule:
     return Schedule(
         action=ScheduleActionStartWorkflow(
             request.operation,
             args=[request],
             # Temporal adds the time for which it is started.
-            id=workflow_id(request, arg.cluster_name, type.value),
+            id=workflow_id(request, arg.cluster_name, request_id),
             task_queue=MAIN_QUEUE,
-            static_summary=f"Backup {type} on {arg.cluster_name}, scheduled",
+            static_summary=summary,
             typed_search_attributes=_attributes(arg, request.operation),
         ),
         spec=ScheduleSpec(calendars=[_calendar(timing)], jitter=timing.jitter),
         policy=SchedulePolicy(
             overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timing.catch_up, pause_on_failure=False
         ),
-        state=ScheduleState(note=f"Backups of {arg.cluster_name}, {type}: {timing.line} (UTC)"),
+        state=ScheduleState(note=note),
     )
 
 

@@ -22,6 +22,10 @@ restore    ``restore``; fills the volume of a node that is to be started afterwa
            ``PGBACKREST_CONFIG``, ``PGBACKREST_STANZA``; ``RESTORE_SET`` (the backup), ``RESTORE_TYPE`` and
            ``RESTORE_TARGET`` (pgBackRest's words), ``RESTORE_LAST_WAL`` (the end of the archive),
            ``RESTORE_PROCESSES``. A repository on a volume is in ``/var/lib/pgbackrest``, read-only.
+drill      ``drill``; restores a backup to a volume that is thrown away, and reads everything in it. As ``restore``,
+           with ``compare.sql`` for ``platform.sql``, and in the end ``drilled``. ``RESTORE_TIMELINE`` is that of the
+           target; with ``DRILL_LAST_WAL`` the archive is replayed to that segment as well.
+recovery   What the two have in common; not to be started.
 pooler     ``pooler``; ``/etc/pgbouncer/pgbouncer.ini``; sockets in ``/run/mpg``, meant to be shared with the host.
 endpoint   ``endpoint``; ``/etc/mpg/rules.nft``, loaded if it is there. Needs NET_ADMIN.
 ========== =============================================================================================================

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from model.backups import BackupPolicy, BackupRecord, BackupType
 from model.cron import Cron, first_after, parse_cron
+from model.drill_runs import last_proven
 from model.effects.backups import Archiving
 
 PATIENCE = timedelta(seconds=30)
@@ -56,6 +57,18 @@ def backup_overdue(policy: BackupPolicy, record: BackupRecord, made_at: datetime
     else:
         said = f"The last backup is of {_at(last.finished_at)}, the last full one of {_at(last_full.finished_at)}."
     return f"{said} {record.failure.message}" if record.failure else said
+
+
+def drill_overdue(policy: BackupPolicy, record: BackupRecord, made_at: datetime, now: datetime, factor: float) -> str:
+    """Return what to say of a drill that is overdue at *now*; the empty string when none is, or none is scheduled."""
+    if not policy.drill:
+        return ""
+    proven = last_proven(record.proofs)
+    if now < _overdue([parse_cron(policy.drill)], proven.at if proven else made_at, factor):
+        return ""
+    said = f"The last backup that was proven is {proven.backup_id}, at {_at(proven.at)}." if proven else ""
+    failed = record.proofs[-1].fault if record.proofs else None
+    return " ".join(each for each in (said or "No backup was proven yet.", failed) if each)
 
 
 def _overdue(crons: list[Cron], last: datetime, factor: float) -> datetime:

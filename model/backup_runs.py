@@ -81,9 +81,11 @@ def noted(record: BackupRecord, note: BackupNote) -> BackupRecord:
     for made in note.made:
         if made.type not in last or made.finished_at >= last[made.type].finished_at:
             last[made.type] = made
-    return BackupRecord(
-        running=None if over else record.running,
-        last=tuple(last.values()),
-        failure=note.failure or (None if note.made else record.failure),
-        oldest=note.oldest or record.oldest,
+    return record.model_copy(
+        update={
+            "running": None if over else record.running,
+            "last": tuple(last.values()),
+            "failure": note.failure or (None if note.made else record.failure),
+            "oldest": note.oldest or record.oldest,
+        }
     )

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from model.base import Record
+from model.drills import DrillRun, Proof
 
 
 class RepositoryKind(StrEnum):
@@ -59,6 +60,8 @@ class BackupPolicy(Record):
     incr: str = "15 2 * * 1-6"
     keep_full: int = 2
     keep_days: int = 7
+    drill: str = ""
+    """When the latest backup is restored to see that it can be; empty: only when somebody asks for it."""
 
 
 class Backups(Record):
@@ -146,6 +149,10 @@ class BackupRecord(Record):
     failure: BackupFailure | None = None
     """The last one that did not come about; None once one did."""
     oldest: Backup | None = None
+    drill: DrillRun | None = None
+    """The drill that is under way."""
+    proofs: tuple[Proof, ...] = ()
+    """What came of the last drill of each backup, the newest last; so many as are kept of them."""
 
     def latest(self, type: BackupType | None = None) -> Backup | None:
         """Return the last good one, of that *type* or of any."""

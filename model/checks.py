@@ -24,6 +24,7 @@ from model.operations import (
     SetBackupPolicyRequest,
     SetUserRoleRequest,
     SwitchoverRequest,
+    VerifyBackupRequest,
 )
 from model.restore import COPY_IT
 
@@ -66,7 +67,7 @@ def check(state: ClusterState, request: OperationRequest) -> None:
             _check_lost(state, accepted=accepted)
         case ChangePlanRequest():
             _check_replica(state, "change its plan")
-        case BackupRequest() | SetBackupPolicyRequest():
+        case BackupRequest() | VerifyBackupRequest() | SetBackupPolicyRequest():
             _check_has_repository(state)
         case SetAllowListRequest():
             _check_allow_list(state, request)

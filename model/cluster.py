@@ -236,6 +236,11 @@ ARCHIVING_FAILS = "ArchivingFails"
 BACKUP_OVERDUE = "BackupOverdue"
 """Type of the condition of a cluster whose last good backup is older than its schedule allows."""
 
+DRILL_OVERDUE = "DrillOverdue"
+"""Type of the condition of a cluster whose backups were proven longer ago than its schedule allows."""
+DRILL_FAILED = "DrillFailed"
+"""Type of the condition of a cluster whose last drill did not prove a backup."""
+
 
 class ClusterStatus(Record):
     """What is, as far as it was recorded."""

@@ -95,6 +95,16 @@ def check_cron(line: str) -> str:
 
 CronLine = Annotated[str, AfterValidator(check_cron)]
 
+OFF = "off"
+
+
+def check_cron_or_off(line: str) -> str:
+    """Return *line* with single spaces if it is a cron line or ``off``; raises ``ValueError`` with one sentence."""
+    return OFF if line.strip().lower() == OFF else check_cron(line)
+
+
+CronLineOrOff = Annotated[str, AfterValidator(check_cron_or_off)]
+
 
 def first_after(crons: Iterable[Cron], moment: datetime) -> datetime:
     """Return the first time after *moment* at which any of *crons* is due."""

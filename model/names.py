@@ -267,6 +267,11 @@ def restore_container(cluster_id: str) -> str:
     return f"mpg-{cluster_id}-restore"
 
 
+def drill_container(cluster_id: str) -> str:
+    """Container in which a backup is restored to see that it can be, and its volume. There is one at a time."""
+    return f"mpg-{cluster_id}-drill"
+
+
 def kept_workflow_id(cluster_id: str) -> str:
     """Workflow id of what is kept of a destroyed cluster: its record, and the end of its backups."""
     return f"kept-backups/{cluster_id}"

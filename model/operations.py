@@ -14,7 +14,7 @@ from model.allow_list import MOST_NETWORKS, Cidr
 from model.backups import MOST_KEPT, BackupType, Repository
 from model.base import Record, Request
 from model.cluster import ClusterState, Durability, PoolMode, Role
-from model.cron import CronLine
+from model.cron import CronLine, CronLineOrOff
 from model.facts import Fact
 from model.names import (
     DEFAULT_HOST,
@@ -346,14 +346,27 @@ class BackupRequest(OperationRequest):
     scheduled: bool = False
 
 
+class VerifyBackupRequest(OperationRequest):
+    """Restore a backup to a place that is thrown away, and read everything in it. It takes no turn.
+
+    Without ``backup_id`` it is the latest good one, with the archive after it. ``scheduled``: where another one is
+    being verified already, leave this one out without an error.
+    """
+
+    operation: ClassVar[str] = "VerifyBackup"
+    backup_id: Annotated[str, Field(min_length=1, max_length=63)] | None = None
+    scheduled: bool = False
+
+
 class SetBackupPolicyRequest(OperationRequest):
-    """Change when backups are made and how long they are kept. What is None stays as it is."""
+    """Change when backups are made and proven, and how long they are kept. What is None stays as it is."""
 
     operation: ClassVar[str] = "SetBackupPolicy"
     full: CronLine | None = None
     incr: CronLine | None = None
     keep_full: Annotated[int | None, AfterValidator(_kept)] = None
     keep_days: Annotated[int | None, AfterValidator(_kept)] = None
+    drill: CronLineOrOff | None = None
 
 
 class ReadBackupsRequest(Request):
@@ -415,11 +428,12 @@ REQUESTS: dict[str, type[OperationRequest]] = {
         DisableExtensionRequest,
         OptInRolesRequest,
         BackupRequest,
+        VerifyBackupRequest,
         SetBackupPolicyRequest,
     )
 }
 """Every operation's request, by workflow type."""
-WITHOUT_TURN = frozenset({BackupRequest.operation})
+WITHOUT_TURN = frozenset({BackupRequest.operation, VerifyBackupRequest.operation})
 """Operations that run beside the one that has the turn, and give way to it."""
 MAKES_CLUSTER = (CreateClusterRequest, RestoreClusterRequest)
 """Those whose cluster is made, under an id that the caller draws anew at each call."""

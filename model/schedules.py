@@ -7,7 +7,7 @@ from model.backups import BackupPolicy, BackupType
 from model.cron import Cron, parse_cron
 
 SCHEDULED = (BackupType.FULL, BackupType.INCR)
-"""The types that have a schedule."""
+"""The types of backups that have a schedule."""
 LONGEST_JITTER = timedelta(hours=1)
 _JITTER_PART, _CATCH_UP_PART = 0.1, 0.8
 
@@ -17,9 +17,14 @@ def schedule_id(cluster_id: str, type: BackupType) -> str:
     return f"backup-{type}/{cluster_id}"
 
 
+def drill_schedule_id(cluster_id: str) -> str:
+    """Return the id of a cluster's schedule of drills."""
+    return f"backup-drill/{cluster_id}"
+
+
 @dataclass(frozen=True)
 class Timing:
-    """When a schedule starts backups."""
+    """When a schedule starts what it starts."""
 
     line: str
     cron: Cron
@@ -31,7 +36,11 @@ class Timing:
 
 def timing(policy: BackupPolicy, type: BackupType, now: datetime) -> Timing:
     """Return when backups of *type*, one of :data:`SCHEDULED`, are made by *policy*."""
-    line = policy.full if type is BackupType.FULL else policy.incr
+    return timing_of(policy.full if type is BackupType.FULL else policy.incr, now)
+
+
+def timing_of(line: str, now: datetime) -> Timing:
+    """Return when something is done by the cron *line*."""
     cron = parse_cron(line)
     interval = cron.interval(now)
     return Timing(

@@ -21,7 +21,7 @@ from pydantic_settings import (
 )
 
 from model.backups import BackupPolicy, Backups, Repository, RepositoryKind
-from model.cron import CronLine
+from model.cron import OFF, CronLine, CronLineOrOff
 from model.errors import InvalidInput
 from model.names import DEFAULT_ORG, check_org
 
@@ -122,12 +122,18 @@ class Settings(BaseSettings):
     backup_full: CronLine = BackupPolicy().full
     """When new clusters make full backups: a cron line in UTC; and incremental ones."""
     backup_incr: CronLine = BackupPolicy().incr
+    backup_drill: CronLineOrOff = "15 4 * * 0"
+    """When the latest backup of new clusters is restored to see that it can be; ``off``: only when asked for."""
     backup_keep_full: int = Field(BackupPolicy().keep_full, ge=1)
     """How many full backups of a new cluster are kept at least."""
     backup_keep_days: int = Field(BackupPolicy().keep_days, ge=1)
     """How many days back a new cluster can be restored to any moment."""
     backup_overdue_factor: float = Field(1.5, gt=1)
     """A backup is overdue (condition ``BackupOverdue``) this many intervals of its schedule after the one before."""
+    drill_memory_mb: int = Field(1024, ge=256)
+    """Memory of the container in which a backup is restored to see that it can be, in MB."""
+    drill_overdue_factor: float = Field(1.5, gt=1)
+    """No backup was proven for this many intervals of the schedule of drills: condition ``DrillOverdue``."""
     archive_overdue_seconds: float = Field(300, gt=0)
     """How old the last archived WAL may be while more waits (condition ``ArchivingFails``), in seconds."""
 
@@ -306,6 +312,7 @@ class Settings(BaseSettings):
             incr=self.backup_incr,
             keep_full=self.backup_keep_full,
             keep_days=self.backup_keep_days,
+            drill="" if self.backup_drill == OFF else self.backup_drill,
         )
         return Backups(repository=repository, policy=policy)
 

@@ -33,6 +33,7 @@ from workflows.operations.set_pool_mode import SetPoolMode
 from workflows.operations.set_tls import SetTls
 from workflows.operations.set_user_role import SetUserRole
 from workflows.operations.switchover import Switchover
+from workflows.operations.verify_backup import VerifyBackup
 
 WORKFLOWS: tuple[type, ...] = (
     Cluster,
@@ -63,6 +64,7 @@ WORKFLOWS: tuple[type, ...] = (
     OptInRoles,
     Backup,
     SetBackupPolicy,
+    VerifyBackup,
     Failover,
     Repair,
 )

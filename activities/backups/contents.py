@@ -33,6 +33,14 @@ def parse_contents(answer: str) -> RepositoryContents:
     return RepositoryContents(backups=tuple(backups), archive_first=newest.get("min"), archive_last=newest.get("max"))
 
 
+def read_annotation(answer: str, backup_id: str, name: str) -> str | None:
+    """Return the annotation *name* of a backup; None where it has none, or where there is no such backup."""
+    stanzas: list[dict[str, Any]] = json.loads(answer or "[]")
+    found = [each for stanza in stanzas for each in stanza.get("backup", []) if each["label"] == backup_id]
+    annotations: dict[str, str] = (found[0].get("annotation") if found else None) or {}
+    return annotations.get(name)
+
+
 def archive_directory(answer: str, stanza: str) -> str | None:
     """Return where in the repository the archive of the newest database is; None where there is none yet."""
     stanzas: list[dict[str, Any]] = json.loads(answer or "[]")

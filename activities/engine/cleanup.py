@@ -13,7 +13,7 @@ from model import effects
 from model.effects import Nothing, RemoveClusterInput
 from model.names import LABEL_KIND, backups_volume
 
-_ORDER = (Kind.BACKUP, Kind.POOLER, Kind.NODE, Kind.ENDPOINT)
+_ORDER = (Kind.BACKUP, Kind.DRILL, Kind.POOLER, Kind.NODE, Kind.ENDPOINT)
 """Backups first: they fail without their node. Poolers live in the endpoint's network namespace."""
 
 

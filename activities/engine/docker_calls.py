@@ -54,6 +54,8 @@ def _host_config(spec: ContainerSpec) -> dict[str, Any]:
         config["NanoCpus"] = spec.cpus * 10**9
     if spec.cpu_shares is not None:
         config["CpuShares"] = spec.cpu_shares
+    if spec.io_weight is not None:
+        config["BlkioWeight"] = spec.io_weight
     if spec.shm_mb is not None:
         config["ShmSize"] = spec.shm_mb * _MB
     return config

@@ -72,6 +72,8 @@ class ContainerSpec(Record):
     shm_mb: int | None = None
     cpu_shares: int | None = None
     """Its part of the processor where several want it; the engine's default is 1024."""
+    io_weight: int | None = None
+    """Its part of the disk where several want it, from 10 to 1000; the default is 500. Not every kernel has it."""
     user: str | None = None
     """As whom its command runs; None: root."""
     capabilities: tuple[str, ...] = BECOMES_ANOTHER

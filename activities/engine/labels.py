@@ -26,6 +26,8 @@ class Kind(StrEnum):
     """The volume with its backups and archive."""
     BACKUP = "backup"
     """A container that makes a backup, or works on the repository."""
+    DRILL = "drill"
+    """The container, and its volume, in which a backup is restored to see that it can be."""
 
 
 class StateLabel(Record):

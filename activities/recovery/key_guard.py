@@ -39,6 +39,7 @@ _WITHOUT_KEY = frozenset(
     for each in (
         effects.COMMIT_FACTS,
         effects.NOTE_BACKUP,
+        effects.NOTE_DRILL,
         effects.READ_CLUSTER,
         effects.ENSURE_ACCESS,
         effects.REMOVE_CLUSTER,

@@ -14,8 +14,17 @@ import structlog
 from temporalio.service import RPCError
 
 from activities.watching.sync_watch import SyncWatch
-from model.backup_alarms import archiving_trouble, backup_overdue
-from model.cluster import ARCHIVING_FAILS, BACKUP_OVERDUE, ClusterPhase, ClusterSpec, ClusterView
+from model.backup_alarms import archiving_trouble, backup_overdue, drill_overdue
+from model.backups import BackupPolicy
+from model.cluster import (
+    ARCHIVING_FAILS,
+    BACKUP_OVERDUE,
+    DRILL_OVERDUE,
+    ClusterPhase,
+    ClusterSpec,
+    ClusterState,
+    ClusterView,
+)
 from model.effects import Alarm, AlarmKind, Archiving, ArchivingInput, WatchInput
 from model.errors import MpgError
 
@@ -39,6 +48,7 @@ class BackupBounds:
 
     archive_overdue: timedelta
     backup_overdue_factor: float
+    drill_overdue_factor: float
 
 
 class BackupWatch:
@@ -92,7 +102,7 @@ class BackupWatch:
             return None
 
     async def until_age_changes(self) -> Alarm:
-        """Return when a backup is overdue, or none is any more, unlike what is on record.
+        """Return when a backup or a drill is overdue, or none is any more, unlike what is on record.
 
         A cluster that has none at all does not wait for the next time of its schedule: the first one may have failed,
         or the record was lost before it was told of it.
@@ -111,11 +121,20 @@ class BackupWatch:
             if bool(overdue) is not told:
                 log.warning("backups of a cluster", cluster=spec.id, told=overdue or "none is overdue any more")
                 return Alarm(kind=AlarmKind.BACKUP_AGE, name="backups", how=overdue)
+            undrilled = self._undrilled(view.state, policy)
+            if bool(undrilled) is not (status.condition(DRILL_OVERDUE) is not None):
+                log.warning("drills of a cluster", cluster=spec.id, told=undrilled or "none is overdue any more")
+                return Alarm(kind=AlarmKind.DRILL_AGE, name="drills", how=undrilled)
+            told = told or bool(undrilled)
             if status.backups.latest() is None and status.phase is ClusterPhase.READY:
                 await self._begin_first(spec)
                 pause_s = min(2 * pause_s, AGE_EVERY_S)
             else:
                 pause_s = AGE_WHILE_OVERDUE_S if told else AGE_EVERY_S
+
+    def _undrilled(self, state: ClusterState, policy: BackupPolicy) -> str:
+        known, factor = state.status.backups, self._bounds.drill_overdue_factor
+        return drill_overdue(policy, known, state.spec.created_at, datetime.now(UTC), factor)
 
     async def _begin_first(self, spec: ClusterSpec) -> None:
         try:

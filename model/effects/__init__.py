@@ -10,6 +10,7 @@ from model.base import Record
 from model.cluster import ClusterState
 from model.effects import (
     backups,
+    drills,
     engine,
     nodes,
     postgres,
@@ -38,6 +39,19 @@ from model.effects.backups import (
     GapReport,
     RepositoryRef,
     TakeBackupInput,
+)
+from model.effects.drills import (
+    BEGIN_DRILL,
+    DRILL_BACKUP,
+    NOTE_DRILL,
+    SAMPLE_ROWS,
+    BeginDrillInput,
+    DrillClaim,
+    DrillInput,
+    DrillReport,
+    DrillStart,
+    NoteDrillInput,
+    SampleRowsInput,
 )
 from model.effects.effect import HOST_KINDS, ClusterKey, Effect, I, Kind, NodeRef, Nothing, O, Target
 from model.effects.engine import CHECK_HOST, REMOVE_CLUSTER, CheckHostInput, HostCheck, RemoveClusterInput
@@ -199,6 +213,7 @@ __all__ = [
     "AWAIT_CAUGHT_UP",
     "AWAIT_OPERATION_END",
     "BEGIN_BACKUP",
+    "BEGIN_DRILL",
     "CHECK_DISK",
     "CHECK_HOST",
     "CLOSE_ARCHIVE_GAP",
@@ -213,6 +228,7 @@ __all__ = [
     "DISCARD_FORMER",
     "DRAIN_NODE",
     "DRAIN_POOLERS",
+    "DRILL_BACKUP",
     "DROP_DATABASE",
     "DROP_USER",
     "EFFECTS",
@@ -228,6 +244,7 @@ __all__ = [
     "HOST_KINDS",
     "MEND_WAY_IN",
     "NOTE_BACKUP",
+    "NOTE_DRILL",
     "NOTE_STORAGE",
     "OBSERVE_CLUSTER",
     "PUT_SCHEDULES",
@@ -253,6 +270,7 @@ __all__ = [
     "REQUIRE_WRITES",
     "RESTART_NODE",
     "RESTORE_DATA",
+    "SAMPLE_ROWS",
     "SETTLE_CLUSTER",
     "SET_ALLOW_LIST",
     "SET_CONNECTION_LIMITS",
@@ -279,6 +297,7 @@ __all__ = [
     "BackupClaim",
     "BackupStart",
     "BeginBackupInput",
+    "BeginDrillInput",
     "Bootstrap",
     "CheckDiskInput",
     "CheckHostInput",
@@ -292,6 +311,10 @@ __all__ = [
     "DisableExtensionInput",
     "DrainNodeInput",
     "DrainPoolersInput",
+    "DrillClaim",
+    "DrillInput",
+    "DrillReport",
+    "DrillStart",
     "DropDatabaseInput",
     "DropUserInput",
     "Effect",
@@ -317,6 +340,7 @@ __all__ = [
     "NodeRef",
     "NodeSpec",
     "NoteBackupInput",
+    "NoteDrillInput",
     "NoteStorageInput",
     "Nothing",
     "O",
@@ -344,6 +368,7 @@ __all__ = [
     "RestoreProgress",
     "Restored",
     "RouteInput",
+    "SampleRowsInput",
     "SetAllowListInput",
     "SetConnectionLimitsInput",
     "SetReadOnlyInput",
@@ -376,6 +401,7 @@ EFFECTS: tuple[Effect[Any, Any], ...] = tuple(
     cast("Effect[Any, Any]", value)
     for module in (
         backups,
+        drills,
         engine,
         nodes,
         postgres,

@@ -30,6 +30,8 @@ class AlarmKind(StrEnum):
     """Nothing: whether WAL gets to the repository is to be recorded. ``how`` is empty when it does."""
     BACKUP_AGE = "backup_age"
     """Nothing: whether a backup is overdue is to be recorded. ``how`` is empty when none is."""
+    DRILL_AGE = "drill_age"
+    """Nothing: whether a drill is overdue is to be recorded. ``how`` is empty when none is."""
 
 
 class Alarm(Record):

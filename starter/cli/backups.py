@@ -1,4 +1,4 @@
-"""`mpg backup list`, `create`, `schedule`, `remove-kept`."""
+"""`mpg backup list`, `create`, `verify`, `schedule`, `remove-kept`."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -58,8 +58,18 @@ def _row(found: "BackupShape") -> tuple[object, ...]:
         _size(found.stored_bytes),
         found.last_lsn,
         found.node,
-        found.proven and f"{found.proven:{MOMENT}}",
+        _proven(found),
     )
+
+
+def _proven(found: "BackupShape") -> str | None:
+    from starter.cli.pages import MOMENT
+
+    if found.status == "running":
+        return None
+    if found.proof is None:
+        return "never"
+    return f"failed {found.proof.at:{MOMENT}}" if found.proof.fault else f"{found.proof.at:{MOMENT}}"
 
 
 def _size(size_bytes: int | None) -> str | None:
@@ -78,6 +88,18 @@ def create(
     operate(lambda mpg: mpg.create_backup(cluster, type, org=org), detach=detach, as_json=as_json)
 
 
+@app.command(epilog=options.example("mpg backup verify orders"))
+def verify(
+    cluster: options.Cluster,
+    backup_id: Annotated[str | None, typer.Option(metavar="ID", help="Which one; by default the latest.")] = None,
+    detach: options.Detach = False,
+    as_json: options.Json = False,
+    org: options.Org = DEFAULT_ORG,
+) -> None:
+    """Restore a backup to a place that is thrown away, and read everything in it."""
+    operate(lambda mpg: mpg.verify_backup(cluster, backup_id, org=org), detach=detach, as_json=as_json)
+
+
 @app.command(epilog=options.example("mpg backup schedule orders", "mpg backup schedule orders --incr '0 */6 * * *'"))
 def schedule(
     cluster: options.Cluster,
@@ -85,12 +107,15 @@ def schedule(
     incr: Annotated[str | None, typer.Option(metavar="CRON", help="When incremental ones are made, in UTC.")] = None,
     keep_full: Annotated[int | None, typer.Option(metavar="N", help="Full backups to keep at least.")] = None,
     keep_days: Annotated[int | None, typer.Option(metavar="N", help="Days back that can be restored to.")] = None,
+    drill: Annotated[
+        str | None, typer.Option(metavar="CRON", help="When the latest one is verified, in UTC, or 'off'.")
+    ] = None,
     detach: options.Detach = False,
     as_json: options.Json = False,
     org: options.Org = DEFAULT_ORG,
 ) -> None:
     """Show when backups are made and how long they are kept; with options, change that."""
-    if all(asked is None for asked in (full, incr, keep_full, keep_days)):
+    if all(asked is None for asked in (full, incr, keep_full, keep_days, drill)):
         found = with_client(lambda mpg: mpg.backup_schedule(cluster, org=org))
         if as_json:
             print_json(found)
@@ -103,7 +128,7 @@ def schedule(
 
     operate(
         lambda mpg: mpg.set_backup_policy(
-            cluster, full=full, incr=incr, keep_full=keep_full, keep_days=keep_days, org=org
+            cluster, full=full, incr=incr, keep_full=keep_full, keep_days=keep_days, drill=drill, org=org
         ),
         detach=detach,
         as_json=as_json,
@@ -140,6 +165,7 @@ def _show(found: "Record") -> None:
         [
             ("full", line(found.full, found.next_full)),
             ("incremental", line(found.incr, found.next_incr)),
+            ("verified", line(found.drill, found.next_drill) if found.drill else "only when asked for"),
             ("kept", f"the last {found.keep_full} full ones, and what any moment of {found.keep_days} days needs"),
         ]
     )

@@ -6,7 +6,7 @@ from model.base import Record
 from model.cluster import Address, ClusterView
 from starter.cli.output import print_fields, print_table
 from starter.client.connection import EndpointKind, connection_uri, read_master_key
-from starter.client.shapes import BackupsShape, ClusterStatusShape, Credentials, cluster_status, credentials
+from starter.client.shapes import BackupsShape, ClusterStatusShape, Credentials, ProofShape, cluster_status, credentials
 
 if TYPE_CHECKING:
     from model.settings import Settings
@@ -124,11 +124,20 @@ def _backup_facts(found: BackupsShape | None) -> list[tuple[str, object]]:
         ("archiving", "works" if found.archiving else "fails"),
         ("window", window and f"{window.since:{MOMENT}} – {until}"),
     ]
+    if found.proof:
+        rows.append(("last drill", _drill(found.proof)))
     if running:
         rows.append(("backup", f"{running.id} ({running.type}) since {running.start:{MOMENT}}"))
     if failed:
         rows.append(("failed backup", f"{failed.type}, {failed.at:{MOMENT}}: {failed.message}"))
     return rows
+
+
+def _drill(proof: ProofShape) -> str:
+    if proof.fault:
+        return f"{proof.backup_id} failed, {proof.at:{MOMENT}}: {proof.fault}"
+    took = f"restored in {proof.recovery_seconds or 0:.1f} s"
+    return f"{proof.backup_id} proven, {proof.at:{MOMENT}}: {(proof.restored_bytes or 0) / 2**20:.1f} MB {took}"
 
 
 def _used(found: ClusterStatusShape) -> str:

@@ -16,9 +16,10 @@ from model.operations import (
     OperationRequest,
     ReadBackupsRequest,
     SetBackupPolicyRequest,
+    VerifyBackupRequest,
 )
 from model.restore import COPY_IT
-from model.schedules import SCHEDULED, schedule_id
+from model.schedules import SCHEDULED, drill_schedule_id, schedule_id
 from model.validation import validated
 from starter.client import shapes
 from starter.client.adoption import Adoption
@@ -49,6 +50,21 @@ class BackupCalls(Adoption):
         """
         return await self._submit(BackupRequest, cluster, org, request_id, type=type)
 
+    async def verify_backup(
+        self,
+        cluster: str,
+        backup_id: str | None = None,
+        *,
+        org: str = names.DEFAULT_ORG,
+        request_id: str | None = None,
+    ) -> Operation:
+        """Start a drill: a backup is restored to a place that is thrown away, and everything in it is read.
+
+        By default the latest good one, with the archive after it. Raises :class:`~model.errors.Refused` while another
+        drill of the cluster is under way.
+        """
+        return await self._submit(VerifyBackupRequest, cluster, org, request_id, backup_id=backup_id)
+
     async def set_backup_policy(
         self,
         cluster: str,
@@ -57,12 +73,14 @@ class BackupCalls(Adoption):
         incr: str | None = None,
         keep_full: int | None = None,
         keep_days: int | None = None,
+        drill: str | None = None,
         org: str = names.DEFAULT_ORG,
         request_id: str | None = None,
     ) -> Operation:
-        """Start changing when backups are made and how long they are kept; what is None stays.
+        """Start changing when backups are made and proven, and how long they are kept; what is None stays.
 
-        *full* and *incr* are cron lines in UTC. Raises :class:`~model.errors.InvalidInput` for what is none.
+        *full*, *incr* and *drill* are cron lines in UTC; the last may be ``off``. Raises
+        :class:`~model.errors.InvalidInput` for what is none.
         """
         return await self._submit(
             SetBackupPolicyRequest,
@@ -73,6 +91,7 @@ class BackupCalls(Adoption):
             incr=incr,
             keep_full=keep_full,
             keep_days=keep_days,
+            drill=drill,
         )
 
     async def backups(
@@ -85,7 +104,7 @@ class BackupCalls(Adoption):
         state = (await self.view(cluster, org=org)).state
         contents = await self._contents(state.spec)
         running = await self._running(state)
-        found = list(shapes.backups(contents.backups))
+        found = list(shapes.backups(contents.backups, state.status.backups.proofs))
         # It may be there already, while its operation removes what is kept no longer.
         if running and running.operation_id.rpartition("/")[2] not in {each.request_id for each in contents.backups}:
             found.append(shapes.running_backup(running))
@@ -95,14 +114,17 @@ class BackupCalls(Adoption):
         """Return when the cluster's backups are made, next as well, and how long they are kept."""
         spec = (await self.view(cluster, org=org)).state.spec
         policy = _backups_of(spec).policy
-        nexts = {type: await self._next(spec.id, type) for type in SCHEDULED}
+        nexts = {type: await self._next(schedule_id(spec.id, type)) for type in SCHEDULED}
         return BackupScheduleShape(
-            **policy.model_dump(), next_full=nexts[BackupType.FULL], next_incr=nexts[BackupType.INCR]
+            **policy.model_dump(),
+            next_full=nexts[BackupType.FULL],
+            next_incr=nexts[BackupType.INCR],
+            next_drill=await self._next(drill_schedule_id(spec.id)),
         )
 
-    async def _next(self, cluster_id: str, type: BackupType) -> datetime | None:
+    async def _next(self, schedule: str) -> datetime | None:
         """Return when Temporal starts the next one; None where the schedule is missing, or paused."""
-        handle = self._client.get_schedule_handle(schedule_id(cluster_id, type))
+        handle = self._client.get_schedule_handle(schedule)
         try:
             with translated(self._settings):
                 found = await handle.describe(rpc_timeout=CALL_TIMEOUT)
@@ -138,18 +160,25 @@ class BackupCalls(Adoption):
     async def _running(self, state: ClusterState) -> BackupRun | None:
         """Return the backup that is being made. One on record that was terminated is none."""
         running = state.status.backups.running
-        if running is None:
-            return None
+        return running if running and await self._is_running(running.operation_id) else None
+
+    async def _is_running(self, operation_id: str) -> bool:
         try:
-            found = await Operation(self._client, self._settings, running.operation_id).describe()
+            found = await Operation(self._client, self._settings, operation_id).describe()
         except NotFound:
-            return None
-        return running if found.status is OperationOutcome.RUNNING else None
+            return False
+        return found.status is OperationOutcome.RUNNING
 
     async def _check_beside(self, state: ClusterState, request: OperationRequest) -> None:
         if isinstance(request, BackupRequest) and (running := await self._running(state)):
             raise Refused(
                 f"Cluster {state.spec.name} is being backed up already, by {running.operation_id}.",
+                remedy="Wait for its end.",
+            )
+        drill = state.status.backups.drill
+        if isinstance(request, VerifyBackupRequest) and drill and await self._is_running(drill.operation_id):
+            raise Refused(
+                f"A backup of cluster {state.spec.name} is being verified already, by {drill.operation_id}.",
                 remedy="Wait for its end.",
             )
 

@@ -21,6 +21,7 @@ from model.cluster import (
     NodeRole,
     Role,
 )
+from model.drills import Proof
 from model.effects import Extension
 from model.names import DEFAULT_USER
 from model.operations import OperationOutcome, Step
@@ -123,6 +124,21 @@ class RunningOperation(Record):
     started_at: datetime
 
 
+class ProofShape(Record):
+    """What a drill found: ``fault`` is why the backup is not proven, None where it is.
+
+    ``recovery_seconds`` is how long the restore took, to the end of the archive where ``to_end``.
+    """
+
+    backup_id: str
+    at: datetime
+    fault: str | None
+    recovery_seconds: float | None
+    to_end: bool
+    restored_bytes: int | None
+    tables_compared: int | None
+
+
 class BackupShape(Record):
     """A backup as lists show it: what a client of the HTTP interface knows, and what restoring it needs.
 
@@ -146,22 +162,27 @@ class BackupShape(Record):
     node: str | None = None
     """Which node's files were read: the replica's where it is healthy. None: not known."""
     proven: datetime | None = None
-    """When it was last restored, to see that it can be; None: never."""
+    """When it was last restored, and found to be whole; None: never, or the last time it was not."""
+    proof: ProofShape | None = None
+    """What the last drill of it found."""
     error: str | None = None
 
 
 class BackupScheduleShape(Record):
     """When backups are made, as cron lines in UTC, and how long they are kept.
 
-    ``next_full`` and ``next_incr`` are None where nothing is going to start one.
+    ``next_full`` and the like are None where nothing is going to start one.
     """
 
     full: str
     incr: str
     keep_full: int
     keep_days: int
+    drill: str = ""
+    """When the latest backup is proven; empty: only when somebody asks for it."""
     next_full: datetime | None
     next_incr: datetime | None
+    next_drill: datetime | None = None
 
 
 class RemovedBackups(Record):
@@ -194,6 +215,10 @@ class BackupsShape(Record):
     last_full: BackupShape | None
     running: BackupShape | None
     failed: FailedBackupShape | None
+    proof: ProofShape | None = None
+    """What the last drill found; None: there was none."""
+    drill: str | None = None
+    """The id of the drill's operation that is under way."""
     archiving: bool
     window: BackupWindow | None
 
@@ -327,23 +352,40 @@ def _backups(kept: Backups, status: ClusterStatus) -> BackupsShape:
         last=last and _backup(last),
         last_full=last_full and _backup(last_full),
         running=known.running and running_backup(known.running),
+        proof=_proof(known.proofs[-1]) if known.proofs else None,
+        drill=known.drill and known.drill.operation_id,
         failed=failure and FailedBackupShape(type=failure.type, at=failure.failed_at, message=failure.message),
         archiving=failing is None,
         window=known.oldest and BackupWindow(since=known.oldest.finished_at, until=failing and failing.since),
     )
 
 
-def backups(found: Sequence[Backup]) -> tuple[BackupShape, ...]:
-    """Return the backups of a repository."""
-    return tuple(_backup(each) for each in found)
+def backups(found: Sequence[Backup], proofs: Sequence[Proof] = ()) -> tuple[BackupShape, ...]:
+    """Return the backups of a repository, with what the last drill of each found."""
+    by_id = {each.backup_id: each for each in proofs}
+    return tuple(_backup(each, by_id.get(each.id)) for each in found)
 
 
-def _backup(found: Backup) -> BackupShape:
+def _proof(found: Proof) -> ProofShape:
+    return ProofShape(
+        backup_id=found.backup_id,
+        at=found.at,
+        fault=found.fault,
+        recovery_seconds=found.recovery_s,
+        to_end=found.archive_s is not None,
+        restored_bytes=found.restored_bytes,
+        tables_compared=found.compared,
+    )
+
+
+def _backup(found: Backup, proof: Proof | None = None) -> BackupShape:
     names = {"id", "type", "prior", "size_bytes", "stored_bytes", "first_lsn", "last_lsn", "node", "error"}
     return BackupShape(
         status="damaged" if found.error else "completed",
         start=found.started_at,
         stop=found.finished_at,
+        proven=proof and (proof.at if proof.fault is None else None),
+        proof=proof and _proof(proof),
         **found.model_dump(include=names),
     )
 

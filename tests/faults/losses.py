@@ -17,7 +17,7 @@ from rig import until
 
 from model.cluster import Address, ClusterPhase, Node, NodeRole
 from model.names import PGDATA
-from model.operations import BackupRequest
+from model.operations import WITHOUT_TURN
 from starter.quickstart.counting_writer import TABLE
 from tests.faults.invariants import Eyes, violations
 
@@ -81,9 +81,9 @@ class Injury:
         return bool((await self.cluster.attributes(container))["State"]["Running"])
 
     async def operations(self) -> list[str]:
-        """Return the ids of all that ran, or runs, on the cluster but for its backups, which begin by themselves."""
+        """Return the ids of all that ran, or runs, on the cluster but for what may begin by itself: backups, drills."""
         found = await self.cluster.mpg.operations(self.cluster.name)
-        return [each.id for each in found if each.type != BackupRequest.operation]
+        return [each.id for each in found if each.type not in WITHOUT_TURN]
 
     async def signal(self, container: str, name: str) -> None:
         found = await asyncio.to_thread(self._engine.containers.get, container)

@@ -270,6 +270,13 @@ async def _is_being_made(bench: Bench) -> bool:
     return (await bench.mpg.operation(running.operation_id).describe()).status is OperationOutcome.RUNNING
 
 
+async def verify_backup(bench: Bench) -> Prepared:
+    while (latest := (await bench.state()).status.backups.latest()) is None:
+        await asyncio.sleep(0.5)
+    spec = (await bench.state()).spec
+    return Prepared(lambda key: bench.mpg.verify_backup(bench.name, latest.id, request_id=key), spec, spec)
+
+
 async def set_backup_policy(bench: Bench) -> Prepared:
     spec = (await bench.state()).spec
     assert spec.backups is not None
@@ -301,6 +308,7 @@ ON_A_CLUSTER: dict[str, Prepare] = {
         disable_extension,
         opt_in_roles,
         backup,
+        verify_backup,
         set_backup_policy,
     )
 }

@@ -23,6 +23,7 @@ from model.cluster import (
     Role,
     User,
 )
+from model.effects import DrillReport
 from model.facts import InSync, PhaseIs, apply
 from model.names import endpoint_container, node_container
 from model.operations import (
@@ -50,6 +51,7 @@ from model.operations import (
     SetTlsRequest,
     SetUserRoleRequest,
     SwitchoverRequest,
+    VerifyBackupRequest,
 )
 from model.plans import DEFAULT_PLANS
 from model.poolers import plan_generation
@@ -169,6 +171,8 @@ def as_labelled(cluster_id: str, name: str | None = None) -> ClusterState:
     return ClusterState(spec=spec, status=state.status.model_copy(update={"nodes": nodes}))
 
 
+REPORT = DrillReport(copied_s=20.0, recovered_s=1.0, archive_s=4.0, restored_bytes=30_000_000, compared=2)
+"""Of a drill that proves its backup."""
 ARCHIVED_TO = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 BEGINNINGS = frozenset({"create-cluster", "restore-cluster", "adopt-cluster"})
@@ -198,6 +202,7 @@ SCENARIOS = (
     "opt-in-roles",
     "backup",
     "set-backup-policy",
+    "verify-backup",
     "grow-storage",
 )
 
@@ -232,6 +237,7 @@ def request_of(scenario: str, state: ClusterState) -> OperationRequest:
         "opt-in-roles": OptInRolesRequest(cluster_id=key),
         "backup": BackupRequest(cluster_id=key, type=BackupType.INCR),
         "set-backup-policy": SetBackupPolicyRequest(cluster_id=key, full="0 3 * * 6", keep_days=14),
+        "verify-backup": VerifyBackupRequest(cluster_id=key),
         "grow-storage": GrowStorageRequest(cluster_id=key, storage_gb=20),
     }
     return requests[scenario]

@@ -28,6 +28,7 @@ REAL = frozenset(
         effects.AWAIT_OPERATION_END.name,
         effects.RELEASE_STALE_NAME.name,
         effects.BEGIN_BACKUP.name,
+        effects.BEGIN_DRILL.name,
     }
 )
 """Effects on Temporal itself: the tests run the real activities."""
@@ -111,6 +112,9 @@ class Stubs:
         if isinstance(arg, effects.NoteBackupInput):
             assert self.scheduling is not None
             return await self.scheduling.note_backup(arg)
+        if isinstance(arg, effects.NoteDrillInput):
+            assert self.scheduling is not None
+            return await self.scheduling.note_drill(arg)
         return self.answers.get(effect.name) or answer(effect.name, arg)
 
     def activities(self, *, host: bool) -> list[Callable[..., object]]:
@@ -211,11 +215,19 @@ def _backed_up(arg: effects.TakeBackupInput) -> str:
     return f"{arg.type} from {arg.replica.name if arg.replica else arg.primary.name}"
 
 
+def _proved(arg: effects.NoteDrillInput) -> str:
+    proof = arg.note.proof
+    return "nothing" if proof is None else f"{proof.backup_id} {'failed' if proof.fault else 'proven'}"
+
+
 _WORDS: dict[str, Callable[[Any], str]] = {
     "ensure_repository": lambda arg: f"of {arg.primary.name}",
     "take_backup": _backed_up,
     "expire_backups": lambda arg: f"keep={arg.policy.keep_full}",
     "note_backup": _note,
+    "sample_rows": lambda arg: f"of {arg.primary.name} for {arg.backup_id}",
+    "drill_backup": lambda arg: arg.backup_id + (" to the end" if arg.to_end else ""),
+    "note_drill": _proved,
     "put_schedules": _put,
     "commit_facts": _committed,
     "ensure_access": lambda arg: "with a new key" if arg.new_key else "",
@@ -334,6 +346,7 @@ def _catalog(arg: effects.Target) -> Catalog:
 
 _ANSWERS: dict[str, Callable[[Any], Record]] = {
     "take_backup": lambda arg: samples.backup(arg.type, arg.request_id),
+    "drill_backup": lambda arg: samples.REPORT,
     "expire_backups": lambda arg: RepositoryContents(backups=(samples.backup(BackupType.FULL),)),
     "read_repository": lambda arg: RepositoryContents(backups=(samples.backup(BackupType.FULL),)),
     "read_archiving": lambda arg: effects.Archiving(),

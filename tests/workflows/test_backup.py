@@ -66,6 +66,14 @@ async def test_incremental_one_without_a_full_one_is_full_and_says_so(bench: Ben
     assert "full because there was none to build on" in result.message
 
 
+async def test_backup_of_which_no_rows_could_be_sampled_is_as_good(bench: Bench, stubs: Stubs):
+    stubs.plan(f"sample_rows of a for {backup(BackupType.FULL).id}", fails())
+    state = ready_cluster()
+    await bench.cluster(state)
+    assert (await (await begin(bench, state)).result()).changed
+    assert (await bench.view(state.spec.id)).state.status.backups.failure is None
+
+
 async def test_other_operations_run_beside_a_backup(bench: Bench, stubs: Stubs):
     state = ready_cluster()
     await bench.cluster(state)

@@ -8,6 +8,7 @@ from temporalio.client import WorkflowExecutionStatus
 from model.cluster import (
     ARCHIVING_FAILS,
     BACKUP_OVERDUE,
+    DRILL_OVERDUE,
     WRONG_MASTER_KEY,
     ClusterPhase,
     ClusterState,
@@ -132,7 +133,12 @@ async def test_cluster_with_another_master_key_says_so_and_heals_nothing_until_t
 
 
 @pytest.mark.parametrize(
-    ("kind", "condition"), [(AlarmKind.ARCHIVING, ARCHIVING_FAILS), (AlarmKind.BACKUP_AGE, BACKUP_OVERDUE)]
+    ("kind", "condition"),
+    [
+        (AlarmKind.ARCHIVING, ARCHIVING_FAILS),
+        (AlarmKind.BACKUP_AGE, BACKUP_OVERDUE),
+        (AlarmKind.DRILL_AGE, DRILL_OVERDUE),
+    ],
 )
 async def test_what_is_wrong_with_backups_is_shown_as_long_as_it_is_so(
     bench: Bench, kind: AlarmKind, condition: str

@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from model.backups import BackupNote
     from model.base import Record
     from model.cluster import OVER, ClusterPhase, ClusterState, ClusterView, OperationRef
+    from model.drills import DrillNote
     from model.effects import OperationEnd, Target
     from model.errors import MpgError
     from model.facts import AbsencesPlanned, PhaseIs, apply
@@ -29,6 +30,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.cluster.backups import BackupBook
     from workflows.cluster.claims import release_name
     from workflows.cluster.draining import Draining
+    from workflows.cluster.drills import DrillBook
     from workflows.cluster.healing import Healing
     from workflows.cluster.losses import Losses
     from workflows.cluster.record import ClusterRecord
@@ -69,6 +71,7 @@ class Cluster:
         self._watch = Watch(self._record, self._healing.note)
         self._draining = Draining(self._record)
         self._backups = BackupBook(self._record)
+        self._drills = DrillBook(self._record)
         self._storage = StorageKeeper(self._record)
 
     @workflow.run
@@ -129,6 +132,16 @@ class Cluster:
     def note_backup(self, note: BackupNote) -> None:
         """An operation tells of the backup that it made, or did not make."""
         self._backups.note(note)
+
+    @workflow.update
+    async def begin_drill(self, claim: effects.DrillClaim) -> effects.DrillStart:
+        """An operation is about to prove a backup, beside whoever has the turn."""
+        return self._drills.begin(claim)
+
+    @workflow.signal
+    def note_drill(self, note: DrillNote) -> None:
+        """An operation tells what came of its drill."""
+        self._drills.note(note)
 
     @workflow.signal
     def storage_seen(self, look: StorageLook) -> None:

@@ -17,7 +17,14 @@ from temporalio.exceptions import FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from model import effects
-    from model.cluster import ARCHIVING_FAILS, BACKUP_OVERDUE, WRONG_MASTER_KEY, ClusterPhase, OperationRef
+    from model.cluster import (
+        ARCHIVING_FAILS,
+        BACKUP_OVERDUE,
+        DRILL_OVERDUE,
+        WRONG_MASTER_KEY,
+        ClusterPhase,
+        OperationRef,
+    )
     from model.effects import Alarm, AlarmKind, Target
     from model.errors import MpgError
     from model.facts import AbsencesPlanned, ConditionIs, InSync
@@ -40,6 +47,7 @@ _CONDITIONS: Mapping[AlarmKind, str] = MappingProxyType(
         AlarmKind.MASTER_KEY: WRONG_MASTER_KEY,
         AlarmKind.ARCHIVING: ARCHIVING_FAILS,
         AlarmKind.BACKUP_AGE: BACKUP_OVERDUE,
+        AlarmKind.DRILL_AGE: DRILL_OVERDUE,
     }
 )
 """What is recorded and not healed: the kind of alarm that tells whether the condition of this type holds."""

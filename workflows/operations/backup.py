@@ -24,6 +24,7 @@ with workflow.unsafe.imports_passed_through():
 R = TypeVar("R")
 
 ENSURE = "see that the repository is there"
+SAMPLE = "sample rows, for its proof"
 EXPIRE = "remove what is kept no longer"
 
 
@@ -41,9 +42,10 @@ class Backup(Operation):
         async def steps() -> Done:
             if self._other is not None:
                 return Done(f"Left out: {self._other.operation_id} is being made.", changed=False)
-            self.plan(ENSURE, self._take, EXPIRE)
+            sampling = workflow.patched("sample-rows")
+            self.plan(ENSURE, self._take, *([SAMPLE] if sampling else []), EXPIRE)
             try:
-                return await self._back_up()
+                return await self._back_up(sampling=sampling)
             except (Exception, asyncio.CancelledError) as error:
                 await self.finish(self._note_failure(error))
                 raise
@@ -99,12 +101,14 @@ class Backup(Operation):
 
     # --- steps --------------------------------------------------------------------------------------------------------
 
-    async def _back_up(self) -> Done:
+    async def _back_up(self, *, sampling: bool) -> Done:
         await self._persist(ENSURE, self._ensure)
         made = await self._persist(self._take, self._take_from)
         if made.error is not None:
             raise MpgError(f"Backup {made.id} was made, but is not good: {made.error}")
         self._made = (made,)
+        if sampling:
+            await self.do(SAMPLE, lambda: self._sample_rows(made))
         try:
             contents = await self._expire()
         except MpgError as error:
@@ -146,6 +150,15 @@ class Backup(Operation):
             request_id=self._id.rpartition("/")[2],
         )
         return await self.effect(effects.TAKE_BACKUP, arg, self._take)
+
+    async def _sample_rows(self, made: backups.Backup) -> None:
+        """A backup without sampled rows is as good, and its proof says less."""
+        await self._claim()
+        try:
+            arg = effects.SampleRowsInput(**self._repository(), primary=self.primary_node, backup_id=made.id)
+            await self.effect(effects.SAMPLE_ROWS, arg, SAMPLE)
+        except MpgError as error:
+            workflow.logger.warning("no rows are sampled", extra={"backup": made.id, "error": str(error)})
 
     async def _expire(self) -> backups.RepositoryContents:
         # Read anew: the policy may have been changed while the backup was made.

@@ -1,6 +1,7 @@
 """The schedules of a cluster's backups: begun with the cluster, ended with it."""
 
 import asyncio
+from functools import partial
 
 from temporalio import workflow
 from temporalio.exceptions import FailureError, is_cancelled_exception
@@ -8,6 +9,7 @@ from temporalio.exceptions import FailureError, is_cancelled_exception
 with workflow.unsafe.imports_passed_through():
     from model import effects
     from model.backups import BackupPolicy, BackupRun, BackupType
+    from model.drills import DrillRun
     from model.errors import MpgError
     from workflows.call import call
     from workflows.operation import Operation
@@ -47,15 +49,16 @@ async def schedule_backups(operation: Operation, at_once: BackupType) -> str:
 
 
 async def end_backups(operation: Operation) -> None:
-    """Start no backup of the operation's cluster any more, and end the one that is being made."""
+    """Start no backup of the operation's cluster any more, and no drill; end those that are under way."""
     spec = operation.state.spec
     await operation.step(UNSCHEDULE, effects.REMOVE_SCHEDULES, effects.ClusterKey(cluster_id=spec.id))
-    running = operation.state.status.backups.running
-    if running is not None:
-        await operation.do(f"end {running.operation_id}", lambda: _end(running))
+    known = operation.state.status.backups
+    for running in (known.running, known.drill):
+        if running is not None:
+            await operation.do(f"end {running.operation_id}", partial(_end, running))
 
 
-async def _end(running: BackupRun) -> None:
+async def _end(running: BackupRun | DrillRun) -> None:
     handle = workflow.get_external_workflow_handle(running.operation_id)
     try:
         await handle.cancel()

@@ -5,6 +5,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from model import effects
     from model.backups import BackupPolicy
+    from model.cron import OFF
     from model.facts import BackupPolicyIs
     from model.operations import OperationResult, SetBackupPolicyRequest
     from workflows.operation import Done, Operation
@@ -46,4 +47,6 @@ class SetBackupPolicy(Operation):
 
 def _changed(old: BackupPolicy, request: SetBackupPolicyRequest) -> BackupPolicy:
     asked = {name: getattr(request, name) for name in BackupPolicy.model_fields}
+    if request.drill == OFF:
+        asked["drill"] = ""
     return old.model_copy(update={name: value for name, value in asked.items() if value is not None})

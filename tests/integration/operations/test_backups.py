@@ -17,7 +17,7 @@ from model.backups import BackupRecord, BackupType
 from model.cluster import ARCHIVING_FAILS, Condition
 from model.errors import Refused
 from model.names import REPOSITORY_PATH, backups_volume
-from model.schedules import SCHEDULED, schedule_id, timing
+from model.schedules import SCHEDULED, drill_schedule_id, schedule_id, timing
 from model.settings import Settings
 from starter.client import MpgClient
 from starter.client.connection import read_master_key
@@ -160,6 +160,31 @@ async def test_policy_changes_the_schedules(cluster: LiveCluster, temporal: Clie
     shown = await cluster.mpg.backup_schedule(NAME)
     assert shown.next_incr is not None
     assert shown.next_incr.hour % 6 == 0
+
+
+async def test_schedule_of_drills_proves_the_latest_backup(cluster: LiveCluster, temporal: Client) -> None:
+    latest = (await idle(cluster)).latest()
+    assert latest is not None
+    schedule = temporal.get_schedule_handle(drill_schedule_id((await cluster.state()).spec.id))
+    await schedule.trigger()
+
+    async def proven() -> bool:
+        return bool((await known(cluster)).proofs)
+
+    await until(proven, timeout_s=2 * BOUND_S, what="a drill's end")
+    found = await known(cluster)
+    (proof,) = found.proofs
+    assert (proof.backup_id, proof.fault, found.drill) == (latest.id, None, None)
+    # Rows were sampled when the backup was made: the platform has a table of its own.
+    assert proof.compared
+    shown = {each.id: each.proven for each in await cluster.mpg.backups(NAME)}
+    assert shown[latest.id] == proof.at
+    assert set(shown.values()) == {None, proof.at}
+    await (await cluster.mpg.set_backup_policy(NAME, drill="off")).result()
+    policy = await cluster.mpg.backup_schedule(NAME)
+    assert (policy.drill, policy.next_drill) == ("", None)
+    with pytest.raises(RPCError):
+        await schedule.describe()
 
 
 async def test_archiving_that_fails_is_shown_and_gone_when_it_works_again(cluster: LiveCluster) -> None:

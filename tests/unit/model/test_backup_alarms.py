@@ -4,8 +4,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from model.backup_alarms import WAL_SEGMENT_BYTES, archiving_trouble, backup_overdue, overdue_at
+from model.backup_alarms import (
+    WAL_SEGMENT_BYTES,
+    archiving_trouble,
+    backup_overdue,
+    drill_overdue,
+    overdue_at,
+)
 from model.backups import BackupFailure, BackupPolicy, BackupRecord, BackupType
+from model.drills import Proof
 from model.effects import Archiving
 from tests.workflows.samples import backup
 
@@ -99,3 +106,36 @@ def test_what_is_said_of_it():
     assert backup_overdue(POLICY, record(incr=SUNDAY), SUNDAY, later, 1.5) == (
         "There is no full backup; the last one of any type is of 2026-11-29 02:20:00 UTC."
     )
+
+
+DRILLED = BackupPolicy(drill="0 4 * * 0")
+
+
+def proven(at: datetime, fault: str | None = None) -> Proof:
+    return Proof(operation_id="o", backup_id="b", at=at, fault=fault)
+
+
+@pytest.mark.parametrize(
+    ("policy", "proofs", "overdue"),
+    [
+        # Made on Sunday at 02:20: the first drill is due at 04:00 on that day.
+        (DRILLED, (), datetime(2026, 11, 29, 4, tzinfo=UTC) + 3.5 * DAY),
+        (DRILLED, (proven(SUNDAY + 7 * DAY),), datetime(2026, 12, 6, 4, tzinfo=UTC) + 3.5 * DAY),
+        # One that failed proves nothing.
+        (DRILLED, (proven(SUNDAY + 7 * DAY, "Bytes."),), datetime(2026, 11, 29, 4, tzinfo=UTC) + 3.5 * DAY),
+    ],
+)
+def test_when_a_drill_is_overdue(policy: BackupPolicy, proofs: tuple[Proof, ...], overdue: datetime):
+    known = BackupRecord(proofs=proofs)
+    assert drill_overdue(policy, known, SUNDAY, overdue - timedelta(seconds=1), 1.5) == ""
+    assert drill_overdue(policy, known, SUNDAY, overdue, 1.5)
+
+
+def test_what_is_said_of_drills():
+    later = SUNDAY + 90 * DAY
+    known = BackupRecord(proofs=(proven(SUNDAY), proven(SUNDAY + DAY, "Bytes were flipped.")))
+    assert drill_overdue(DRILLED, known, SUNDAY, later, 1.5) == (
+        "The last backup that was proven is b, at 2026-11-29 02:20:00 UTC. Bytes were flipped."
+    )
+    assert drill_overdue(DRILLED, BackupRecord(), SUNDAY, later, 1.5) == "No backup was proven yet."
+    assert drill_overdue(BackupPolicy(), known, SUNDAY, later, 1.5) == ""

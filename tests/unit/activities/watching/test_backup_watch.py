@@ -14,6 +14,7 @@ from model.backups import BackupRecord, BackupType
 from model.cluster import (
     ARCHIVING_FAILS,
     BACKUP_OVERDUE,
+    DRILL_OVERDUE,
     ClusterPhase,
     ClusterSpec,
     ClusterState,
@@ -21,10 +22,10 @@ from model.cluster import (
     Condition,
 )
 from model.effects import Alarm, AlarmKind, Archiving, ArchivingInput, WatchInput
-from model.facts import BackupRecordIs, ConditionIs, apply
+from model.facts import BackupPolicyIs, BackupRecordIs, ConditionIs, apply
 from tests.workflows.samples import backup, ready_cluster
 
-BOUNDS = BackupBounds(archive_overdue=timedelta(minutes=5), backup_overdue_factor=1.5)
+BOUNDS = BackupBounds(archive_overdue=timedelta(minutes=5), backup_overdue_factor=1.5, drill_overdue_factor=1.5)
 NOW = datetime.now(UTC)
 FAILING = Archiving(
     failing_since=NOW - timedelta(minutes=1), reason="unable to write.", last_archived_at=NOW - timedelta(minutes=2)
@@ -134,6 +135,20 @@ async def test_age_of_backups(age: timedelta, recorded: bool, told: bool | None)
         return
     alarm = await asyncio.wait_for(watched.watch.until_age_changes(), 5)
     assert (alarm.kind, bool(alarm.how)) == (AlarmKind.BACKUP_AGE, told)
+
+
+@pytest.mark.parametrize(("recorded", "told"), [(False, True), (True, None)])
+async def test_age_of_drills(recorded: bool, told: bool | None):
+    state = backed_up(ready_cluster(), timedelta(minutes=1))
+    assert state.spec.backups is not None
+    policy = state.spec.backups.policy.model_copy(update={"drill": "0 4 * * 0"})
+    state = apply(state, [BackupPolicyIs(policy=policy)])
+    watched = Watched(with_condition(state, DRILL_OVERDUE) if recorded else state)
+    if told is None:
+        assert await watched.tells_nothing(lambda: asyncio.create_task(watched.watch.until_age_changes()))
+        return
+    alarm = await asyncio.wait_for(watched.watch.until_age_changes(), 5)
+    assert (alarm.kind, alarm.how) == (AlarmKind.DRILL_AGE, "No backup was proven yet.")
 
 
 @pytest.mark.parametrize("phase", [ClusterPhase.READY, ClusterPhase.NEEDS_OPERATOR])

@@ -6,6 +6,7 @@ import pytest
 
 from model.backups import BackupFailure, BackupRecord, BackupRun, BackupType
 from model.cluster import ARCHIVING_FAILS, ClusterState, ClusterView, Condition, NodeRole
+from model.drills import Proof
 from model.facts import BackupRecordIs, ConditionIs, apply
 from model.storage import GB, NodeUsage, StorageLook
 from model.storage_facts import facts_after
@@ -85,11 +86,24 @@ def test_backup_has_the_fields_that_programs_read() -> None:
     [found] = shapes.backups([backup(BackupType.FULL)])
     assert set(found.model_dump(mode="json")) == {
         "id", "status", "type", "start", "stop", "prior", "size_bytes", "stored_bytes", "first_lsn", "last_lsn",
-        "node", "proven", "error",
+        "node", "proven", "proof", "error",
     }  # fmt: skip
     assert found.status == "completed"
     [damaged] = shapes.backups([backup(BackupType.FULL).model_copy(update={"error": "a page"})])
     assert damaged.status == "damaged"
+
+
+def test_backup_is_proven_by_a_drill_that_found_nothing_wrong() -> None:
+    full = backup(BackupType.FULL)
+    proof = Proof(operation_id="o", backup_id=full.id, at=MADE_AT, copied_s=20.0, recovered_s=1.0, archive_s=4.0)
+    [proven] = shapes.backups([full], [proof])
+    assert proven.proof is not None
+    assert (proven.proven, proven.proof.recovery_seconds, proven.proof.to_end) == (MADE_AT, 24.0, True)
+    [failed] = shapes.backups([full], [proof.model_copy(update={"fault": "Bytes."})])
+    assert failed.proof is not None
+    assert (failed.proven, failed.proof.fault) == (None, "Bytes.")
+    [other] = shapes.backups([full], [proof.model_copy(update={"backup_id": "other"})])
+    assert (other.proven, other.proof) == (None, None)
 
 
 @pytest.mark.parametrize(
