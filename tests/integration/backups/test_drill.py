@@ -1,6 +1,7 @@
 """Drills of backups, in real containers: what is whole is proven, what is damaged is not, and nothing is left."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncGenerator
 
 import pytest
@@ -48,7 +49,9 @@ class Drills:
         )
 
     async def prove(self, backup: Backup, *, to_end: bool = False) -> DrillReport:
-        report = await self.drill.drill_backup(self.asked(backup, to_end=to_end))
+        # Of the same request the try before would be gone on with.
+        request_id = secrets.token_hex(4)
+        report = await self.drill.drill_backup(self.asked(backup, to_end=to_end, request_id=request_id))
         assert await self.left() == []
         return report
 
@@ -166,7 +169,7 @@ async def test_drill_that_is_cancelled_leaves_nothing_and_its_backup_was_kept_un
     assert await backups_being_read(drills.docker, drills.source.id) == {backup.id}
     found = await drills.docker.inspect(name)
     assert found is not None
-    assert found.addresses == {}
+    assert set(found.addresses) == {"none"}
     drilling.cancel()
     with pytest.raises(asyncio.CancelledError):
         await drilling
