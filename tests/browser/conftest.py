@@ -35,11 +35,12 @@ async def chromium() -> AsyncGenerator[Browser]:
 async def visitor(program: Mpg, chromium: Browser) -> AsyncGenerator[Visitor]:
     """Somebody who ran `mpg dashboard`."""
     url = json.loads(program.done("dashboard", "--json").out)["url"]
-    page = await chromium.new_page()
+    context = await chromium.new_context()  # of which tests open another tab
+    page = await context.new_page()
     made = Visitor(page, url.partition("/sign-in")[0], SCREENSHOTS)
     await page.goto(url)
     yield made
-    await page.close()
+    await context.close()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
