@@ -3,18 +3,15 @@
 from fastapi import FastAPI
 from starlette.responses import JSONResponse
 
-from starter.api import errors, graphql, machines, own, rest
+from starter.api import description, errors, graphql, machines, own, rest
 from starter.api.authentication import Authentication
 from starter.api.body_limit import BodyLimit
 from starter.api.creation import Creations
-from starter.api.errors import ErrorBody
 from starter.client import MpgClient
 from starter.client.events import EventHub
 from starter.dashboard import OwnPaths, make_dashboard
 from starter.tokens.failures import Failures
 from starter.tokens.keyring import Keyring
-
-_FAILURES = (400, 401, 403, 404, 409, 413, 422, 429, 503)
 
 
 def make_app(mpg: MpgClient, keyring: Keyring) -> FastAPI:
@@ -25,13 +22,13 @@ def make_app(mpg: MpgClient, keyring: Keyring) -> FastAPI:
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,  # a client that follows would send its token once more, and perhaps no body
-        responses={status: {"model": ErrorBody} for status in _FAILURES},
     )
     app.state.mpg = mpg
     app.state.keyring = keyring
     app.state.creations = Creations()
     app.state.events = EventHub(mpg, most=mpg.settings.api_streams)
     errors.install(app)
+    description.install(app)
     for router in (rest.router, machines.router, graphql.router, own.router):
         app.include_router(router)
     app.add_api_route("/healthz", _healthy, include_in_schema=False)

@@ -49,6 +49,18 @@ class ErrorBody(Record):
     error: str
 
 
+class Detail(Record):
+    """The sentence again, where Fly's client looks for it when a creation failed."""
+
+    detail: str
+
+
+class CreationErrorBody(ErrorBody):
+    """What the failure of a creation is answered with."""
+
+    errors: Detail
+
+
 class ApiError(Exception):
     """An answer that is not a success, decided by a handler."""
 

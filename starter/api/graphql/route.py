@@ -7,9 +7,12 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from graphql import DocumentNode, ExecutionResult, GraphQLError, parse, validate
 from graphql.execution import execute  # pyright: ignore[reportUnknownVariableType]
+from pydantic import ConfigDict
 
+from model.base import Record
 from model.errors import MpgError, StackDown
 from starter.api.call import Asked, Call
+from starter.api.errors import ErrorBody
 from starter.api.graphql.limits import MOST_TOKENS, TooCostly, check_cost
 from starter.api.graphql.schema import make_schema
 from starter.api.operating import Body
@@ -29,7 +32,33 @@ class Question(Body):
     operationName: str | None = None
 
 
-@router.post("/graphql")
+class Problem(Record):
+    """What is wrong with a document, or with a field of an answer."""
+
+    model_config = ConfigDict(extra="allow")
+    message: str
+
+
+class Answered(Record):
+    """The answer to a document that was run."""
+
+    data: dict[str, Any] | None
+    errors: tuple[Problem, ...] = ()
+
+
+class NotRun(Record):
+    """The answer to a document that is none, or costs too much."""
+
+    errors: tuple[Problem, ...]
+
+
+_DOCUMENTED: dict[int | str, dict[str, Any]] = {
+    200: {"model": Answered},
+    400: {"model": NotRun | ErrorBody, "description": "The body is not JSON, or its document is refused."},
+}
+
+
+@router.post("/graphql", responses=_DOCUMENTED)
 async def answer(question: Question, call: Asked) -> JSONResponse:
     """Answer organization, organizations, platform and viewer. 400 where the document is refused before it is run."""
     try:
