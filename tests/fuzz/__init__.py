@@ -1,0 +1,1 @@
+"""Random input for the API, made by hypothesis: ``python -m tests.fuzz``."""
