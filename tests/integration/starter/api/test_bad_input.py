@@ -14,7 +14,7 @@ from cli_program import Mpg
 from described_requests import Described
 from injections import MARK, PAYLOADS
 
-from model.errors import MpgError
+from model.errors import AlreadyExists, InvalidInput, NotFound, Refused
 from model.settings import Settings
 from starter.client import MpgClient
 from tests.fuzz.run import fuzz
@@ -157,6 +157,7 @@ async def test_no_injection_through_the_client_changes_anything(
     stack: Settings, cluster: str, seen: Callable[[], list[Any]]
 ) -> None:
     before = await asyncio.to_thread(seen)
+    completed = 0
     async with MpgClient.connect(stack) as mpg:
         for payload in PAYLOADS:
             starts = [
@@ -169,6 +170,8 @@ async def test_no_injection_through_the_client_changes_anything(
                 lambda name: mpg.enable_extension(cluster, "fly-db", "no-such", schema=name),
             ]
             for start in starts[: None if payload in SLOWER else -1]:
-                with suppress(MpgError):
+                with suppress(InvalidInput, NotFound, AlreadyExists, Refused):
                     await (await start(payload)).result()
+                    completed += 1
+    assert completed > 0  # some reached Postgres, as names
     assert await asyncio.to_thread(seen) == before
