@@ -151,5 +151,5 @@ def _segment(draw: Any, part: str, known: Mapping[str, str]) -> str:
 
 
 def _takes_it(method: str, path: str) -> bool:
-    ends = ("/restart", "/switchover", "/failover", "/restore", "/fork", "/backups")
+    ends = ("/restart", "/switchover", "/failover", "/restore", "/fork", "/backups", "/retry")
     return path.endswith(ends) or (method != "GET" and path.endswith("/{cluster}"))

@@ -210,7 +210,8 @@ def test_whatever_shapes_the_image_changes_its_version() -> None:
 
 
 def test_the_build_context_holds_the_recipe_and_runnable_entrypoints() -> None:
-    entrypoints = {"entrypoints/node", "entrypoints/restore", "entrypoints/pooler", "entrypoints/endpoint"}
+    names = ("drill", "endpoint", "node", "pooler", "recovery", "restore")
+    entrypoints = {f"entrypoints/{name}" for name in names}
     with tarfile.open(fileobj=build_context()) as tar:
         modes = {member.name: member.mode & 0o111 for member in tar}
     assert set(modes) == {"Dockerfile", "packages.txt"} | entrypoints
