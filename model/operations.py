@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, ClassVar, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from model.allow_list import MOST_NETWORKS, Cidr
 from model.backups import MOST_KEPT, BackupType, Repository
@@ -60,7 +60,9 @@ def _days_kept(value: int) -> int:
 
 def _grown(value: int | None) -> int | None:
     if value is not None and not 1 <= value <= MAX_STORAGE_GB:
-        raise ValueError(f"Storage of {value} GB is not possible: up to {MAX_STORAGE_GB} GB in all.")
+        raise ValueError(
+            f"Storage of {value} GB is not possible: not less than it has, up to {MAX_STORAGE_GB} GB in all."
+        )
     return value
 
 
@@ -78,9 +80,10 @@ def _pause(value: float) -> float:
     return value
 
 
-def _kept(value: int | None) -> int | None:
+def _kept(value: int | None, info: ValidationInfo) -> int | None:
     if value is not None and not 1 <= value <= MOST_KEPT:
-        raise ValueError(f"Keeping {value} is not possible: 1 to {MOST_KEPT}.")
+        what = "days" if info.field_name == "keep_days" else "full backups"
+        raise ValueError(f"Keeping {value} {what} is not possible: 1 to {MOST_KEPT}.")
     return value
 
 

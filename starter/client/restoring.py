@@ -100,6 +100,14 @@ class Restoring(Submission):
                 kept.append(await handle.query("kept", result_type=KeptCluster, rpc_timeout=CALL_TIMEOUT))
         return sorted(kept, key=lambda each: (each.state.spec.name, each.until))
 
+    async def deleted_clusters(self, *, org: str = names.DEFAULT_ORG) -> list[ClusterView]:
+        """Return *org*'s destroyed clusters, as long as Temporal keeps them (``temporal_retention_days``).
+
+        ``backups_kept_until`` is as it is known now: backups may have been removed before their time.
+        """
+        until = {each.state.spec.id: each.until for each in await self.kept_clusters(org=org)}
+        return [_kept_until(view, until.get(view.state.spec.id)) for view in await super().deleted_clusters(org=org)]
+
     async def remove_kept_backups(self, cluster: str, *, org: str = names.DEFAULT_ORG) -> KeptCluster:
         """End the keeping of a destroyed cluster's backups now, and return what was kept. They cannot be had back.
 
@@ -164,3 +172,8 @@ class Restoring(Submission):
 def checked_org(org: str) -> str:
     """Return *org* if it can stand in a query. Raises :class:`~model.errors.InvalidInput`."""
     return checked(names.check_org, org)
+
+
+def _kept_until(view: ClusterView, until: datetime | None) -> ClusterView:
+    status = view.state.status.model_copy(update={"backups_kept_until": until})
+    return view.model_copy(update={"state": view.state.model_copy(update={"status": status})})

@@ -321,8 +321,11 @@ def deleted_cluster(view: ClusterView) -> DeletedShape:
 
 
 def cluster_status(view: ClusterView) -> ClusterStatusShape:
-    """Return the cluster with everything that is known about it."""
+    """Return the cluster with everything that is known about it. A destroyed one has no nodes, and no window."""
     spec, status = view.state.spec, view.state.status
+    gone = status.phase is ClusterPhase.DESTROYED
+    if gone:
+        status = status.model_copy(update={"nodes": (), "poolers": (), "endpoint": None})
     return ClusterStatusShape.model_validate(
         _cluster_fields(view)
         | {
@@ -339,7 +342,7 @@ def cluster_status(view: ClusterView) -> ClusterStatusShape:
             ),
             "operation": view.operation and view.operation.model_dump(),
             "conditions": status.conditions,
-            "backups": spec.backups and _backups(spec.backups, status),
+            "backups": None if spec.backups is None or gone else _backups(spec.backups, status),
         }
     )
 

@@ -20,7 +20,7 @@ from model.names import REPOSITORY_PATH, backups_volume
 from model.schedules import SCHEDULED, drill_schedule_id, schedule_id, timing
 from model.settings import Settings
 from starter.client import MpgClient
-from starter.client.connection import read_master_key
+from starter.client.connection import EndpointKind, read_master_key
 from starter.client.temporal import connect
 
 pytest_plugins = ("stack_fixtures",)
@@ -120,7 +120,8 @@ async def test_one_at_a_time_and_beside_other_operations(cluster: LiveCluster, t
     async def left_out() -> bool:
         operations = await cluster.mpg.operations(NAME)
         scheduled = [each for each in operations if each.id.startswith(f"backup/{NAME}/incr-")]
-        return len(scheduled) == 2 and all(each.status == "done" for each in scheduled)
+        # The watch has one begun as well where the first backup lasts.
+        return len(scheduled) >= 2 and all(each.status == "done" for each in scheduled)
 
     await until(left_out, timeout_s=BOUND_S, what="the scheduled one's end")
     ids = [each.type for each in await cluster.mpg.backups(NAME)]
@@ -163,6 +164,10 @@ async def test_policy_changes_the_schedules(cluster: LiveCluster, temporal: Clie
 
 
 async def test_schedule_of_drills_proves_the_latest_backup(cluster: LiveCluster, temporal: Client) -> None:
+    await idle(cluster)
+    async with await cluster.session(EndpointKind.DIRECT) as session:
+        await session.execute("CREATE TABLE sampled AS SELECT generate_series(1, 100) AS n")
+    await (await cluster.mpg.create_backup(NAME)).result()
     latest = (await idle(cluster)).latest()
     assert latest is not None
     schedule = temporal.get_schedule_handle(drill_schedule_id((await cluster.state()).spec.id))
@@ -175,8 +180,7 @@ async def test_schedule_of_drills_proves_the_latest_backup(cluster: LiveCluster,
     found = await known(cluster)
     (proof,) = found.proofs
     assert (proof.backup_id, proof.fault, found.drill) == (latest.id, None, None)
-    # Rows were sampled when the backup was made: the platform has a table of its own.
-    assert proof.compared
+    assert proof.compared >= 1
     shown = {each.id: each.proven for each in await cluster.mpg.backups(NAME)}
     assert shown[latest.id] == proof.at
     assert set(shown.values()) == {None, proof.at}

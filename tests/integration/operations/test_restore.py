@@ -178,6 +178,8 @@ async def test_destroyed_cluster_comes_back_with_its_last_commit(site: Site) -> 
     assert removed == {"id": cluster_id, "name": "gone"}
     assert site.carriers(cluster_id) == []
     assert "no backups are kept" in await site.refused("backup", "remove-kept", cluster_id, "--yes")
+    listed = {each["id"]: each["restorable_until"] for each in (await site.run("list", "--deleted", "--json")).json}
+    assert listed[cluster_id] is None
     assert await count(gone) == 1, "the one that lives has the same name"
 
 

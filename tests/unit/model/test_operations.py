@@ -62,7 +62,7 @@ def test_creation_that_does_not_fit(fields: dict[str, object], said: str):
     ("fields", "said"),
     [
         ({}, "Say to how many GB"),
-        ({"storage_gb": 0}, "Storage of 0 GB is not possible: up to 1000 GB in all."),
+        ({"storage_gb": 0}, "Storage of 0 GB is not possible: not less than it has, up to 1000 GB in all."),
         ({"storage_gb": 1001}, "Storage of 1001 GB"),
         ({"auto_grow_step_gb": 5}, "both a step and the most"),
         ({"auto_grow_step_gb": 0, "auto_grow_max_gb": 50}, "both a step and the most"),

@@ -212,7 +212,7 @@ async def test_backup_is_refused_while_one_is_made_and_nothing_is_started(
     [
         ({"full": "often"}, "Cron line 'often' is not one"),
         ({"incr": "0 25 * * *"}, "'25' is no hour"),
-        ({"keep_full": 0}, "Keeping 0 is not possible"),
+        ({"keep_full": 0}, "Keeping 0 full backups is not possible"),
     ],
 )
 async def test_policy_that_cannot_be_is_refused_before_anything_starts(

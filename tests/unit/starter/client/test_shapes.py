@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from model.backups import BackupFailure, BackupRecord, BackupRun, BackupType
-from model.cluster import ARCHIVING_FAILS, ClusterState, ClusterView, Condition, NodeRole
+from model.cluster import ARCHIVING_FAILS, ClusterPhase, ClusterState, ClusterView, Condition, NodeRole
 from model.drills import Proof
-from model.facts import BackupRecordIs, ConditionIs, apply
+from model.facts import BackupRecordIs, ConditionIs, PhaseIs, apply
 from model.storage import GB, NodeUsage, StorageLook
 from model.storage_facts import facts_after
 from starter.client import shapes
@@ -124,6 +124,13 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 def looked(state: ClusterState, used_gb: float) -> ClusterState:
     node = NodeUsage(name="a", data_bytes=int(used_gb * GB), wal_bytes=7, temp_bytes=8)
     return apply(state, facts_after(state, StorageLook(at=NOW, nodes=(node,)), NOW))
+
+
+def test_destroyed_cluster_has_no_nodes_and_no_window(state: ClusterState) -> None:
+    backed_up = apply(state, [BackupRecordIs(record=BackupRecord(oldest=backup(BackupType.FULL)))])
+    gone = apply(backed_up, [PhaseIs(phase=ClusterPhase.DESTROYED)])
+    shown = shape(gone)
+    assert (shown.nodes, shown.poolers, shown.endpoints, shown.backups) == ((), (), None, None)
 
 
 def test_cluster_has_what_it_uses_once_that_was_seen(state: ClusterState) -> None:
