@@ -1,14 +1,17 @@
 """Looking for secrets where none may be: histories, logs, containers' environment and labels, the process list."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from docker.errors import NotFound
+
 from activities.routing.pooler_console import CONSOLE_USER
 from model.cluster import ClusterState
 from model.names import LABEL_CLUSTER, POOLER_USER, REPLICATOR, SUPERUSER, cluster_workflow_id
-from model.secrets import derive_password, scram_verifier
+from model.secrets import derive_password, repository_key, scram_verifier
 from starter.client.connection import read_master_key
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ async def leaks(eyes: "Eyes", state: ClusterState, operations: Iterable[str]) ->
 def secrets_of(state: ClusterState, key: bytes) -> dict[str, bytes]:
     """Return what must not be seen, by what it is."""
     words = {"the master key": key, "the master key in hexadecimal": key.hex().encode()}
+    words["the key of the backups"] = repository_key(key, state.spec.id).encode()
     users = {user.name: user.password_version for user in state.spec.users}
     for user, version in {**users, SUPERUSER: 1, REPLICATOR: 1, POOLER_USER: 1, CONSOLE_USER: 1}.items():
         for each in range(1, version + 2):
@@ -48,7 +52,9 @@ def _on_this_machine(eyes: "Eyes", state: ClusterState, words: dict[str, bytes])
     for container in eyes.engine.containers.list(all=True, filters=labelled, ignore_removed=True):
         # What `docker inspect` shows: environment, command and labels among it.
         found += [f"container {container.name} shows {name}" for name in _in(repr(container.attrs).encode(), words)]
-        found += [f"the log of {container.name} has {name}" for name in _in(container.logs(tail=1000), words)]
+        # One that is made for a backup may be gone again.
+        with contextlib.suppress(NotFound):
+            found += [f"the log of {container.name} has {name}" for name in _in(container.logs(tail=1000), words)]
     for process in Path("/proc").glob("[0-9]*"):
         for file in ("cmdline", "environ"):
             try:

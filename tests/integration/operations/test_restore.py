@@ -58,7 +58,7 @@ class Site:
     def carriers(self, cluster_id: str) -> list[str]:
         """What there is of a cluster: containers, volumes, networks."""
         chosen: Any = {"label": f"mpg.cluster={cluster_id}"}
-        containers: list[Any] = self._engine.containers.list(all=True, filters=chosen)
+        containers: list[Any] = self._engine.containers.list(all=True, filters=chosen, ignore_removed=True)
         volumes: list[Any] = self._engine.volumes.list(filters=chosen)
         networks: list[Any] = self._engine.networks.list(filters=chosen)
         return [each.name for each in (*containers, *volumes, *networks)]
