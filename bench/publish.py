@@ -26,6 +26,8 @@ HEADLINES = (
     ("failover", "primary killed, 8 writers: longest wait"),
     ("failover", "primary killed, 8 writers: acknowledged rows lost"),
     ("create", "to a first query, pooled"),
+    ("pitr", "acknowledged before the mark and not there"),
+    ("restore", "fork of an empty cluster: to a first query, pooled"),
     ("users", "CreateUser"),
     ("scale", "1000 clusters: … and Temporal's"),
 )

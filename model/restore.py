@@ -69,11 +69,15 @@ COPY_IT = "Make a new cluster, which is backed up, and copy its data there with 
 
 
 class KeptCluster(Record):
-    """A destroyed cluster as it was last recorded. Its archive reaches to ``end``; its backups go at ``until``."""
+    """A destroyed cluster as it was last recorded. Its archive reaches to ``end``; its backups go at ``until``.
+
+    ``flushed`` is false where it may lack what was committed last: archiving failed, or there was no primary.
+    """
 
     state: ClusterState
     end: datetime
     until: datetime
+    flushed: bool = True
 
 
 class Source(Record):

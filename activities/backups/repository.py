@@ -14,6 +14,7 @@ from activities.postgres.sql import SqlSessions
 from model import effects
 from model.backups import RepositoryContents, RepositoryKind
 from model.effects import EnsureRepositoryInput, ExpireBackupsInput, Nothing, RepositoryRef, Target
+from model.errors import NotYet
 from model.names import NODES, backups_volume, node_container
 from model.retention import fulls_to_keep
 
@@ -81,8 +82,13 @@ class RepositoryActivities:
 
     @activity.defn(name=effects.REMOVE_REPOSITORY.name)
     async def remove_repository(self, arg: RepositoryRef) -> Nothing:
-        """Remove every backup and the archive, for good. Nothing may archive there any more. Raises :class:`NotYet`."""
+        """Remove every backup and the archive, for good. Nothing may archive there any more.
+
+        Raises :class:`NotYet`, also while a restore reads them.
+        """
         async with heartbeating():
+            if await backups_being_read(self._docker, arg.cluster_id):
+                raise NotYet(f"The backups of cluster {arg.cluster_id} are being read.")
             await self._pgbackrest.end_backup(arg.cluster_id)
             if arg.repository.kind is RepositoryKind.VOLUME:
                 await self._docker.remove_volume(backups_volume(arg.cluster_id))

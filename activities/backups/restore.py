@@ -59,6 +59,7 @@ class RestoreActivities:
 
     def __init__(self, pgbackrest: PgBackRest) -> None:
         """Work with the engine and the secrets of *pgbackrest*."""
+        self._pgbackrest = pgbackrest
         self._docker: DockerEngine = pgbackrest.docker
         self._keys = pgbackrest.keys
 
@@ -97,6 +98,9 @@ class RestoreActivities:
 
     async def _begin(self, arg: RestoreDataInput, name: str) -> None:
         self._keys.require(arg.source.repository)
+        if not await self._pgbackrest.is_there(arg.source):
+            # Mounting a volume that is gone would make an empty one.
+            raise Refused(f"The backups of cluster {arg.source.cluster_id} are not there any more.")
         volume = node_volume(arg.spec.cluster_id, arg.spec.name)
         await self._docker.create_volume(volume, make_labels(arg.spec.cluster_id, Kind.NODE, arg.spec.name))
         try:

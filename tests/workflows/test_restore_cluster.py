@@ -214,6 +214,20 @@ async def test_backups_are_kept_with_the_record_until_their_time_has_come(bench:
     assert stubs.texts(handle.id) == ["read_source", "remove_repository"]
 
 
+async def test_last_commits_that_could_not_be_archived_are_told_of(bench: Bench, stubs: Stubs):
+    state = ready_cluster()
+    await bench.cluster(state)
+    stubs.plan("archive_now a for 10s", fails(Refused("The store does not answer.")))
+    gone = await bench.run(DestroyClusterRequest(cluster_id=state.spec.id, keep_backups_days=7))
+    assert "What was committed last is not in its archive: The store does not answer." in gone.message
+    kept = await keeper(bench, state).query("kept", result_type=KeptCluster)
+    assert not kept.flushed
+    stubs.answers["read_source"] = Source(state=state, over=True, kept=kept)
+    copied = await bench.run(new_request(pitr_time=None, latest=True))
+    assert "may be lacking in its archive" in copied.message
+    await keeper(bench, state).terminate()
+
+
 async def test_backups_of_a_cluster_that_lives_after_all_stay(bench: Bench, stubs: Stubs):
     state = await destroyed(bench, 7)
     handle = keeper(bench, state)

@@ -31,6 +31,7 @@ class DestroyCluster(Operation):
     @workflow.run
     async def run(self, request: DestroyClusterRequest) -> OperationResult:
         """Remove everything; when that fails the cluster's own workflow goes on with it."""
+        self._not_archived = ""
 
         async def steps() -> Done:
             spec = self.state.spec
@@ -43,7 +44,8 @@ class DestroyCluster(Operation):
                 if until and backed_up
                 else ""
             )
-            return Done(f"Cluster {spec.name} was destroyed.{told}")
+            lost = f" What was committed last is not in its archive: {self._not_archived}" if self._not_archived else ""
+            return Done(f"Cluster {spec.name} was destroyed.{told}{lost}")
 
         return await self.operate(request, steps)
 
@@ -67,19 +69,20 @@ class DestroyCluster(Operation):
 
     async def _keep(self, days: int) -> datetime:
         """See that the backups go in time, before there is nobody left who knows of them."""
-        end = await self.do(ARCHIVE_LAST, self._archive_last)
+        end, self._not_archived = await self.do(ARCHIVE_LAST, self._archive_last)
         until = workflow.now().replace(microsecond=0) + timedelta(days=days)
-        await keep_backups(KeptCluster(state=self.state, end=end, until=until))
+        kept = KeptCluster(state=self.state, end=end, until=until, flushed=not self._not_archived)
+        await keep_backups(kept)
         return until
 
-    async def _archive_last(self) -> datetime:
-        """Have the archive reach to now. Return to where it reaches as far as is known."""
+    async def _archive_last(self) -> tuple[datetime, str]:
+        """Have the archive reach to now. Return to where it reaches, and why it may lack what was committed last."""
         primary = self.state.status.primary
         if primary is None or primary.phase is not NodePhase.RUNNING:
-            return workflow.now()
+            return workflow.now(), "It had no primary that ran."
         arg = effects.ArchiveNowInput(cluster_id=self.state.spec.id, primary=primary, timeout_s=LAST_ARCHIVE_S)
         try:
-            return (await self.effect(effects.ARCHIVE_NOW, arg, ARCHIVE_LAST)).at
+            return (await self.effect(effects.ARCHIVE_NOW, arg, ARCHIVE_LAST)).at, ""
         except MpgError as error:
             workflow.logger.warning("the last commits are not archived", extra={"error": str(error)})
-            return workflow.now()
+            return workflow.now(), str(error)

@@ -126,6 +126,8 @@ class RestoreCluster(Operation):
         """
         kept, primary = self._source.kept, self._source.state.status.primary
         if self._source.over and kept is not None:
+            if not kept.flushed and request.backup_id is None:
+                self._warnings.append("What was committed last before the destruction may be lacking in its archive.")
             return kept.end
         if request.backup_id is not None:
             return workflow.now()
