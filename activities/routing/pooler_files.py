@@ -186,6 +186,10 @@ def _tls(tls: Tls) -> dict[str, str]:
         "client_tls_sslmode": "require" if required else "allow",
         "client_tls_key_file": KEY_FILE,
         "client_tls_cert_file": CERTIFICATE_FILE,
+        # No certificate is verified by these. Without them each RELOAD reads the bundle of the system: 30 ms in the
+        # pause of a switchover, against 0.6 (measured with PgBouncer 1.24).
+        "client_tls_ca_file": CERTIFICATE_FILE,
+        "server_tls_ca_file": CERTIFICATE_FILE,
         "server_tls_sslmode": "require" if required else "disable",
     }
 

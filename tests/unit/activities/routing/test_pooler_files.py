@@ -96,3 +96,5 @@ def test_poolers_encrypt_what_clients_ask_for_and_to_nodes_where_those_insist(
 ) -> None:
     found = _parsed(_pooler(1).model_copy(update={"tls": tls}))["pgbouncer"]
     assert (found.get("client_tls_sslmode"), found.get("server_tls_sslmode")) == (client, server)
+    # Else a RELOAD reads the system's bundle of authorities.
+    assert ("client_tls_ca_file" in found, "server_tls_ca_file" in found) == (tls is not Tls.OFF,) * 2
