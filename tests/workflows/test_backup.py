@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from temporalio.client import ScheduleHandle, WorkflowFailureError
+from temporalio.client import ScheduleActionExecutionStartWorkflow, ScheduleHandle, WorkflowFailureError
 from temporalio.exceptions import CancelledError
 
 import workflows.operations.backup as backup_workflow
@@ -280,6 +280,9 @@ async def test_cluster_whose_schedules_are_gone_gets_them_back_and_its_first_bac
         await incremental.pause()
         await schedules.begin_first(state.spec)
         assert not await began(incremental, 3)
+        for each in (await incremental.describe()).info.recent_actions:
+            assert isinstance(each.action, ScheduleActionExecutionStartWorkflow)
+            await bench.client.get_workflow_handle(each.action.workflow_id).result()
     finally:
         await schedules.remove_schedules(ClusterKey(cluster_id=state.spec.id))
 
