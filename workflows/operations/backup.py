@@ -20,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from model.operations import BackupRequest, OperationResult
     from workflows.call import call, failure_of
     from workflows.operation import Done, Operation
+    from workflows.operations.scheduling import unschedule
 
 R = TypeVar("R")
 
@@ -78,11 +79,11 @@ class Backup(Operation):
         try:
             start = await call(effects.BEGIN_BACKUP, arg, summary="ask how the cluster stands")
         except NotFound:
-            await self._unschedule()
+            await unschedule(self._request)
             raise
         self.state = start.state
         if self.state.status.phase in {*OVER, ClusterPhase.DESTROYING}:
-            await self._unschedule()
+            await unschedule(self._request)
         check(self.state, self._request)
         return start.other
 
@@ -92,12 +93,6 @@ class Backup(Operation):
     async def _end_of(self, running: backups.BackupRun) -> None:
         arg = effects.AwaitOperationInput(operation_id=running.operation_id, run_id=running.run_id)
         await call(effects.AWAIT_OPERATION_END, arg, summary=f"wait for the end of {running.operation_id}")
-
-    async def _unschedule(self) -> None:
-        """A cluster that is gone has left its schedules behind if its destruction was cut off."""
-        if self._request.scheduled:
-            arg = effects.ClusterKey(cluster_id=self._request.cluster_id)
-            await call(effects.REMOVE_SCHEDULES, arg, summary="remove the schedules of a cluster that is gone")
 
     # --- steps --------------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from model.backups import BackupPolicy, BackupRun, BackupType
     from model.drills import DrillRun
     from model.errors import MpgError
+    from model.operations import BackupRequest, VerifyBackupRequest
     from workflows.call import call
     from workflows.operation import Operation
 
@@ -46,6 +47,13 @@ async def schedule_backups(operation: Operation, at_once: BackupType) -> str:
         workflow.logger.error("backups are not scheduled", extra={"error": str(error)})
         return f" Its backups are not scheduled: {error} Try again by: mpg backup schedule {spec.name} --keep-days N."
     return ""
+
+
+async def unschedule(request: BackupRequest | VerifyBackupRequest) -> None:
+    """Remove the schedules of a cluster that is gone, if one of them started *request*: its destruction was cut off."""
+    if request.scheduled:
+        arg = effects.ClusterKey(cluster_id=request.cluster_id)
+        await call(effects.REMOVE_SCHEDULES, arg, summary="remove the schedules of a cluster that is gone")
 
 
 async def end_backups(operation: Operation) -> None:

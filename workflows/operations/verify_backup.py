@@ -20,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from model.operations import OperationResult, VerifyBackupRequest
     from workflows.call import call, failure_of
     from workflows.operation import Done, Operation
+    from workflows.operations.scheduling import unschedule
 
 CHOOSE = "choose a backup"
 RESTORE = "restore it and read everything"
@@ -58,11 +59,11 @@ class VerifyBackup(Operation):
         try:
             start = await call(effects.BEGIN_DRILL, arg, summary="ask how the cluster stands")
         except NotFound:
-            await self._unschedule()
+            await unschedule(self._request)
             raise
         self.state, self._other = start.state, start.other
         if self.state.status.phase in {*OVER, ClusterPhase.DESTROYING}:
-            await self._unschedule()
+            await unschedule(self._request)
         check(self.state, self._request)
         if self._other is not None and not self._request.scheduled:
             raise Refused(
@@ -70,12 +71,6 @@ class VerifyBackup(Operation):
                 remedy="Wait for its end.",
             )
         return self.state
-
-    async def _unschedule(self) -> None:
-        """A cluster that is gone has left its schedules behind if its destruction was cut off."""
-        if self._request.scheduled:
-            arg = effects.ClusterKey(cluster_id=self._request.cluster_id)
-            await call(effects.REMOVE_SCHEDULES, arg, summary="remove the schedules of a cluster that is gone")
 
     # --- steps --------------------------------------------------------------------------------------------------------
 

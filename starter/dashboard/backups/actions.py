@@ -40,6 +40,10 @@ def utc(entered: str) -> str:
     return text if not text or text.endswith("Z") or "+" in text else f"{text}Z"
 
 
+def _named(given: Given) -> tuple[str, ...]:
+    return ("--name", given["name"]) if given["name"] else ()
+
+
 def _moment(given: Given) -> Sequence[str]:
     if given["backup_id"]:
         return ("--backup-id", given["backup_id"])
@@ -75,9 +79,7 @@ ACTIONS = (
         button="Restore",
         fields=(Field("backup_id", "Backup", fixed=True), Field("time", "Time", fixed=True), _NEW_NAME),
         effects=_restored,
-        command=lambda view, given: (
-            "restore", name_of(view), *_moment(given), *(("--name", given["name"]) if given["name"] else ()),
-        ),
+        command=lambda view, given: ("restore", name_of(view), *_moment(given), *_named(given)),
         start=_restore,
     ),
     Action(
@@ -92,9 +94,7 @@ ACTIONS = (
             _NEW_NAME,
         ),
         effects=_restored,
-        command=lambda view, given: (
-            "restore", name_of(view), *_moment(given), *(("--name", given["name"]) if given["name"] else ()),
-        ),
+        command=lambda view, given: ("restore", name_of(view), *_moment(given), *_named(given)),
         start=_restore,
     ),
     Action(
@@ -109,7 +109,7 @@ ACTIONS = (
             "holds now.",
             _UNTOUCHED.format(name=name_of(view)),
         ),
-        command=lambda view, given: ("fork", name_of(view), *(("--name", given["name"]) if given["name"] else ())),
+        command=lambda view, given: ("fork", name_of(view), *_named(given)),
         start=_fork,
     ),
 )  # fmt: skip
