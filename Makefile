@@ -1,5 +1,5 @@
 # Thin on purpose: each line calls the Python that holds the logic.
-.PHONY: quickstart test test-faults bench lint
+.PHONY: quickstart test test-faults fuzz bench lint stack-images
 PY := .venv/bin/python
 
 quickstart: .venv/.stamp      ## from a fresh machine to a running cluster that can be changed
@@ -11,6 +11,12 @@ test: .venv/.browser          ## every test, two files at a time; `make test ARG
 test-faults: .venv/.stamp     ## the whole kill matrix, on a Docker engine of its own; hours. `ARGS="--cases 1000"`
 	@$(PY) -m starter.prerequisites && $(PY) -m tests.faults.engine $(PY) -m tests.faults --lanes 2 $(ARGS)
 	@$(PY) -m pytest -m faults
+
+fuzz: .venv/.stamp            ## 100,000 random requests to one process of the API; half an hour. `ARGS="--count 1000"`
+	@$(PY) -m starter.prerequisites && $(PY) -m tests.fuzz $(ARGS)
+
+stack-images: .venv/.stamp    ## images of docker-compose.yml where no registry answers; `make -s stack-images > .env`
+	@$(PY) -m starter.prerequisites.stack_images
 
 bench: .venv/.stamp           ## the numbers in README
 	@$(PY) -m starter.prerequisites && $(PY) -m bench $(ARGS)

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import gc
 import signal
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
@@ -16,11 +16,13 @@ import structlog
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import ResetStickyTaskQueueRequest
 from temporalio.client import Client
+from temporalio.runtime import Runtime
 from temporalio.service import RPCError
-from temporalio.worker import Worker
+from temporalio.worker import Interceptor, Worker
 
 from activities.fencing import FencedActivities, OperationFences
 from activities.log_context import LoggedActivities
+from activities.metrics.worker_metrics import WorkerMetrics
 from activities.recovery.key_guard import GuardedActivities
 from activities.registry import Activities, open_activities
 from activities.watching.watch_ownership import Watches
@@ -31,7 +33,10 @@ from model.names import MAIN_QUEUE, host_queue
 from model.settings import Settings, load_settings
 from model.temporal_tls import temporal_tls
 from starter.client.temporal import compression
+from starter.leave import leave
 from starter.logs import configure_logging
+from starter.nexus.handlers import nexus_service, serves_nexus
+from workflows.metered import MeteredOperations
 from workflows.registry import SANDBOX, WORKFLOWS
 
 GRACE = timedelta(seconds=5)
@@ -47,8 +52,11 @@ TAKEN_OVER_AT_ONCE = 16
 log = structlog.get_logger()
 
 
-async def connect(settings: Settings) -> Client:
-    """Return a client of the namespace in *settings*. Raises ``RuntimeError`` when Temporal does not answer."""
+async def connect(settings: Settings, runtime: Runtime | None = None) -> Client:
+    """Return a client of the namespace in *settings*. Raises ``RuntimeError`` when Temporal does not answer.
+
+    The SDK counts in *runtime* what it does.
+    """
     return await Client.connect(
         settings.temporal_target,
         namespace=settings.temporal_namespace,
@@ -56,24 +64,41 @@ async def connect(settings: Settings) -> Client:
         tls=temporal_tls(settings),
         api_key=settings.temporal_api_key.get_secret_value() if settings.temporal_api_key else None,
         grpc_compression=compression(settings),
+        runtime=runtime,
     )
 
 
 @asynccontextmanager
-async def serving(client: Client, settings: Settings, activities: Activities) -> AsyncGenerator[None]:
-    """Run workflows and *activities* until the block ends, and take over at once what a former worker left."""
+async def serving(
+    client: Client, settings: Settings, activities: Activities, metrics: WorkerMetrics | None = None
+) -> AsyncGenerator[None]:
+    """Run workflows and *activities* until the block ends, and take over at once what a former worker left.
+
+    *metrics* counts the operations.
+    """
     watches = Watches(settings.workers_dir, settings.host_name)
     async with AsyncExitStack() as stack:
         stack.enter_context(watches.alive())
-        for worker in _workers(client, settings, activities, watches):
+        answers = [nexus_service(client, settings)] if await serves_nexus(client) else []
+        counted = [metrics.operations, MeteredOperations(metrics.operations.count)] if metrics else []
+        for worker in _workers(client, settings, activities, watches, answers, counted):
             await stack.enter_async_context(worker)
         await _take_over(client)
         await stack.enter_async_context(watches.looked_after(client))
+        if activities.left_behind is not None:
+            await stack.enter_async_context(activities.left_behind.looked_after())
         yield
 
 
-def _workers(client: Client, settings: Settings, activities: Activities, watches: Watches) -> list[Worker]:
-    """Return the worker of decisions and SQL work, and the one of this host's containers."""
+def _workers(
+    client: Client,
+    settings: Settings,
+    activities: Activities,
+    watches: Watches,
+    answers: Sequence[object],
+    counted: Sequence[Interceptor],
+) -> list[Worker]:
+    """Return the worker of decisions and SQL work, with what it *answers* on Nexus, and the one of containers."""
     logged, fenced = LoggedActivities(), FencedActivities(OperationFences(settings.fences_dir))
     # Last, so that a watch is known as one while it waits for the right key.
     guarded = [GuardedActivities(activities.keys)] if activities.keys else []
@@ -82,9 +107,10 @@ def _workers(client: Client, settings: Settings, activities: Activities, watches
         task_queue=MAIN_QUEUE,
         workflows=WORKFLOWS,
         activities=activities.main,
+        nexus_service_handlers=answers,
         workflow_runner=SANDBOX,
         workflow_failure_exception_types=[MpgError],
-        interceptors=[logged, fenced, *guarded],
+        interceptors=[logged, fenced, *guarded, *counted],
         sticky_queue_schedule_to_start_timeout=STICKY,
         max_concurrent_activities=MOST_ACTIVITIES,
         max_concurrent_local_activities=100,
@@ -96,7 +122,7 @@ def _workers(client: Client, settings: Settings, activities: Activities, watches
         task_queue=host_queue(settings.host_name),
         identity=watches.identity,
         activities=activities.host,
-        interceptors=[logged, fenced, watches, *guarded],
+        interceptors=[logged, fenced, watches, *guarded, *counted],
         max_concurrent_activities=MOST_ACTIVITIES,
         max_heartbeat_throttle_interval=timedelta(seconds=1),
         graceful_shutdown_timeout=GRACE,
@@ -142,11 +168,14 @@ async def main() -> None:
     settings = load_settings()
     configure_logging(settings)
     stop = stop_signal()
-    client = await connect(settings)
+    metrics = WorkerMetrics()
+    client = await connect(settings, metrics.runtime)
     async with AsyncExitStack() as stack:
         master_key = load_or_create_master_key(settings.master_key_file)
-        activities = await stack.enter_async_context(open_activities(settings, client, master_key))
-        await stack.enter_async_context(serving(client, settings, activities))
+        stack.enter_context(metrics.exported(settings))
+        opened = open_activities(settings, client, master_key, metrics.board)
+        activities = await stack.enter_async_context(opened)
+        await stack.enter_async_context(serving(client, settings, activities, metrics))
         gc.collect()
         gc.freeze()  # what the code itself consists of stays: looking through it stopped everything for 40 ms at times
         log.info("worker serves", host=settings.host_name, temporal=settings.temporal_target)
@@ -156,3 +185,4 @@ async def main() -> None:
 
 if __name__ == "__main__":
     asyncio.run(main())
+    leave(0)

@@ -21,6 +21,7 @@ from model import effects
 from model.cluster import OVER, ClusterView
 from model.effects import (
     AwaitOperationInput,
+    BeginReadingInput,
     ClusterKey,
     CommitInput,
     NameClaim,
@@ -153,6 +154,26 @@ class OperationActivities:
                 raise NotFound(f"There is no cluster {arg.cluster_id}.", remedy="See 'mpg list --deleted'.") from None
             return Source(state=kept.state, over=True, kept=kept)
         return Source(state=view.state, over=view.state.status.phase in OVER, kept=kept)
+
+    @activity.defn(name=effects.BEGIN_READING.name)
+    async def begin_reading(self, arg: BeginReadingInput) -> Nothing:
+        """Put a reader on the record of a cluster, and on that of what is kept of it; the same one again as it is now.
+
+        While a cluster is destroyed it is on both. Raises :class:`NotFound` where there is neither.
+        """
+        workflows = (cluster_workflow_id(arg.cluster_id), kept_workflow_id(arg.cluster_id))
+        if not any([await self._noted(each, arg) for each in workflows]):
+            raise NotFound(f"There is no cluster {arg.cluster_id}, and none of its backups are kept.")
+        return Nothing()
+
+    async def _noted(self, workflow_id: str, arg: BeginReadingInput) -> bool:
+        try:
+            await self._client.get_workflow_handle(workflow_id).signal("begin_reading", arg.reading)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            return False
+        return True
 
     async def _kept(self, cluster_id: str) -> KeptCluster | None:
         """Return what is kept of a destroyed cluster; None where nothing is, or not any more."""

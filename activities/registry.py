@@ -8,11 +8,11 @@ from typing import Any
 
 from temporalio.client import Client
 
-from activities.authority import Authority
 from activities.backups.archive import ArchiveActivities
 from activities.backups.archive_now import FlushActivities
 from activities.backups.backup import BackupActivities
 from activities.backups.drill import DrillActivities
+from activities.backups.left_behind import LeftBehind
 from activities.backups.pgbackrest import PgBackRest
 from activities.backups.repository import RepositoryActivities
 from activities.backups.restore import RestoreActivities
@@ -23,6 +23,8 @@ from activities.engine.docker_engine import DockerEngine
 from activities.engine.docker_events import DockerEvents
 from activities.engine.hosts import HostActivities
 from activities.fencing import OperationFences
+from activities.metrics.board import MetricsBoard
+from activities.metrics.cluster_metrics import CALL_TIMEOUT_S, MetricSources
 from activities.nodes.lifecycle import NodeActivities
 from activities.nodes.replica_data import ReplicaDataActivities
 from activities.nodes.replication import ReplicationActivities
@@ -32,17 +34,20 @@ from activities.operations import OperationActivities
 from activities.postgres.catalog import CatalogActivities
 from activities.postgres.databases import DatabaseActivities
 from activities.postgres.extensions import ExtensionActivities
+from activities.postgres.queries import QueryActivities
 from activities.postgres.reconcile import ReconcileActivities
 from activities.postgres.restored_users import RestoredUserActivities
 from activities.postgres.role_system import RoleSystemActivities
 from activities.postgres.roles import RoleActivities
 from activities.postgres.sql import SqlSessions
+from activities.postgres.statement_plans import PlanActivities
 from activities.postgres.storage_notes import StorageNoteActivities
 from activities.recovery.adoption import AdoptionActivities
 from activities.recovery.cluster_recovery import RecoveryActivities
 from activities.recovery.key_guard import ClusterKeys
 from activities.recovery.platform_access import PlatformAccessActivities
 from activities.routing.allow_list import AllowListActivities
+from activities.routing.durability_note import DurabilityActivities
 from activities.routing.endpoint import EndpointActivities
 from activities.routing.pooled_sessions import PooledSessions
 from activities.routing.poolers import PoolerActivities
@@ -55,10 +60,17 @@ from activities.takeover.switchover import SwitchoverActivities
 from activities.takeover_lock import TakeoverLocks
 from activities.watching.backup_watch import BackupBounds
 from activities.watching.cluster_watch import WatchActivities
+from activities.webhooks.beginning import BeginningActivities
+from activities.webhooks.delivery import DeliveryActivities
+from activities.webhooks.happenings import HappeningActivities
+from model.authority import Authority
 from model.effects import EFFECTS, HOST_KINDS
 from model.settings import Settings
 
 Method = Callable[..., Any]
+
+COUNTING_THREADS = 8
+"""Calls of the Docker engine at once that read metrics."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +81,22 @@ class Activities:
     host: Sequence[Method]
     keys: ClusterKeys | None = None
     """Which clusters they may touch; None: all."""
+    left_behind: LeftBehind | None = None
+    """Looks after what operations that ended have left on this host; None: nobody does."""
 
 
 @asynccontextmanager
-async def open_activities(settings: Settings, client: Client, master_key: bytes) -> AsyncGenerator[Activities, None]:
-    """Lend the activities with open clients, which are closed afterwards."""
+async def open_activities(
+    settings: Settings, client: Client, master_key: bytes, board: MetricsBoard | None = None
+) -> AsyncGenerator[Activities, None]:
+    """Lend the activities with open clients, which are closed afterwards. Metrics of clusters are shown on *board*."""
     docker = DockerEngine(settings.docker_host, extra_labels=settings.extra_labels)
     events = DockerEvents(settings.docker_host)
     sql = SqlSessions(master_key)
+    # With connections and threads of its own, so that nothing that matters waits for it.
+    counting = DockerEngine(settings.docker_host, threads=COUNTING_THREADS, timeout_s=CALL_TIMEOUT_S)
+    every_s = settings.metrics_seconds
+    metrics = MetricSources(counting, sql, master_key, board or MetricsBoard(), every_s)
     clients = Clients(docker, sql, client, master_key)
     fences, takeovers = OperationFences(settings.fences_dir), TakeoverLocks(settings.fences_dir)
     pooled = PooledSessions(master_key)
@@ -87,6 +107,7 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
     pgbackrest = PgBackRest(docker, repositories)
     archive = ArchiveActivities(pgbackrest, sql)
     schedules = ScheduleActivities(client)
+    left_behind = LeftBehind(docker, client)
     authority = Authority(settings)
     promises = DiskPromises(client, settings.host_name)
     try:
@@ -96,6 +117,7 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
             EndpointActivities(docker, settings),
             PoolerActivities(docker, master_key, settings.pooler_drain_seconds, authority),
             AllowListActivities(docker),
+            DurabilityActivities(docker),
             TlsActivities(docker, master_key, authority),
             CleanupActivities(docker, fences),
             RecoveryActivities(docker, sql, repositories, fences, takeovers, authority),
@@ -109,8 +131,10 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
                 promises,
                 _bounds(settings),
                 authority,
+                metrics,
                 read_archiving=archive.look,
                 begin_backup=schedules.begin_first,
+                forget_ended=left_behind.forget,
             ),
             RoleActivities(sql, master_key),
             RoleSystemActivities(sql, master_key),
@@ -120,13 +144,18 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
             StorageActivities(sql),
             StorageNoteActivities(sql),
             OperationActivities(client),
+            HappeningActivities(client),
+            BeginningActivities(client),
+            DeliveryActivities(client, settings, master_key),
             schedules,
             access,
             AdoptionActivities(docker, client, access, settings, master_key, keys),
             CatalogActivities(sql, master_key),
+            QueryActivities(sql),
+            PlanActivities(sql),
             ReplicaDataActivities(docker),
             RepositoryActivities(pgbackrest, sql),
-            BackupActivities(pgbackrest),
+            BackupActivities(pgbackrest, cpus=settings.backup_cpus),
             archive,
             FlushActivities(sql),
             RestoreActivities(pgbackrest),
@@ -134,11 +163,12 @@ async def open_activities(settings: Settings, client: Client, master_key: bytes)
             DrillActivities(pgbackrest, memory_mb=settings.drill_memory_mb),
             RestoredUserActivities(sql, master_key),
         )
-        yield replace(arranged, keys=keys)
+        yield replace(arranged, keys=keys, left_behind=left_behind)
     finally:
         await events.close()
         await reconcile.close()
         await sql.close()
+        await counting.close()
         await docker.close()
 
 

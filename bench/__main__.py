@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from bench import (
+    api,
     backup,
     create,
     failover,
@@ -39,6 +40,22 @@ from starter.prerequisites.temporal_binary import find_temporal
 
 _LOG_LINES, _LOG_WIDTH = 20, 400
 Section = Callable[[Run], Awaitable[None]]
+
+
+async def _tabs(run: Run) -> None:
+    """Needs playwright, as the dashboard's section does."""
+    from bench import open_tabs
+
+    await open_tabs.measure(run)
+
+
+async def _dashboard(run: Run) -> None:
+    # What drives the browser is there only for whom tests the pages: `make .venv/.browser`.
+    from bench import dashboard
+
+    await dashboard.measure(run)
+
+
 SECTIONS: dict[str, Section] = {
     "create": create.measure,
     "users": users.measure,
@@ -50,14 +67,17 @@ SECTIONS: dict[str, Section] = {
     "orchestrator": orchestrator.measure,
     "scale": scale.measure,
     "fleet": fleet.measure,
+    "api": api.measure,
+    "dashboard": _dashboard,
+    "tabs": _tabs,
     "backup": backup.measure,
     "pitr": pitr.measure,
     "restore": restore.measure,
     "quickstart": quickstart.measure,
     "peers": peers.measure,
 }
-ON_REQUEST = ("peers",)
-"""Sections that run only when they are named: this one fetches and installs another product, into an image."""
+ON_REQUEST = ("peers", "dashboard", "tabs")
+"""Sections that run only when they are named: one installs another product, one needs what drives a browser."""
 BY_DEFAULT = tuple(name for name in SECTIONS if name not in ON_REQUEST)
 
 

@@ -12,7 +12,8 @@ from model.names import POSTGRES_ID
 
 def make_container(docker: Any, container: ContainerSpec, files: Mapping[str, File], *, root: bool = False) -> None:
     """Make *container* with *files* in it and start it, as ``postgres`` unless *root*."""
-    config = create_arguments(container, container.labels)
+    # As somebody would who writes a script: the root filesystem can be written, and takes files.
+    config = create_arguments(container.model_copy(update={"read_only": False, "scratch": {}}), container.labels)
     if not root:
         config["User"] = f"{POSTGRES_ID}:{POSTGRES_ID}"
     docker.create_container_from_config(config, container.name)

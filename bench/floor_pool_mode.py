@@ -32,4 +32,5 @@ async def set_pool_mode(cluster: FloorCluster, mode: PoolMode) -> Sequence[Poole
 async def remove_poolers(cluster: FloorCluster, poolers: Sequence[Pooler]) -> None:
     """Remove poolers that serve nobody any more."""
     for pooler in poolers:
-        await in_thread(lambda name: cluster.docker.remove_container(name, force=True), cluster.container(pooler.name))
+        name = cluster.container(pooler.name)
+        await in_thread(lambda name=name: cluster.docker.remove_container(name, force=True, v=True))

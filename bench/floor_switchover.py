@@ -184,7 +184,7 @@ async def rejoin(cluster: FloorCluster, primary: Connection, *, crashed: bool = 
     mark = await (await primary.execute("SELECT pg_current_wal_lsn()::text")).fetchone()
     assert mark is not None
     if rebuild:
-        await in_thread(docker.remove_container, container)
+        await in_thread(lambda: docker.remove_container(container, v=True))
         await cluster.make_node(name, files)
     else:
         await in_thread(docker.put_archive, container, "/", tar_of(files))

@@ -24,7 +24,6 @@ from bench.probe import Met, probing
 from bench.report import Row, Target, at_most
 from bench.run import Product, Run, Size
 from bench.sessions import PLANS, measure_sessions
-from bench.switch_report import switchover_report
 from bench.workspace import say
 from model.cluster import Pooler, PoolMode
 from model.plans import DEFAULT_PLANS
@@ -232,9 +231,9 @@ class _UnderLoad:
         seen.product.append(result)
         seen.seconds.append(took)
         seen.reads.append(reads.met)
-        if report := await switchover_report(self.cluster.mpg.settings, operation.id):
-            seen.held_ms.append(report.paused_ms)
-            seen.steps.append(report.steps_ms)
+        if made := await operation.takeovers():
+            seen.held_ms.append(made[0].held_ms)
+            seen.steps.append(made[0].steps_ms)
         return True
 
     # --- rows -----------------------------------------------------------------------------------------------------

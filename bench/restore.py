@@ -163,7 +163,7 @@ async def _lose_all(run: Run, mpg: MpgClient, cluster: Product, after_s: float) 
     last = await _write_for(cluster, after_s)
     docker, state = run.workspace.docker, await cluster.now()
     containers = [node.container for node in state.status.nodes]
-    await asyncio.gather(*(in_thread(lambda c=c: docker.remove_container(c, force=True)) for c in containers))
+    await asyncio.gather(*(in_thread(lambda c=c: docker.remove_container(c, force=True, v=True)) for c in containers))
     for volume in [node_volume(state.spec.id, node.name) for node in state.status.nodes]:
         await in_thread(lambda volume=volume: docker.remove_volume(volume, force=True))
     operation = await mpg.restore_cluster(cluster.name, latest=True, name=f"{cluster.name}-again")

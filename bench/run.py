@@ -4,13 +4,13 @@ import asyncio
 import contextlib
 import statistics
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from enum import IntEnum
 
 import psycopg
 
-from bench.report import Row
+from bench.report import Row, Target
 from bench.workspace import Connection, Workspace, say
 from model.cluster import ClusterPhase, ClusterState, PoolMode
 from model.errors import MpgError, NotYet
@@ -58,6 +58,21 @@ class Run:
         missed = f", missed {'; '.join(target.text for target in row.missed)}" if row.missed else ""
         middle = f"{statistics.median(row.values):.4g} {row.unit}" if row.values else "floor only"
         say(f"{row.section}: {row.name}: {middle}{missed}")
+
+    def record(
+        self,
+        section: str,
+        name: str,
+        unit: str,
+        values: Sequence[float],
+        *,
+        floor: Sequence[float] = (),
+        targets: Sequence[Target] = (),
+    ) -> None:
+        """Keep a row of these."""
+        self.add(
+            Row(section=section, name=name, unit=unit, values=tuple(values), floor=tuple(floor), targets=tuple(targets))
+        )
 
     def remark(self, text: str) -> None:
         """Say something about this run below the table."""

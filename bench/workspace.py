@@ -51,18 +51,19 @@ class Workspace:
 
     def settings(self, name: str, **overrides: Any) -> Settings:
         """Return settings for a stack called *name*: its own state directory, free ports, our labels."""
-        return load_settings(
-            home=self.home / name,
-            temporal_port=self.free_port(),
-            temporal_ui_port=self.free_port(),
-            api_port=self.free_port(),
-            port_range=(PORTS[1] + 1, PORTS[1] + 1000),
-            subnet_pool=SUBNETS,
-            extra_labels=self.labels,
-            allow_overcommit=True,
-            allow_storage_overcommit=True,
-            **overrides,
-        )
+        ours: dict[str, Any] = {
+            "home": self.home / name,
+            "temporal_port": self.free_port(),
+            "temporal_ui_port": self.free_port(),
+            "api_port": self.free_port(),
+            "prometheus_port": 0,
+            "port_range": (PORTS[1] + 1, PORTS[1] + 1000),
+            "subnet_pool": SUBNETS,
+            "extra_labels": self.labels,
+            "allow_overcommit": True,
+            "allow_storage_overcommit": True,
+        }
+        return load_settings(**ours | overrides)
 
     def free_port(self) -> int:
         """Return a port of loopback that nobody listens on and that was not returned before."""

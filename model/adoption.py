@@ -13,7 +13,7 @@ class Origin(Record):
 
     It is on the label of the endpoint, the one container that is never made again. An operation that is to change one
     of these has to keep it elsewhere: what storage has grown to is noted in Postgres (``NOTE_STORAGE``), and how
-    clients come in is in a file of the endpoint (``SET_TLS``).
+    clients come in, and what commits wait for, is in a file of the endpoint (``SET_TLS``, ``NOTE_DURABILITY``).
     """
 
     org: str

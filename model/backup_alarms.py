@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from model.archive_holes import WAL_SEGMENT_BYTES
 from model.backups import BackupPolicy, BackupRecord, BackupType
 from model.cron import Cron, first_after, parse_cron
 from model.drill_runs import last_proven
@@ -9,8 +10,6 @@ from model.effects.backups import Archiving
 
 PATIENCE = timedelta(seconds=30)
 """How long archiving may fail before it is told: Postgres tries again after a second, then after each minute."""
-WAL_SEGMENT_BYTES = 4 * 1024 * 1024
-"""As nodes are made with. What waits in one that is not full yet is no sign: an idle cluster never closes it."""
 
 
 def archiving_trouble(seen: Archiving, now: datetime, watched_since: datetime, allowed: timedelta) -> str:
@@ -25,6 +24,7 @@ def archiving_trouble(seen: Archiving, now: datetime, watched_since: datetime, a
         reason = (seen.reason or "Its reason is in the log of the primary.").strip()
         return f"WAL is not archived since {_at(seen.failing_since)}. {reason}"
     last = max(seen.last_archived_at or watched_since, watched_since)
+    # What waits in a segment that is not full yet is no sign: an idle cluster never closes it.
     if seen.waiting_bytes <= WAL_SEGMENT_BYTES or now - last <= allowed:
         return ""
     waiting = seen.waiting_bytes // 2**20

@@ -3,6 +3,7 @@
 A backup has no turn: other operations stop and start the nodes it reads, and it gives way to them.
 """
 
+from model.archive_holes import mended
 from model.backups import Backup, BackupNote, BackupRecord, BackupRun, BackupType, RepositoryContents
 from model.base import Record
 from model.cluster import ClusterState, Durability, Node, NodePhase
@@ -68,10 +69,9 @@ def begun(record: BackupRecord, run: BackupRun, instead_of: str | None = None) -
 
 def note_of(operation_id: str, made: Backup, contents: RepositoryContents | None) -> BackupNote:
     """Return what an operation tells its cluster that made *made*, after which the repository had *contents*."""
-    found = contents.backups if contents else ()
-    good = [each for each in found if each.error is None and each.id != made.id]
-    latest = {each.type: each for each in sorted(good, key=lambda each: each.finished_at)}
-    return BackupNote(operation_id=operation_id, made=(*latest.values(), made), oldest=found[0] if found else None)
+    good = contents.good if contents else ()
+    latest = {each.type: each for each in good if each.id != made.id}
+    return BackupNote(operation_id=operation_id, made=(*latest.values(), made), oldest=good[0] if good else None)
 
 
 def noted(record: BackupRecord, note: BackupNote) -> BackupRecord:
@@ -81,11 +81,13 @@ def noted(record: BackupRecord, note: BackupNote) -> BackupRecord:
     for made in note.made:
         if made.type not in last or made.finished_at >= last[made.type].finished_at:
             last[made.type] = made
+    oldest = note.oldest or record.oldest
     return record.model_copy(
         update={
+            "holes": mended(record.holes, note.made, oldest),
             "running": None if over else record.running,
             "last": tuple(last.values()),
             "failure": note.failure or (None if note.made else record.failure),
-            "oldest": note.oldest or record.oldest,
+            "oldest": oldest,
         }
     )

@@ -9,6 +9,8 @@ from enum import StrEnum
 
 from model.base import Record
 from model.drills import DrillRun, Proof
+from model.pg_control import parse_lsn
+from model.timelines import Fork, is_on_history, timeline_of
 
 
 class RepositoryKind(StrEnum):
@@ -35,6 +37,10 @@ class Repository(Record):
     """Directory in the bucket under which each cluster has one that is called like its id."""
     path_style: bool = False
     """Whether the bucket is in the path of a URL rather than in its host's name."""
+
+    def read_on(self, host: str, here: str) -> str:
+        """Return on which host it is read: a volume on the cluster's *host* only, a store anywhere, and so *here*."""
+        return host if self.kind is RepositoryKind.VOLUME else here
 
 
 class BackupType(StrEnum):
@@ -75,6 +81,10 @@ ARCHIVE_GAP = "ArchiveGap"
 """Type of the condition of a cluster whose archive lacks WAL that nobody has."""
 
 
+ARCHIVE_UNKNOWN = "ArchiveUnknown"
+"""Type of the condition of a cluster of which it is not known whether a takeover left a hole in its archive."""
+
+
 class Backup(Record):
     """One backup that was completed. Sizes are in bytes, times have a zone."""
 
@@ -103,12 +113,47 @@ class Backup(Record):
 
 
 class RepositoryContents(Record):
-    """What is in a repository. ``archive_first`` and ``archive_last`` are the first and last WAL segment there."""
+    """What is in a repository. ``archive_first`` and ``archive_last`` are the first and last WAL segment there.
+
+    Recovery goes to ``timeline``, the newest that the archive has a history of; ``forks`` are where those before were
+    left. None: the first, or not known.
+    """
 
     backups: tuple[Backup, ...] = ()
     """The oldest first."""
     archive_first: str | None = None
     archive_last: str | None = None
+    timeline: int | None = None
+    forks: tuple[Fork, ...] = ()
+
+    @property
+    def good(self) -> tuple[Backup, ...]:
+        """Those from which recovery can go on, the oldest first: whole, and on the history of the newest timeline.
+
+        What a lost primary backed up in ``async`` beyond the point of a failover is good for itself only.
+        """
+        found = (each for each in self.backups if each.error is None and self.is_on_history(each))
+        return tuple(sorted(found, key=lambda each: each.finished_at))
+
+    def is_on_history(self, backup: Backup) -> bool:
+        """Tell whether the newest timeline comes from where *backup* ended."""
+        if self.timeline is None:
+            return True
+        position = parse_lsn(backup.last_lsn)
+        return is_on_history(timeline_of(backup.last_wal), position, of=self.timeline, forks=self.forks)
+
+
+class Hole(Record):
+    """WAL that nobody has any more, segments ``first`` to ``last``, and what cannot be restored for it.
+
+    Moments from ``since`` on, by which the last commit before it was, until ``until``, when the first backup that was
+    begun after it had ended; None: there is none yet.
+    """
+
+    first: str
+    last: str
+    since: datetime
+    until: datetime | None = None
 
 
 class BackupRun(Record):
@@ -137,7 +182,15 @@ class BackupNote(Record):
     """Good ones that there are: the one that was made, and the last of each type in the repository."""
     failure: BackupFailure | None = None
     oldest: Backup | None = None
-    """The oldest one that there is now: the earliest moment that can be restored is its end. None: not known."""
+    """The oldest good one that there is now: the earliest moment that can be restored is its end. None: not known."""
+
+
+class Reading(Record):
+    """An operation that reads backups to restore one: ``backup_id``, None before it has chosen."""
+
+    operation_id: str
+    run_id: str
+    backup_id: str | None = None
 
 
 class BackupRecord(Record):
@@ -149,6 +202,13 @@ class BackupRecord(Record):
     failure: BackupFailure | None = None
     """The last one that did not come about; None once one did."""
     oldest: Backup | None = None
+    """The oldest good one: the window begins at its end."""
+    holes: tuple[Hole, ...] = ()
+    """In the archive, the earliest first, as long as a backup is kept from before them."""
+    unclosed_since: datetime | None = None
+    """When the first takeover began after which nobody saw yet what the archive lacks; None: there is none such."""
+    readers: tuple[Reading, ...] = ()
+    """Restores that are under way: what they read is not removed."""
     drill: DrillRun | None = None
     """The drill that is under way."""
     proofs: tuple[Proof, ...] = ()

@@ -1,7 +1,7 @@
 """Whether a request fits a cluster's state: decided here once, for starters (early) and workflows (with the turn)."""
 
 from model.allow_list import MOST_NETWORKS, changed
-from model.cluster import ClusterPhase, ClusterState, Role
+from model.cluster import ClusterPhase, ClusterSpec, ClusterState, Durability, NodePhase, Role, User
 from model.errors import AlreadyExists, NotFound, Refused
 from model.healing import may_promote
 from model.names import DEFAULT_DATABASE, DEFAULT_USER
@@ -22,6 +22,7 @@ from model.operations import (
     RotatePasswordRequest,
     SetAllowListRequest,
     SetBackupPolicyRequest,
+    SetDurabilityRequest,
     SetUserRoleRequest,
     SwitchoverRequest,
     VerifyBackupRequest,
@@ -65,6 +66,9 @@ def check(state: ClusterState, request: OperationRequest) -> None:
         case ForcedFailoverRequest(accept_loss=accepted):
             _check_replica(state, "fail over")
             _check_lost(state, accepted=accepted)
+        case SetDurabilityRequest(durability=durability):
+            _check_replica(state, "change its durability")
+            _check_durability(state, durability)
         case ChangePlanRequest():
             _check_replica(state, "change its plan")
         case BackupRequest() | VerifyBackupRequest() | SetBackupPolicyRequest():
@@ -89,18 +93,41 @@ def _check_alive(state: ClusterState, request: OperationRequest) -> None:
 
 
 def _check_user(state: ClusterState, name: str) -> None:
-    if state.spec.user(name) is None:
-        raise NotFound(f"Cluster {state.spec.name} has no user {name!r}.")
+    require_user(state.spec, name)
 
 
 def _check_database(state: ClusterState, name: str) -> None:
-    if state.spec.database(name) is None:
-        raise NotFound(f"Cluster {state.spec.name} has no database {name!r}.")
+    require_database(state.spec, name)
+
+
+def require_user(spec: ClusterSpec, name: str) -> User:
+    """Return the cluster's user of that *name*. Raises NotFound."""
+    found = spec.user(name)
+    if found is None:
+        raise NotFound(f"Cluster {spec.name} has no user {name!r}.")
+    return found
+
+
+def require_database(spec: ClusterSpec, name: str) -> None:
+    """Check that the cluster has a database of that *name*. Raises NotFound."""
+    if spec.database(name) is None:
+        raise NotFound(f"Cluster {spec.name} has no database {name!r}.")
 
 
 def _check_replica(state: ClusterState, what: str) -> None:
     if state.status.replica is None:
         raise Refused(f"Cluster {state.spec.name} cannot {what}: it has no replica.")
+
+
+def _check_durability(state: ClusterState, wanted: Durability) -> None:
+    spec, replica = state.spec, state.status.replica
+    if replica is None or wanted is spec.durability:
+        return
+    if replica.phase is not NodePhase.RUNNING or (wanted is Durability.ASYNC and not replica.in_sync):
+        raise Refused(
+            f"Cluster {spec.name} cannot become {wanted}: its replica {replica.name} does not follow as it has to.",
+            remedy=f"It is repaired by itself; see 'mpg status {spec.name}', and ask again then.",
+        )
 
 
 def _check_has_repository(state: ClusterState) -> None:

@@ -5,7 +5,8 @@ Only what means the same to everybody who reads such lines: no seconds, no ``@da
 """
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -14,6 +15,8 @@ from model.base import Record
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+SHORTEST = timedelta(minutes=15)
+"""Between two times of a schedule: what lies between backups comes back from the archive, at any moment."""
 _LONGEST_PAUSE_DAYS = 8 * 366
 """Between two leap days there may be eight years: 29 February of 2096 and of 2104."""
 
@@ -60,6 +63,18 @@ class Cron(Record):
         first = self.after(moment)
         return self.after(first) - first
 
+    def comes_within(self, bound: timedelta) -> bool:
+        """Tell whether it is ever due twice within less than *bound*, which is less than a day."""
+        times = [timedelta(hours=hour, minutes=minute) for hour in sorted(self.hours) for minute in self._minutes]
+        if any(later - earlier < bound for earlier, later in pairwise(times)):
+            return True
+        return times[0] + timedelta(days=1) - times[-1] < bound and self._has_days_in_a_row()
+
+    def _has_days_in_a_row(self) -> bool:
+        first = datetime(2000, 1, 1, tzinfo=UTC)
+        days = [self._is_day(first + timedelta(days=n)) for n in range(_LONGEST_PAUSE_DAYS)]
+        return any(earlier and later for earlier, later in pairwise(days))
+
     @property
     def _minutes(self) -> list[int]:
         return sorted(self.minutes)
@@ -88,8 +103,16 @@ def parse_cron(line: str) -> Cron:
 
 
 def check_cron(line: str) -> str:
-    """Return *line*, with single spaces, if it is a cron line. Raises ``ValueError`` with one sentence."""
-    parse_cron(line)
+    """Return *line*, with single spaces, if it is the cron line of a schedule. Raises ``ValueError``: one sentence.
+
+    One that is on record already may come more often than a new one may.
+    """
+    if parse_cron(line).comes_within(SHORTEST):
+        minutes = SHORTEST // timedelta(minutes=1)
+        raise ValueError(
+            f"Cron line {line!r} comes more often than every {minutes} minutes: any moment between two backups can be "
+            "restored as it is."
+        )
     return " ".join(line.split())
 
 

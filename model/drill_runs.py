@@ -17,7 +17,7 @@ def choose_backup(contents: RepositoryContents, backup_id: str | None) -> Backup
         if chosen is None:
             raise NotFound(f"There is no backup {backup_id!r}.", remedy="'mpg backup list' shows them.")
         return chosen
-    good = [each for each in contents.backups if each.error is None]
+    good = contents.good or [each for each in contents.backups if each.error is None]
     if not good:
         raise Refused("There is no good backup yet, so none can be proven.", remedy="'mpg backup list' shows them.")
     return max(good, key=lambda each: each.finished_at)

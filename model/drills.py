@@ -25,6 +25,8 @@ class Proof(Record):
     """When the drill ended."""
     fault: str | None = None
     """Why the backup is not proven, in one sentence; None where it is."""
+    verdict: bool = True
+    """Whether the drill came to say so; else it could not be done, which tells nothing about the backup."""
     copied_s: float | None = None
     recovered_s: float | None = None
     """Of the replay to the end of the backup, or to the moment shortly after it at which rows were sampled."""
@@ -39,6 +41,11 @@ class Proof(Record):
         """How long a restore takes to the end of the archive, or of the backup where only that was restored."""
         replay = self.recovered_s if self.archive_s is None else self.archive_s
         return None if self.copied_s is None or replay is None else self.copied_s + replay
+
+    @property
+    def damaged(self) -> bool:
+        """Whether the drill has shown that the backup is none."""
+        return self.fault is not None and self.verdict
 
 
 class DrillNote(Record):

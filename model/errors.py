@@ -4,6 +4,9 @@ The same hierarchy is used on both sides of Temporal: activities and workflows r
 ``ApplicationError`` whose type is the class name, and :func:`from_type` makes it an exception again.
 """
 
+HTTP_HEADER = "Mpg-Error"
+"""Header of the HTTP API with the type of an error, by which the Python client raises it again."""
+
 
 class MpgError(Exception):
     """Base of all errors of this project.
@@ -71,6 +74,12 @@ class Cancelled(MpgError):
     """Somebody cancelled the operation; what it had done was undone."""
 
 
+class TooOften(MpgError):
+    """More is asked for than is done in that time; nothing was begun."""
+
+    retryable = True
+
+
 class StackDown(MpgError):
     """Temporal or Docker does not answer."""
 
@@ -108,6 +117,7 @@ _TYPES: dict[str, type[MpgError]] = {
         WrongMasterKey,
         NeedsOperator,
         Cancelled,
+        TooOften,
         StackDown,
         Unconfirmed,
         WorkerStops,

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field
 
 from model.apps import App
-from model.backups import BackupPolicy, BackupRecord, Repository
+from model.archive_holes import with_hole
+from model.backups import BackupPolicy, BackupRecord, Hole, Repository
 from model.base import Record
 from model.cluster import (
     FORMER_USERS,
@@ -22,6 +23,7 @@ from model.cluster import (
     ClusterStatus,
     Condition,
     Database,
+    Durability,
     Endpoint,
     FormerUser,
     Network,
@@ -120,6 +122,12 @@ class TlsIs(_Fact):
     tls: Tls
 
 
+class DurabilityIs(_Fact):
+    """Commits wait for the replica, or for the primary alone."""
+
+    durability: Durability
+
+
 class AllowListIs(_Fact):
     """New connections are taken from these networks, from everywhere where there are none."""
 
@@ -139,9 +147,9 @@ class CatalogIs(_Fact):
 
 
 class BackupsKept(_Fact):
-    """The cluster is being destroyed; its backups stay until then."""
+    """The cluster is being destroyed; its backups stay until then. None: they go with it after all."""
 
-    until: datetime
+    until: datetime | None
 
 
 class NetworkIs(_Fact):
@@ -163,10 +171,15 @@ class NodeIs(_Fact):
 
 
 class PrimaryIs(_Fact):
-    """*name* takes writes, on *timeline*; every other node is a replica and not known to be in sync."""
+    """*name* takes writes, on *timeline*; every other node is a replica and not known to be in sync.
+
+    *since* is a moment before which it was not on record as the primary, so that no backup of it had ended: what
+    another one had not archived may be missing in the archive since then.
+    """
 
     name: str
     timeline: int | None = None
+    since: datetime | None = None
 
 
 class InSync(_Fact):
@@ -200,6 +213,16 @@ class BackupRecordIs(_Fact):
     record: BackupRecord
 
 
+class WalLost(_Fact):
+    """The archive has this hole, for ever."""
+
+    hole: Hole
+
+
+class ArchiveClosed(_Fact):
+    """It was seen what the archive lacks of what former primaries wrote: nothing, or holes that are on record."""
+
+
 class AbsencesPlanned(_Fact):
     """These nodes, and no others, are stopped and started on purpose now. Forgotten when the turn ends."""
 
@@ -229,6 +252,7 @@ Fact = Annotated[
     | PoolModeIs
     | TlsIs
     | AllowListIs
+    | DurabilityIs
     | StorageIs
     | AutoGrowIs
     | StorageSeen
@@ -244,6 +268,8 @@ Fact = Annotated[
     | BackupPolicyIs
     | RepositoryIs
     | BackupRecordIs
+    | WalLost
+    | ArchiveClosed
     | AbsencesPlanned
     | PhaseIs
     | ConditionIs,
@@ -285,6 +311,8 @@ def _apply_to_spec(spec: ClusterSpec, fact: Fact) -> ClusterSpec:
             return spec.model_copy(update={"tls": tls})
         case AllowListIs(networks=networks):
             return spec.model_copy(update={"allow_list": networks})
+        case DurabilityIs(durability=durability):
+            return spec.model_copy(update={"durability": durability})
         case BackupPolicyIs(policy=policy) if spec.backups is not None:
             return spec.model_copy(update={"backups": spec.backups.model_copy(update={"policy": policy})})
         case RepositoryIs(repository=repository) if spec.backups is not None:
@@ -311,8 +339,11 @@ def _apply_to_status(status: ClusterStatus, fact: Fact) -> ClusterStatus:
             return status.model_copy(update={"endpoint": endpoint})
         case NodeIs(node=node):
             return status.model_copy(update={"nodes": _put(status.nodes, node)})
-        case PrimaryIs(name=name, timeline=timeline):
-            return status.model_copy(update={"nodes": _with_primary(status.nodes, name, timeline)})
+        case PrimaryIs(name=name, timeline=timeline, since=since):
+            nodes = _with_primary(status.nodes, name, timeline)
+            return status.model_copy(update={"nodes": nodes, "backups": _after_takeover(status, name, since)})
+        case ArchiveClosed():
+            return status.model_copy(update={"backups": status.backups.model_copy(update={"unclosed_since": None})})
         case InSync(name=name, value=value):
             nodes = tuple(n.model_copy(update={"in_sync": value}) if n.name == name else n for n in status.nodes)
             return status.model_copy(update={"nodes": nodes})
@@ -325,6 +356,9 @@ def _apply_to_status(status: ClusterStatus, fact: Fact) -> ClusterStatus:
             return status.model_copy(update={"backups": BackupRecord(running=status.backups.running)})
         case BackupRecordIs(record=record):
             return status.model_copy(update={"backups": record})
+        case WalLost(hole=hole):
+            holes = with_hole(status.backups.holes, hole)
+            return status.model_copy(update={"backups": status.backups.model_copy(update={"holes": holes})})
         case BackupsKept(until=until):
             return status.model_copy(update={"backups_kept_until": until})
         case AbsencesPlanned(names=names):
@@ -364,6 +398,14 @@ def _former(spec: ClusterSpec, name: str) -> tuple[FormerUser, ...]:
     # What the record knew of a former one of that name counts as well: a password that is not known has version 0.
     former = FormerUser(name=name, password_version=spec.next_password_version(name) - 1)
     return (*others, former)[-FORMER_USERS:]
+
+
+def _after_takeover(status: ClusterStatus, name: str, since: datetime | None) -> BackupRecord:
+    """Return what is known of backups once *name* is the primary: it may not be the one that it was."""
+    before, backups = status.primary, status.backups
+    if since is None or before is None or before.name == name or backups.unclosed_since is not None:
+        return backups
+    return backups.model_copy(update={"unclosed_since": since})
 
 
 def _with_primary(nodes: tuple[Node, ...], name: str, timeline: int | None) -> tuple[Node, ...]:

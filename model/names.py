@@ -1,5 +1,6 @@
 """Names: which ones people may choose, and what we call things in Docker, Temporal and Postgres."""
 
+import hashlib
 import re
 from typing import Annotated
 
@@ -19,6 +20,7 @@ SUPERUSER = "postgres"
 REPLICATOR = "mpg_replicator"
 POOLER_USER = "mpg_pooler"
 """The role with which PgBouncer looks users up (auth_user); it may call one function and nothing else."""
+PLATFORM_ROLES = (SUPERUSER, REPLICATOR, POOLER_USER)
 PLATFORM_SCHEMA = "mpg"
 """Schema of the platform's own functions in every database."""
 
@@ -78,9 +80,14 @@ def check_cluster_name(name: str) -> str:
     return name
 
 
+def is_cluster_id(value: str) -> bool:
+    """Tell whether *value* has the form of a cluster's id, which a name may have as well."""
+    return _CLUSTER_ID.fullmatch(value) is not None
+
+
 def check_cluster_id(value: str) -> str:
     """Return *value* if it is 16 of a–z and 0–9. Raises ``ValueError`` otherwise."""
-    if not _CLUSTER_ID.fullmatch(value):
+    if not is_cluster_id(value):
         raise ValueError(f"Cluster id {value!r} is not one: an id is 16 lowercase letters and digits.")
     return value
 
@@ -170,6 +177,15 @@ def check_schema_name(name: str) -> str:
     return name
 
 
+def request_id_in(org: str, key: str) -> str:
+    """Return the request id for which an Idempotency-Key stands in *org*.
+
+    Ids of operations do not name the organization. So outside the default one the key is mixed with it: nobody finds
+    out which keys another organization used.
+    """
+    return key if org == DEFAULT_ORG else hashlib.sha256(f"{org}/{key}".encode()).hexdigest()[:32]
+
+
 ClusterName = Annotated[str, AfterValidator(check_cluster_name)]
 ClusterId = Annotated[str, AfterValidator(check_cluster_id)]
 OrgName = Annotated[str, AfterValidator(check_org)]
@@ -242,6 +258,11 @@ def pooler_name(generation: int, index: int) -> str:
     return f"pooler-{generation}-{index}"
 
 
+def pooler_label(name: str) -> str:
+    """Return what metrics call the pooler of that *name*: ``3-1``."""
+    return name.removeprefix("pooler-")
+
+
 def sockets_volume(cluster_id: str) -> str:
     """Volume in which a cluster's PgBouncers keep their unix sockets, so that peers find each other."""
     return f"mpg-{cluster_id}-sockets"
@@ -280,3 +301,18 @@ def kept_workflow_id(cluster_id: str) -> str:
 def repository_container(cluster_id: str, task: str) -> str:
     """Container that works on a repository, or reads it, for a moment."""
     return f"mpg-{cluster_id}-repository-{task}"
+
+
+def webhooks_workflow_id(org: str) -> str:
+    """Workflow id of an organization's webhooks."""
+    return f"webhooks/{org}"
+
+
+def deliveries_of(org: str, webhook_id: str) -> str:
+    """How the workflow ids of all deliveries to a webhook begin."""
+    return f"webhook-delivery/{org}/{webhook_id}/"
+
+
+def delivery_workflow_id(org: str, webhook_id: str, message_id: str) -> str:
+    """Workflow id of one delivery: Temporal's uniqueness sees to it that each message is sent for once."""
+    return f"{deliveries_of(org, webhook_id)}{message_id}"

@@ -227,6 +227,13 @@ class SetTlsRequest(OperationRequest):
     required: bool = False
 
 
+class SetDurabilityRequest(OperationRequest):
+    """Say whether commits wait for the replica. ``sync`` is not claimed before the replica holds every commit."""
+
+    operation: ClassVar[str] = "SetDurability"
+    durability: Durability
+
+
 class SetAllowListRequest(OperationRequest):
     """Say from which networks clients may come: ``clear`` empties the list, then what is to go goes, then comes.
 
@@ -418,6 +425,7 @@ REQUESTS: dict[str, type[OperationRequest]] = {
         SetPoolModeRequest,
         SetTlsRequest,
         SetAllowListRequest,
+        SetDurabilityRequest,
         RestartRequest,
         SwitchoverRequest,
         ForcedFailoverRequest,
@@ -457,6 +465,10 @@ class OperationOutcome(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     ROLLED_BACK = "rolled_back"
+
+
+REFUSED = "refused"
+"""What metrics call the end of an operation that failed before its first step."""
 
 
 class StepStatus(StrEnum):

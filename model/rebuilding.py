@@ -41,9 +41,13 @@ class NodePart(Record):
 
 
 class AccessPart(Record):
-    """What operations changed of who may come in, and how, since the endpoint was made. None: nothing."""
+    """What operations changed of who may come in, and how, and what commits wait for, since the endpoint was made.
+
+    None: nothing.
+    """
 
     tls: Tls | None = None
+    durability: Durability | None = None
     allow_list: tuple[str, ...] = ()
 
 
@@ -106,7 +110,7 @@ def rebuild(
         pg_major_version=primary.spec.pg_major_version,
         image=primary.spec.image,
         storage_gb=origin.storage_gb,
-        durability=origin.durability,
+        durability=parts.endpoint.access.durability or origin.durability,
         postgis_enabled=origin.postgis_enabled,
         tls=tls,
         allow_list=parts.endpoint.access.allow_list,

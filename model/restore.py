@@ -5,17 +5,18 @@ from the end of its first good backup to the last moment that the archive holds.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 
-from model.backups import Backup, RepositoryContents
+from model.archive_holes import BACKUP_TIME_ROUNDED, begins_after, begins_at
+from model.backups import Backup, Hole, RepositoryContents
 from model.base import Record
 from model.cluster import ClusterState
+from model.doubts import doubted
+from model.drills import Proof
 from model.errors import InvalidInput, NotFound, Refused
 from model.names import MOST_NAME_LETTERS
-
-BACKUP_TIME_ROUNDED = timedelta(seconds=1)
-"""pgBackRest notes in whole seconds when a backup ended: what is consistent for certain begins a second later."""
+from model.timelines import timeline_of
 
 
 class RecoveryType(StrEnum):
@@ -53,6 +54,8 @@ class RecoveryPoint(Record):
     type: RecoveryType
     target: str = ""
     """As Postgres reads it; empty for types that need none."""
+    timeline: int | None = None
+    """Of the target, where that is not the newest one."""
     last_wal: str | None = None
     """The last segment that the archive is known to hold: recovery that ends before it met a hole."""
 
@@ -90,29 +93,40 @@ class Source(Record):
 
 def window(contents: RepositoryContents, end: datetime) -> Window | None:
     """Return what can be restored of a repository whose archive reaches to *end*; None without a good backup."""
-    good = _good(contents.backups)
+    good = contents.good
     return Window(start=good[0].finished_at + BACKUP_TIME_ROUNDED, end=end) if good else None
 
 
-def choose(contents: RepositoryContents, target: RestoreTarget, end: datetime) -> RecoveryPoint:
+def choose(
+    contents: RepositoryContents,
+    target: RestoreTarget,
+    end: datetime,
+    holes: Sequence[Hole] = (),
+    proofs: Sequence[Proof] = (),
+) -> RecoveryPoint:
     """Return how to get to *target*, by the youngest backup that ended before it.
 
-    *end* is the last moment that the archive holds.
+    One of which the *proofs* say that it is not whole, or may not be, is taken only where no other will do. *end* is
+    the last moment that the archive holds, *holes* are what is known to be lost of it.
 
     Raises:
         NotFound: there is no backup of that id.
-        Refused: the moment is outside of the window, whose ends are in the sentence.
+        Refused: the moment is outside of the window, whose ends are in the sentence, or behind a hole.
     """
     if target.backup_id is not None:
         return _at_backup(contents, target.backup_id)
     found = window(contents, end)
     if found is None:
-        raise Refused(
-            "There is no good backup yet, so nothing can be restored.", remedy="'mpg backup list' shows them."
-        )
+        raise _nothing(contents)
     if target.pitr_time is not None and not found.start <= target.pitr_time <= found.end:
         raise _outside(say(target.pitr_time), found)
-    return _after(_youngest(contents, target, found), target, contents.archive_last)
+    before = _before(contents, target, found)
+    unsure = doubted(before, proofs)
+    preferred = [*(each for each in before if each.id not in unsure), *(each for each in before if each.id in unsure)]
+    backup = next((each for each in preferred if _hole_before(each, target, holes) is None), None)
+    if backup is None:
+        raise _lost(target, _hole_before(before[0], target, holes))
+    return _after(backup, target, contents.archive_last)
 
 
 def check_reachable(source: Source) -> None:
@@ -143,8 +157,11 @@ def parse_time(text: str) -> datetime:
         raise InvalidInput(f"{text!r} is no time: write it like 2026-11-28T17:05:00Z.") from None
     try:
         check_time(found)
+        found.astimezone(UTC)
     except ValueError as error:
         raise InvalidInput(str(error)) from None
+    except OverflowError:
+        raise InvalidInput(f"{text!r} is beyond the years that can be written in UTC.") from None
     return found
 
 
@@ -181,20 +198,31 @@ def check_lsn(value: str | None) -> str | None:
     return value
 
 
-def _good(backups: Sequence[Backup]) -> list[Backup]:
-    return sorted((each for each in backups if each.error is None), key=lambda each: each.finished_at)
-
-
 def _at_backup(contents: RepositoryContents, backup_id: str) -> RecoveryPoint:
     chosen = next((each for each in contents.backups if each.id == backup_id), None)
     if chosen is None:
         raise NotFound(f"There is no backup {backup_id!r}.", remedy="'mpg backup list' shows them.")
-    return RecoveryPoint(backup_id=chosen.id, size_bytes=chosen.size_bytes, type=RecoveryType.IMMEDIATE)
+    # Where recovery would go to the newest timeline, Postgres refuses what that does not come from.
+    own = None if contents.is_on_history(chosen) else timeline_of(chosen.last_wal)
+    return RecoveryPoint(backup_id=chosen.id, size_bytes=chosen.size_bytes, type=RecoveryType.IMMEDIATE, timeline=own)
 
 
-def _youngest(contents: RepositoryContents, target: RestoreTarget, found: Window) -> Backup:
-    """Return the youngest good backup from which *target* can be reached."""
-    good = _good(contents.backups)
+def _nothing(contents: RepositoryContents) -> Refused:
+    left = [each.id for each in contents.backups if each.error is None]
+    if not left:
+        return Refused(
+            "There is no good backup yet, so nothing can be restored.", remedy="'mpg backup list' shows them."
+        )
+    return Refused(
+        f"The good backups, the last of which is {left[-1]}, ended beyond the point at which the cluster failed over: "
+        "no later moment can be restored from them.",
+        remedy="Name one of them with --backup-id, or wait for the next backup.",
+    )
+
+
+def _before(contents: RepositoryContents, target: RestoreTarget, found: Window) -> list[Backup]:
+    """Return the good backups from which *target* can be reached, the youngest first."""
+    good = list(contents.good)
     if target.pitr_time is not None:
         bound = target.pitr_time - BACKUP_TIME_ROUNDED
         good = [each for each in good if each.finished_at <= bound]
@@ -203,7 +231,29 @@ def _youngest(contents: RepositoryContents, target: RestoreTarget, found: Window
         good = [each for each in good if lsn_number(each.last_lsn) <= wanted]
         if not good:
             raise _outside(target.lsn, found)
-    return good[-1]
+    return good[::-1]
+
+
+def _hole_before(backup: Backup, target: RestoreTarget, holes: Sequence[Hole]) -> Hole | None:
+    """Return the first hole that recovery from *backup* comes to before *target*; None where there is none."""
+    return next((each for each in holes if not begins_after(backup, each) and not _is_before(target, each)), None)
+
+
+def _lost(target: RestoreTarget, hole: Hole | None) -> Refused:
+    assert hole is not None, "else it could be restored"
+    until = say(hole.until) if hole.until else "the end of the next backup"
+    asked = str(target)
+    return Refused(
+        f"{asked[0].upper()}{asked[1:]} cannot be restored: WAL is lost, so no moment from {say(hole.since)} "
+        f"to {until} can be.",
+        remedy="Choose a moment before or after it.",
+    )
+
+
+def _is_before(target: RestoreTarget, hole: Hole) -> bool:
+    if target.pitr_time is not None:
+        return target.pitr_time < hole.since
+    return target.lsn is not None and lsn_number(target.lsn) < begins_at(hole)
 
 
 def _after(backup: Backup, target: RestoreTarget, last_wal: str | None) -> RecoveryPoint:

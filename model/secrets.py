@@ -53,6 +53,12 @@ def repository_key(master_key: bytes, cluster_id: str) -> str:
     return base64.urlsafe_b64encode(_derive(master_key, "backup", cluster_id, "", 1, 48)).decode()
 
 
+def webhook_secret(master_key: bytes, organization: str, webhook_id: str, version: int = 1) -> str:
+    """Return what deliveries to a webhook are signed with: ``whsec_`` and 24 bytes in base64 (Standard Webhooks)."""
+    key = _derive(master_key, "webhook", organization, webhook_id, version, 24)
+    return f"whsec_{base64.b64encode(key).decode()}"
+
+
 def key_id(master_key: bytes) -> str:
     """Return 16 hexadecimal digits that tell one master key from another, and nothing about either."""
     return _derive(master_key, "key id", "", "", 0, 8).hex()

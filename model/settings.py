@@ -65,6 +65,8 @@ class Settings(BaseSettings):
     """Port of the embedded Temporal on loopback."""
     temporal_ui_port: int = Field(8233, ge=1, le=65535)
     """Port of the embedded Temporal's web page on loopback."""
+    temporal_ui_url: str | None = Field(None, pattern=r"^https?://[^\s]+$")
+    """Address of Temporal's web page, for links to it; unset, that of the embedded one."""
     temporal_retention_days: int = Field(30, ge=1, le=3650)
     """Days that Temporal keeps a finished workflow, so how far back `operations list` sees."""
 
@@ -128,6 +130,8 @@ class Settings(BaseSettings):
     """How many full backups of a new cluster are kept at least."""
     backup_keep_days: int = Field(BackupPolicy().keep_days, ge=1)
     """How many days back a new cluster can be restored to any moment."""
+    backup_cpus: float = Field(0.25, ge=0.05, le=64)
+    """Processors of a backup that takes longer than some seconds."""
     backup_overdue_factor: float = Field(1.5, gt=1)
     """A backup is overdue (condition ``BackupOverdue``) this many intervals of its schedule after the one before."""
     drill_memory_mb: int = Field(1024, ge=256)
@@ -144,6 +148,8 @@ class Settings(BaseSettings):
 
     api_port: int = Field(4280, ge=0, le=65535)
     """Port of the HTTP API on loopback; 0 leaves it out."""
+    api_tls: bool = False
+    """Serve the HTTP API over TLS, with a certificate of the installation's authority."""
     api_streams: int = Field(1000, ge=1, le=10_000)
     """How many event streams of the HTTP API may be open at a time."""
     audit_days: int = Field(365, ge=1, le=3650)
@@ -151,10 +157,28 @@ class Settings(BaseSettings):
     organizations: Annotated[tuple[str, ...], NoDecode] = (DEFAULT_ORG,)
     """Organizations that the API offers beside those that have clusters; in the environment ``personal,shop``."""
 
+    webhook_private_networks: Annotated[tuple[str, ...], NoDecode] = ()
+    """Networks (CIDR) with addresses that are not public and that webhooks may go to all the same; by comma."""
+    webhook_plain_http: bool = False
+    """Let webhooks go to http URLs too: what they say can then be read on the way."""
+
+    metrics_seconds: float = Field(15, ge=0)
+    """How often metrics are read, of a cluster by its worker and of that by Prometheus, in seconds; 0: never."""
+    metrics_port: int = Field(0, ge=0, le=65535)
+    """Port on loopback at which a worker shows its metrics; 0: a free one, of which Prometheus is told."""
+    metrics_days: int = Field(31, ge=1, le=3650)
+    """How many days the stack's own Prometheus keeps metrics."""
+    prometheus_url: str | None = Field(None, pattern=r"^https?://[^/\s]+(/\S*)?$")
+    """URL of a Prometheus of your own, which is asked for metrics; unset, the stack runs one itself."""
+    prometheus_port: int = Field(9090, ge=0, le=65535)
+    """Port of the stack's own Prometheus on loopback; 0 leaves it out."""
+    prometheus_binary: Path | None = None
+    """The program that is run for it; unset, the one on the PATH, else one that was got by ``mpg doctor --fix``."""
+
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    @field_validator("home", "plans_file", "backup_s3_ca_file", *_TEMPORAL_FILES, mode="after")
+    @field_validator("home", "plans_file", "backup_s3_ca_file", "prometheus_binary", *_TEMPORAL_FILES, mode="after")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path and path.expanduser().absolute()
@@ -177,7 +201,7 @@ class Settings(BaseSettings):
     def _from_text(cls, ports: Any) -> Any:
         return tuple(ports.split("-")) if isinstance(ports, str) else ports
 
-    @field_validator("organizations", "tls_names", mode="before")
+    @field_validator("organizations", "tls_names", "webhook_private_networks", mode="before")
     @classmethod
     def _from_list(cls, slugs: Any) -> Any:
         return tuple(slug.strip() for slug in slugs.split(",") if slug.strip()) if isinstance(slugs, str) else slugs
@@ -186,6 +210,11 @@ class Settings(BaseSettings):
     @classmethod
     def _are_slugs(cls, slugs: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(check_org(slug) for slug in slugs)
+
+    @field_validator("webhook_private_networks", mode="after")
+    @classmethod
+    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(ipaddress.ip_network(network)) for network in networks)
 
     @field_validator("port_range", mode="after")
     @classmethod
@@ -245,6 +274,12 @@ class Settings(BaseSettings):
         return self.temporal_address or f"{LOOPBACK}:{self.temporal_port}"
 
     @property
+    def temporal_page(self) -> str | None:
+        """Return the address of Temporal's web page, None where it is not known."""
+        ours = f"http://{LOOPBACK}:{self.temporal_ui_port}" if self.embedded else None
+        return self.temporal_ui_url.rstrip("/") if self.temporal_ui_url else ours
+
+    @property
     def master_key_file(self) -> Path:
         """Return the file from which every password is derived; losing it loses the passwords."""
         return self.home / "master.key"
@@ -267,12 +302,34 @@ class Settings(BaseSettings):
     @property
     def api_url(self) -> str:
         """Return where the API answers."""
-        return f"http://{LOOPBACK}:{self.api_port}"
+        return f"{'https' if self.api_tls else 'http'}://{LOOPBACK}:{self.api_port}"
+
+    @property
+    def runs_prometheus(self) -> bool:
+        """Tell whether the embedded stack runs a Prometheus."""
+        return self.prometheus_url is None and self.prometheus_port != 0
+
+    @property
+    def prometheus_target(self) -> str | None:
+        """Return the URL of the Prometheus in use, the stack's own or another; None where there is none."""
+        if self.prometheus_url is not None:
+            return self.prometheus_url.rstrip("/")
+        return f"http://{LOOPBACK}:{self.prometheus_port}" if self.prometheus_port else None
+
+    @property
+    def metrics_targets_dir(self) -> Path:
+        """Return the directory in which workers say where they show their metrics (Prometheus' file_sd)."""
+        return self.home / "metrics" / "targets"
 
     @property
     def audit_dir(self) -> Path:
         """Return the directory of the record of passwords that were shown."""
         return self.home / "audit"
+
+    @property
+    def webhook_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        """Return the networks of addresses that are not public and that webhooks may go to."""
+        return tuple(ipaddress.ip_network(network) for network in self.webhook_private_networks)
 
     @property
     def logs_dir(self) -> Path:
@@ -324,6 +381,7 @@ class Settings(BaseSettings):
             "extra_labels": json.dumps(self.extra_labels),
             "organizations": ",".join(self.organizations),
             "tls_names": ",".join(self.tls_names),
+            "webhook_private_networks": ",".join(self.webhook_private_networks),
         }
         values = {name: value for name, value in self if value is not None} | as_text
         shown = {name: v.get_secret_value() if isinstance(v, SecretStr) else str(v) for name, v in values.items()}

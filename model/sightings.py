@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Protocol
 
-from temporalio.client import WorkflowExecution, WorkflowExecutionStatus
+from temporalio.client import WorkflowExecutionStatus
+from temporalio.common import TypedSearchAttributes
 
 from model.cluster import ClusterPhase
 from model.events import Look, SeenCluster, SeenOperation
@@ -20,7 +22,29 @@ ENDS = {
     WorkflowExecutionStatus.TIMED_OUT: OperationOutcome.FAILED,
 }
 """What the end of an operation's workflow means where the operation itself says nothing."""
+_OWN_WORDS = frozenset({OperationOutcome.ROLLED_BACK, OperationOutcome.FAILED, OperationOutcome.CANCELLED})
+"""What an operation says of its end that Temporal does not know better."""
 _CLUSTER_TYPE = "Cluster"
+
+WRONG = f"({STATUS.name} IN ('{ClusterPhase.NEEDS_OPERATOR}', '{ClusterPhase.ERROR}') OR {CONDITIONS.name} IS NOT NULL)"
+"""Query of the clusters that need somebody."""
+
+
+class Sighting(Protocol):
+    """A workflow as lists show it: :class:`temporalio.client.WorkflowExecution`, or what is read for less."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def workflow_type(self) -> str: ...
+    @property
+    def status(self) -> WorkflowExecutionStatus | None: ...
+    @property
+    def start_time(self) -> datetime: ...
+    @property
+    def close_time(self) -> datetime | None: ...
+    @property
+    def typed_search_attributes(self) -> TypedSearchAttributes: ...
 
 
 def query(ended_since: datetime, organization: str | None = None) -> str:
@@ -39,7 +63,7 @@ def query(ended_since: datetime, organization: str | None = None) -> str:
     return both if organization is None else f"{both} AND {ORG.name} = '{organization}'"
 
 
-def look(at: datetime, found: Iterable[WorkflowExecution]) -> Look:
+def look(at: datetime, found: Iterable[Sighting]) -> Look:
     """Return what the answer to :func:`query` says."""
     operations: dict[str, SeenOperation] = {}
     clusters: dict[str, SeenCluster] = {}
@@ -51,7 +75,7 @@ def look(at: datetime, found: Iterable[WorkflowExecution]) -> Look:
     return Look(at=at, operations=operations, clusters=clusters)
 
 
-def outcome_of(found: WorkflowExecution, said: str | None = None) -> OperationOutcome:
+def outcome_of(found: Sighting, said: str | None = None) -> OperationOutcome:
     """Return how an operation stands: its own word where it has one, else what Temporal says of its end.
 
     *said* is its word where it was asked; by default it is what lists show.
@@ -59,12 +83,29 @@ def outcome_of(found: WorkflowExecution, said: str | None = None) -> OperationOu
     if found.status is None or found.status not in ENDS:
         return OperationOutcome.RUNNING
     said = said or found.typed_search_attributes.get(OUTCOME)
-    if said in {OperationOutcome.ROLLED_BACK, OperationOutcome.FAILED, OperationOutcome.CANCELLED}:
+    if said in _OWN_WORDS:
         return OperationOutcome(said)
     return ENDS[found.status]
 
 
-def _operation(found: WorkflowExecution) -> SeenOperation:
+def outcome_query(outcome: OperationOutcome) -> str:
+    """Return the query of the operations of which :func:`outcome_of` says *outcome* in lists."""
+    ended = ", ".join(f"'{_named(each)}'" for each in ENDS)
+    if outcome is OperationOutcome.RUNNING:
+        return f"ExecutionStatus NOT IN ({ended})"
+    own = ", ".join(f"'{each}'" for each in sorted(_OWN_WORDS))
+    queries = [f"(ExecutionStatus IN ({ended}) AND {OUTCOME.name} = '{outcome}')"] if outcome in _OWN_WORDS else []
+    if meant := ", ".join(f"'{_named(each)}'" for each, means in ENDS.items() if means is outcome):
+        queries.append(f"(ExecutionStatus IN ({meant}) AND ({OUTCOME.name} IS NULL OR {OUTCOME.name} NOT IN ({own})))")
+    return f"({' OR '.join(queries)})"
+
+
+def _named(status: WorkflowExecutionStatus) -> str:
+    """Return how queries name *status*: ``TimedOut``."""
+    return "".join(part.capitalize() for part in status.name.split("_"))
+
+
+def _operation(found: Sighting) -> SeenOperation:
     attributes = found.typed_search_attributes
     return SeenOperation(
         id=found.id,
@@ -79,7 +120,7 @@ def _operation(found: WorkflowExecution) -> SeenOperation:
     )
 
 
-def _cluster(found: WorkflowExecution) -> SeenCluster | None:
+def _cluster(found: Sighting) -> SeenCluster | None:
     """Return the cluster; None where its workflow has not said yet how it is."""
     attributes = found.typed_search_attributes
     cluster_id, status = attributes.get(CLUSTER_ID), attributes.get(STATUS)
@@ -94,5 +135,5 @@ def _cluster(found: WorkflowExecution) -> SeenCluster | None:
     )
 
 
-def _goes_on(found: WorkflowExecution) -> bool:
+def _goes_on(found: Sighting) -> bool:
     return found.status is WorkflowExecutionStatus.CONTINUED_AS_NEW

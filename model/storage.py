@@ -55,13 +55,18 @@ class AutoGrow(Record):
     max_gb: int
 
 
+KNOWN_FOR = timedelta(minutes=3)
+"""A node that has given no answer for longer is not known: beside a primary that answers it does not count."""
+
+
 class NodeUsage(Record):
-    """What a node's Postgres has on its volume."""
+    """What a node's Postgres has on its volume. ``seen_at`` is when a node that gave no answer gave its last one."""
 
     name: str
     data_bytes: int
     wal_bytes: int
     temp_bytes: int
+    seen_at: AwareDatetime | None = None
 
     @property
     def used_bytes(self) -> int:
@@ -85,9 +90,16 @@ class StorageLook(Record):
     read_only: bool | None = None
 
     @property
+    def known(self) -> tuple[NodeUsage, ...]:
+        """The nodes that count. A primary that gives no answer does: it takes the writes once it is back."""
+        if self.read_only is None:
+            return self.nodes
+        return tuple(node for node in self.nodes if node.seen_at is None or self.at - node.seen_at <= KNOWN_FOR)
+
+    @property
     def used_bytes(self) -> int:
-        """What the fullest node uses: each has the whole storage for itself."""
-        return max((node.used_bytes for node in self.nodes), default=0)
+        """What the fullest node that counts uses: each has the whole storage for itself."""
+        return max((node.used_bytes for node in self.known), default=0)
 
 
 class UsedAt(Record):
@@ -128,11 +140,32 @@ def level_after(before: StorageLevel, used_bytes: int, provided_bytes: int) -> S
     return StorageLevel.LOW if share >= low_from else StorageLevel.OK
 
 
-def filled_in(look: StorageLook, former: StorageLook | None) -> StorageLook:
-    """Return *look*, with nodes that gave no answer as in the *former* one: they are no emptier for it."""
+def filled_in(look: StorageLook, former: StorageLook | None, *, tells_for: timedelta = KNOWN_FOR) -> StorageLook:
+    """Return *look*, with nodes that gave no answer as in the *former* one, and since when they are silent.
+
+    A *former* look that is older than *tells_for*, such as one on record, does not tell that: a node that answered then
+    and is missed for the first time is silent since *look*.
+    """
     seen = {node.name for node in look.nodes}
-    silent = tuple(node for node in (former.nodes if former else ()) if node.name not in seen)
-    return look.model_copy(update={"nodes": (*look.nodes, *silent)}) if silent else look
+    if former is None or all(node.name in seen for node in former.nodes):
+        return look
+    since = former.at if look.at - former.at <= tells_for else look.at
+    silent = (
+        node.model_copy(update={"seen_at": node.seen_at or since}) for node in former.nodes if node.name not in seen
+    )
+    return look.model_copy(update={"nodes": (*look.nodes, *silent)})
+
+
+def answers_again(told: StorageLook | None, look: StorageLook) -> bool:
+    """Tell whether a node answers that was silent when *told*: else its next silence would seem to last since then."""
+    silent = {node.name for node in told.nodes if node.seen_at is not None} if told else set[str]()
+    return any(node.name in silent and node.seen_at is None for node in look.nodes)
+
+
+def without_silence(look: StorageLook) -> StorageLook:
+    """Return *look* as if all its nodes had given an answer: so it was judged before silence had a bound."""
+    nodes = tuple(node.model_copy(update={"seen_at": None}) for node in look.nodes)
+    return look.model_copy(update={"nodes": nodes})
 
 
 def after_look(storage: Storage, look: StorageLook, provided_bytes: int) -> Storage:

@@ -61,8 +61,13 @@ def _full(state: ClusterState, storage: Storage) -> str:
 def _used(state: ClusterState, storage: Storage) -> str:
     assert storage.look is not None, "judged by it"
     provided, used = state.spec.storage_gb, storage.look.used_bytes
-    node = max(storage.look.nodes, key=lambda each: each.used_bytes).name
-    return f"Node {node} uses {used / GB:.2f} of its {provided} GB ({100 * used / GB / provided:.0f} %)"
+    look = storage.look
+    node = max(look.known, key=lambda each: each.used_bytes).name
+    silent = [each for each in look.nodes if each not in look.known]
+    unknown = "".join(
+        f"What node {each.name} uses is not known since {each.seen_at:%Y-%m-%d %H:%M} UTC. " for each in silent
+    )
+    return f"{unknown}Node {node} uses {used / GB:.2f} of its {provided} GB ({100 * used / GB / provided:.0f} %)"
 
 
 def _when(state: ClusterState, storage: Storage) -> str:

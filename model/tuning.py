@@ -77,6 +77,8 @@ _REPLICATION: Mapping[str, str] = {
     "wal_level": "replica",
     "hot_standby": "on",
     "wal_log_hints": "on",
+    # After a checkpoint each page goes to WAL whole, to the replica and to the archive; a backup begins with one.
+    "wal_compression": "lz4",
     "max_replication_slots": "10",
     # At its default of 5 s, a promotion that meets the receiver's exit stalls that long (3 of 6 runs).
     "wal_retrieve_retry_interval": "50ms",

@@ -1,7 +1,8 @@
 """How effects are called: the one table of timeouts and retries."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
@@ -13,6 +14,7 @@ from temporalio.exceptions import (
     ApplicationError,
     FailureError,
     TimeoutError,
+    TimeoutType,
     is_cancelled_exception,
 )
 
@@ -33,6 +35,8 @@ class Manner:
     """start-to-close: one try."""
     heartbeat: timedelta | None
     retry: RetryPolicy
+    taken_up: timedelta | None = None
+    """schedule-to-start: until a worker has begun with it; None: for ever."""
 
 
 def _retry(first: float, most: float, attempts: int) -> RetryPolicy:
@@ -53,8 +57,13 @@ MANNERS: Mapping[Kind, Manner] = MappingProxyType(
         # About a minute of tries: a failover is over by then, and a caller is still waiting.
         Kind.SQL: Manner(30 * _SECONDS, None, _retry(0.05, 5, 15)),
         Kind.SQL_WAIT: Manner(900 * _SECONDS, 5 * _SECONDS, _retry(0.1, 5, 15)),
+        # Nobody waits for it, and each of its tries is bounded by itself.
+        Kind.UNTIL_DONE: Manner(120 * _SECONDS, 5 * _SECONDS, _retry(0.1, 30, 0)),
         Kind.SQL_NEW: Manner(900 * _SECONDS, 5 * _SECONDS, _retry(0.1, 1, 5)),
         Kind.HOST: Manner(180 * _SECONDS, 10 * _SECONDS, _retry(0.2, 5, 6)),
+        # Of a host that is lost no answer comes. Only what changes nothing is given up: a host that is started again
+        # goes on with what was under way, however long it was away. No restart of a worker takes two minutes.
+        Kind.HOST_LOOK: Manner(180 * _SECONDS, 10 * _SECONDS, _retry(0.2, 5, 6), taken_up=120 * _SECONDS),
         Kind.HOST_LONG: Manner(timedelta(hours=24), 10 * _SECONDS, _retry(0.2, 10, 6)),
         # Clients are waiting: a lost worker is noticed within 3 s, and the next try finds out how far the last one got.
         Kind.SWITCHOVER: Manner(timedelta(hours=2), 3 * _SECONDS, _retry(0.01, 0.5, 20)),
@@ -85,7 +94,7 @@ async def call(effect: Effect[I, O], arg: I, *, summary: str, host: str | None =
         # Not only ActivityError: a local activity's failure comes without that around it.
         if is_cancelled_exception(error):
             raise
-        raise failure_of(error) from error
+        raise (_not_taken_up(error, host) or failure_of(error)) from error
 
 
 async def to_its_end(execution: Coroutine[Any, Any, R]) -> R:
@@ -121,6 +130,7 @@ async def _execute(effect: Effect[I, O], arg: I, summary: str, host: str | None)
         arg,
         result_type=effect.output,
         task_queue=_queue(effect, host),
+        schedule_to_start_timeout=manner.taken_up,
         start_to_close_timeout=manner.attempt,
         heartbeat_timeout=manner.heartbeat,
         retry_policy=manner.retry,
@@ -134,6 +144,29 @@ def _queue(effect: Effect[Any, Any], host: str | None) -> str:
         return MAIN_QUEUE
     assert host is not None, f"{effect.name} touches containers: say on which host"
     return host_queue(host)
+
+
+def _not_taken_up(error: FailureError, host: str | None) -> MpgError | None:
+    """Return what it means that nobody took an effect up; None where *error* is another one."""
+    cause = error.cause
+    if not isinstance(cause, TimeoutError) or cause.type is not TimeoutType.SCHEDULE_TO_START:
+        return None
+    return NotYet(
+        f"No worker of host {host} answers.",
+        remedy="Start its stack with 'mpg up', then try again; backups in a store can be restored on any other host.",
+    )
+
+
+@contextmanager
+def answering() -> Generator[None]:
+    """Have an error of ours that an update meets reach whoever asked, with its type.
+
+    Any other exception would fail the workflow's task, not the update.
+    """
+    try:
+        yield
+    except MpgError as error:
+        raise ApplicationError(str(error), type=type(error).__name__) from error
 
 
 def failure_of(error: BaseException) -> MpgError:

@@ -1,16 +1,17 @@
 """Sequences over a cluster's two nodes that several operations share: rebuild, restart, bring in sync, switch over."""
 
+from datetime import datetime
 from typing import Protocol
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from model import effects
-    from model.backups import ARCHIVE_GAP
-    from model.cluster import ClusterState, Condition, Durability, Node, NodeRole, Pooler
+    from model.archive_facts import archive_seen, gap_to_close
+    from model.cluster import ClusterState, Durability, Node, NodeRole, Pooler
     from model.effects import Bootstrap, Effect, I, NodeRef, NodeSpec, O, Rejoin, Target
     from model.errors import MpgError, NeedsOperator, ReplicaBehind
-    from model.facts import AbsencesPlanned, ConditionIs, Fact, InSync, NodeIs, PrimaryIs
+    from model.facts import AbsencesPlanned, Fact, InSync, NodeIs, PrimaryIs
     from model.plans import Plan, Resources
     from model.tuning import wal_bound_mb
     from workflows.operation import Operation
@@ -21,6 +22,10 @@ SETTLED_CATCH_UP_S = 20.0
 """The same while others wait for their turn; the watch repairs a replica that takes longer."""
 COPY_BESIDE = "copy-beside"
 """Patch: a fresh copy does not take the place of data before it is in sync."""
+TELLS_UNKNOWN = "tells-unknown-archive"
+"""Patch: an archive that could not be looked at is on record."""
+DATES_TAKEOVER = "dates-takeover"
+"""Patch: when a takeover began is on record until it was seen what the archive lacks."""
 SWITCHOVER_PATIENCE_S = 15.0
 """How long a switchover waits, before it touches anything, for a replica that is a little behind."""
 SWITCHOVER_READS_END_S = 10.0
@@ -178,28 +183,24 @@ class Nodes:
     async def close_archive_gap(self) -> None:
         """Have the primary archive what another one wrote and did not archive. Nobody waits for it, nothing fails.
 
+        What cannot be known now the cluster looks at again (workflows/cluster/archive.py).
         A cluster that was made before there were backups has none: that also keeps recorded histories as they are.
         """
-        spec, primary = self._state.spec, self._operation.primary_node
-        if spec.backups is None:
+        primary = self._operation.primary_node
+        arg = gap_to_close(self._state, primary)
+        if arg is None:
             return
-        arg = effects.GapInput(
-            cluster_id=spec.id, repository=spec.backups.repository, image=spec.image, primary=primary
-        )
         try:
             report = await self._operation.effect(
                 effects.CLOSE_ARCHIVE_GAP, arg, f"see that {primary.name} archives what is not archived"
             )
         except MpgError as error:
             workflow.logger.error("the archive may have a gap", extra={"error": str(error)})
+            report = effects.GapReport(unknown=str(error))
+        if report.unknown is not None and not workflow.patched(TELLS_UNKNOWN):
             return
-        if report.lost is not None:
-            message = (
-                f"WAL segment {report.lost} is on no node and not in the archive: no moment after it can be restored "
-                "until there is another backup."
-            )
-            condition = Condition(type=ARCHIVE_GAP, status=True, since=workflow.now(), message=message)
-            await self._operation.commit(ConditionIs(condition=condition))
+        if facts := archive_seen(report, self._state.status, workflow.now()):
+            await self._operation.commit(*facts)
 
     async def _discard_former(self, name: str) -> None:
         """The copy on *name* is in sync. What is not removed now is by the next repair, or when the cluster settles."""
@@ -271,6 +272,7 @@ class Nodes:
     async def _switch(self, name: str, max_pause_s: float) -> None:
         await self._operation.commit(AbsencesPlanned(names=tuple(node.name for node in self._state.status.nodes)))
         spec, status = self._state.spec, self._state.status
+        began = takeover_begins()
         # Until it returned, only the activity knows which node is the primary.
         self._switching = self._switched = True
         report = await self._operation.effect(
@@ -287,8 +289,14 @@ class Nodes:
         )
         # Even where it was the primary before: a try that failed late may have recorded the other one.
         others = tuple(node.name for node in status.nodes if node.name != name)
-        await self._operation.commit(PrimaryIs(name=name, timeline=report.timeline), AbsencesPlanned(names=others))
+        fact = PrimaryIs(name=name, timeline=report.timeline, since=began)
+        await self._operation.commit(fact, AbsencesPlanned(names=others))
         self._switching = False
+
+
+def takeover_begins() -> datetime | None:
+    """Return the moment, for the record of the new primary; None in an operation that began without."""
+    return workflow.now() if workflow.patched(DATES_TAKEOVER) else None
 
 
 def resources_of(node: Node) -> Resources:

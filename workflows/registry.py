@@ -23,17 +23,21 @@ from workflows.operations.forced_failover import ForcedFailover
 from workflows.operations.grow_storage import GrowStorage
 from workflows.operations.opt_in_roles import OptInRoles
 from workflows.operations.read_backups import ReadBackups
+from workflows.operations.read_queries import ReadQueries, SignalSession
 from workflows.operations.repair import Repair
 from workflows.operations.restart import Restart
 from workflows.operations.restore_cluster import RestoreCluster
 from workflows.operations.rotate_password import RotatePassword
 from workflows.operations.set_allow_list import SetAllowList
 from workflows.operations.set_backup_policy import SetBackupPolicy
+from workflows.operations.set_durability import SetDurability
 from workflows.operations.set_pool_mode import SetPoolMode
 from workflows.operations.set_tls import SetTls
 from workflows.operations.set_user_role import SetUserRole
 from workflows.operations.switchover import Switchover
 from workflows.operations.verify_backup import VerifyBackup
+from workflows.webhooks.delivery import WebhookDelivery
+from workflows.webhooks.webhooks import Webhooks
 
 WORKFLOWS: tuple[type, ...] = (
     Cluster,
@@ -41,6 +45,8 @@ WORKFLOWS: tuple[type, ...] = (
     KeptBackups,
     FindClusters,
     ReadBackups,
+    ReadQueries,
+    SignalSession,
     CreateCluster,
     RestoreCluster,
     AdoptCluster,
@@ -50,6 +56,7 @@ WORKFLOWS: tuple[type, ...] = (
     SetPoolMode,
     SetTls,
     SetAllowList,
+    SetDurability,
     Restart,
     Switchover,
     ForcedFailover,
@@ -67,6 +74,8 @@ WORKFLOWS: tuple[type, ...] = (
     VerifyBackup,
     Failover,
     Repair,
+    Webhooks,
+    WebhookDelivery,
 )
 
 

@@ -1,8 +1,9 @@
 """The archive of WAL between backups: how archiving stands, and closing the gap that a takeover leaves."""
 
-import re
-import secrets
+import asyncio
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import LiteralString
 
@@ -10,17 +11,19 @@ import structlog
 from temporalio import activity
 
 from activities.backups.contents import INFO, archive_directory, parse_contents
+from activities.backups.last_commit import last_commit
 from activities.backups.pgbackrest import PgBackRest
 from activities.backups.sentences import sentence
-from activities.engine.docker_engine import DockerEngine
+from activities.backups.unarchived import discard_kept, hand_over, kept_segments
 from activities.heartbeat import heartbeating
 from activities.nodes.archiving import ARCHIVE_LOG, release_archiver
 from activities.postgres.sql import SqlSessions
 from model import effects
-from model.archive_gap import WalSeen, directories, find_gap
+from model.archive_gap import WalSeen, before, directories, find_gap, first_needed, is_segment, on_line
+from model.cluster import Node
 from model.effects import Archiving, ArchivingInput, GapInput, GapReport, Target
 from model.errors import NotYet
-from model.names import NODES, PGDATA, SUPERUSER, node_container
+from model.names import NODES, node_container
 
 log = structlog.get_logger()
 
@@ -41,19 +44,19 @@ SELECT pg_walfile_name(pg_current_wal_lsn()),
        pg_read_file('pg_wal/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) || '.history', true),
        (SELECT coalesce(array_agg(name), '{}') FROM pg_ls_waldir())
 """
+_QUEUED: LiteralString = """
+SELECT array_agg(left(name, 24)) FROM pg_ls_archive_statusdir()
+WHERE name LIKE '%%.ready' AND left(name, 24) = ANY (%s)
+"""
 LISTING_S = 30.0
 """For what is in the archive. A store that does not answer is not waited for: then more is archived than need be."""
-HAND_OVER_S = 60.0
-AS_POSTGRES = ("setpriv", f"--reuid={SUPERUSER}", f"--regid={SUPERUSER}", "--init-groups", "--", "sh")
-GONE = "GONE "
-_WAL_NAME = re.compile(r"[0-9A-F]{24}|[0-9A-F]{8}\.history")
-_HAND_OVER = """cd {wal} && for name in {names}; do
-    mark=archive_status/$name
-    [ -e $mark.ready ] || mv $mark.done $mark.ready 2>/dev/null || : > $mark.ready
-    [ -e $name ] || {{ rm -f $mark.ready; echo "GONE $name"; }}
-done
-echo {end}
-"""
+SEGMENTS_READ = 16
+"""Of those before a hole, to find the last commit: each has one in a cluster that works."""
+QUEUE_S = 5.0
+"""For the archiver to archive what it was handed and a former primary keeps as well: some 30 ms for each segment."""
+QUEUE_POLL_S = 0.1
+PUSH_AT_ONCE = 200
+"""Segments, of some 30 ms each, between two looks at the clock."""
 SILENT = timedelta(seconds=60)
 """A segment takes some 30 ms. One that takes so long waits for a store that gives no answer."""
 NO_ANSWER = "The repository gives no answer."
@@ -66,6 +69,7 @@ class ArchiveActivities:
     def __init__(self, pgbackrest: PgBackRest, sql: SqlSessions) -> None:
         """Look through *sql* at nodes, and through *pgbackrest* at repositories."""
         self._pgbackrest = pgbackrest
+        self._docker = pgbackrest.docker
         self._sql = sql
 
     @activity.defn(name=effects.READ_ARCHIVING.name)
@@ -96,75 +100,139 @@ class ArchiveActivities:
     async def close_archive_gap(self, arg: GapInput) -> GapReport:
         """Hand to the new primary's archiver what the old one wrote and did not archive.
 
-        What only the other node has is archived from its volume. Where the repository does not answer everything that
-        the primary has is handed over, for when it does. Raises ``psycopg.Error`` and :class:`NotYet`.
+        What only a former primary's volume has is archived from there. Where the repository does not answer everything
+        that the primary has is handed over, for when it does, and what others have stays there. Raises
+        ``psycopg.Error`` and :class:`NotYet`.
         """
         async with heartbeating():
-            seen = await self._wal(arg)
-            archived, since = await self._archived(arg, seen)
-            gap = find_gap(seen, archived, since)
-            gone = await hand_over(self._pgbackrest.docker, arg.primary.container, gap.there) if gap.there else ()
-            lost = await self._rescue(arg, sorted({*gap.missing, *gone}))
-        report = GapReport(handed_over=len(gap.there) - len(gone), lost=lost[0] if lost else None)
+            report = await self._close(arg)
         if report != GapReport():
-            log.warning("the archive had a gap", cluster=arg.cluster_id, handed_over=report.handed_over, lost=lost)
+            log.warning("the archive had a gap", cluster=arg.cluster_id, **report.model_dump(exclude_defaults=True))
         return report
+
+    async def _close(self, arg: GapInput) -> GapReport:
+        kept = await self._kept(arg)
+        seen = await self._wal(arg)
+        archive = await self._archived(arg, seen)
+        gap = find_gap(seen, archive.names, archive.since)
+        gone = await hand_over(self._docker, arg.primary.container, gap.there) if gap.there else ()
+        handed_over = len(gap.there) - len(gone)
+        if archive.names is None:
+            return GapReport(handed_over=handed_over, unknown=archive.why)
+        rescue = await self._rescue(arg, seen, sorted({*gap.missing, *(name for name in gone if is_segment(name))}))
+        report = GapReport(handed_over=handed_over, rescued=rescue.archived)
+        if rescue.left:
+            why = f"{rescue.left} segments are still to be archived from the volume of a former primary."
+            return report.model_copy(update={"unknown": why})
+        handed = {*gap.there} - {*gone}
+        if waiting := await self._waiting(arg, [name for names in kept.values() for name in names if name in handed]):
+            why = f"{waiting} segments that a former primary keeps are in the archiver's queue, and not archived yet."
+            return report.model_copy(update={"unknown": why})
+        for container, names in kept.items():
+            await discard_kept(self._docker, container, names)
+        if not rescue.lost:
+            return report
+        ends = {"lost": rescue.lost[0], "lost_last": rescue.lost[-1]}
+        return report.model_copy(update=ends | {"intact_until": await self._intact_until(arg, seen, archive, rescue)})
+
+    async def _waiting(self, arg: GapInput, names: Sequence[str]) -> int:
+        """Return how many of *names* the primary's archiver has not archived yet, with a moment to do so."""
+        deadline, left = time.monotonic() + QUEUE_S, list(names)
+        if not left:
+            return 0
+        async with self._sql.use(Target.of(arg.cluster_id, arg.primary)) as connection:
+            # It hears of nothing that is marked by others, and looks by itself once a minute; a reload wakes it.
+            await connection.execute("SELECT pg_reload_conf()")
+            while True:
+                row = await (await connection.execute(_QUEUED, [left])).fetchone()
+                left = (row and row[0]) or []
+                if not left or time.monotonic() > deadline:
+                    return len(left)
+                await asyncio.sleep(QUEUE_POLL_S)
+
+    async def _intact_until(
+        self, arg: GapInput, seen: WalSeen, archive: "_Archive", rescue: "_Rescue"
+    ) -> datetime | None:
+        """Return when the last commit before the hole was; where none is known, when the newest backup ended."""
+        try:
+            segments = before(seen, rescue.lost[0], SEGMENTS_READ)
+            found = await last_commit(self._pgbackrest, arg, arg.primary, segments)
+        except NotYet as error:
+            log.warning("the last commit before the hole is not known", cluster=arg.cluster_id, error=str(error))
+            found = None
+        return max((each for each in (found, archive.backed_up_at) if each), default=None)
+
+    async def _kept(self, arg: GapInput) -> dict[str, tuple[str, ...]]:
+        """What nodes keep of their time as primaries. Looked at first: what one begins to keep meanwhile stays."""
+        containers = [node_container(arg.cluster_id, name) for name in NODES]
+        kept = {each: await kept_segments(self._docker, each) for each in containers}
+        return {container: names for container, names in kept.items() if names}
 
     async def _wal(self, arg: GapInput) -> WalSeen:
         async with self._sql.use(Target.of(arg.cluster_id, arg.primary)) as connection:
-            await release_archiver(connection)
+            if arg.release:
+                await release_archiver(connection)
             row = await (await connection.execute(_WAL)).fetchone()
         assert row is not None, "a SELECT without a filter has one row"
         current, segment_bytes, history, files = row
         return WalSeen(current=current, segment_bytes=int(segment_bytes), history=history or "", files=frozenset(files))
 
-    async def _archived(self, arg: GapInput, seen: WalSeen) -> tuple[frozenset[str] | None, str | None]:
-        """Return what is in the archive, None where that cannot be seen, and from where on everything has to be."""
+    async def _archived(self, arg: GapInput, seen: WalSeen) -> "_Archive":
         try:
             said = await self._pgbackrest.ask(arg, "read the archive", INFO, wait_s=LISTING_S)
-            good = [each for each in parse_contents(said).backups if each.error is None]
-            since = good[-1].first_wal if good else None
+            good = first_needed(on_line(parse_contents(said), seen).good, arg.unknown_since)
+            since, backed_up_at = (good[-1].first_wal, good[-1].finished_at) if good else (None, None)
             archive = archive_directory(said, arg.cluster_id)
+            if archive is None and good:
+                return _Archive(why="There are backups, and no archive.")
             if archive is None:
-                return None, since
+                return _Archive(names=frozenset())
             places = ["", *(f"/{name}" for name in directories(seen, since))]
             listing = [("repo-ls", f"{archive}{place}") for place in places]
             names = await self._pgbackrest.ask(arg, "read the archive", *listing, wait_s=LISTING_S)
         except NotYet as error:
             log.warning("the archive cannot be seen", cluster=arg.cluster_id, error=str(error))
-            return None, None
+            return _Archive(why=error.message)
         # A segment's name is followed by its checksum.
-        return frozenset(name.partition("-")[0] for name in names.split()), since
+        found = frozenset(name.partition("-")[0] for name in names.split())
+        return _Archive(names=found, since=since, backed_up_at=backed_up_at)
 
-    async def _rescue(self, arg: GapInput, lacking: Sequence[str]) -> list[str]:
-        """Archive from the other node's volume what the primary does not have; return what nobody has."""
-        if not lacking:
-            return []
-        docker = self._pgbackrest.docker
+    async def _rescue(self, arg: GapInput, seen: WalSeen, lacking: Sequence[str]) -> "_Rescue":
+        """Archive from the nodes' volumes what the primary does not have in its ``pg_wal``, as much as time allows."""
+        deadline, lost, archived = time.monotonic() + arg.rescue_s, list[str](), 0
+        for begin in range(0, len(lacking), PUSH_AT_ONCE):
+            if begin and time.monotonic() > deadline:
+                return _Rescue(lost, archived, len(lacking) - begin)
+            left = list(lacking[begin : begin + PUSH_AT_ONCE])
+            for node in self._former_primaries(arg):
+                found = await self._pgbackrest.push(arg, node, left, seen.segment_bytes) if left else frozenset[str]()
+                archived += len(found)
+                left = [name for name in left if name not in found]
+            lost += left
+        return _Rescue(lost, archived, 0)
+
+    def _former_primaries(self, arg: GapInput) -> tuple[Node, Node]:
+        """The other node, and the primary itself: it may have been one before the last."""
         name = next(node for node in NODES if node != arg.primary.name)
         container = node_container(arg.cluster_id, name)
-        paths = [(each, f"{PGDATA}/pg_wal/{each}") for each in lacking]
-        there = [(each, path) for each, path in paths if await docker.path_exists(container, path)]
-        if there:
-            node = arg.primary.model_copy(update={"name": name, "container": container})
-            pushes = [("archive-push", path) for _, path in there]
-            await self._pgbackrest.work(arg, f"archive what only node {name} has", *pushes, node=node)
-            log.warning("archived from the other node", cluster=arg.cluster_id, node=name, segments=len(there))
-        return [each for each in lacking if each not in {found for found, _ in there}]
+        return arg.primary.model_copy(update={"name": name, "container": container}), arg.primary
 
 
-async def hand_over(docker: DockerEngine, container: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Put finished segments and history files into the queue of a node's archiver; return what is not there any more.
+@dataclass(frozen=True)
+class _Archive:
+    """What is in an archive, None where that cannot be seen and *why*, and from where on everything has to be."""
 
-    A segment is marked in one step, so that Postgres never sees one that is in no state; looked for afterwards, because
-    until then it may have been removed as done.
-    """
-    assert all(_WAL_NAME.fullmatch(name) for name in names), "names go into a script"
-    end = f"END-{secrets.token_hex(8)}"
-    script = _HAND_OVER.format(names=" ".join(names), wal=f"{PGDATA}/pg_wal", end=end)
-    session = await docker.open_exec(container, AS_POSTGRES)
-    try:
-        said = await session.converse(script.encode(), f"{end}\n".encode(), HAND_OVER_S)
-    finally:
-        await session.close()
-    return tuple(line.removeprefix(GONE) for line in said.decode().splitlines() if line.startswith(GONE))
+    names: frozenset[str] | None = None
+    since: str | None = None
+    why: str = ""
+    backed_up_at: datetime | None = None
+    """When the newest backup ended."""
+
+
+@dataclass(frozen=True)
+class _Rescue:
+    """What nobody has, how many were archived, and how many were not looked for yet."""
+
+    lost: list[str]
+    archived: int
+    left: int

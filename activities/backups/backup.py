@@ -7,7 +7,8 @@ import structlog
 from temporalio import activity
 
 from activities.backups.contents import NODE, REQUEST
-from activities.backups.pgbackrest import REQUEST_LABEL, PgBackRest, failed
+from activities.backups.left_behind import operation_labels
+from activities.backups.pgbackrest import REQUEST_LABEL, PgBackRest, failed, script_of
 from activities.backups.repository import configure_nodes, read_contents
 from activities.backups.standby import PG_BOTH, backup_files, make_certificate, server_files
 from activities.engine.docker_types import ContainerInfo
@@ -23,6 +24,9 @@ from model.names import backup_container, backup_helper_container
 log = structlog.get_logger()
 
 POLL_S = 1.0
+HURRIES_S = 3.0
+"""How long a backup may take a whole processor, which is enough for a small cluster's. Then it goes slowly: a low
+priority alone left the database beside it no more throughput (docs/backups.md)."""
 LOG_LINES = 20
 _DONE = re.compile(r"(\d+(?:\.\d+)?)%\)")
 """Of a file that was copied pgBackRest says how much of all bytes is copied then."""
@@ -37,9 +41,10 @@ class BackupProgress(Record):
 class BackupActivities:
     """The effect ``take_backup``."""
 
-    def __init__(self, pgbackrest: PgBackRest) -> None:
-        """Work through *pgbackrest*."""
+    def __init__(self, pgbackrest: PgBackRest, *, cpus: float) -> None:
+        """Work through *pgbackrest*; a backup that takes long has so many processors."""
         self._pgbackrest = pgbackrest
+        self._cpus = cpus
         self._docker = pgbackrest.docker
 
     @activity.defn(name=effects.TAKE_BACKUP.name)
@@ -108,9 +113,9 @@ class BackupActivities:
             await self._pgbackrest.make(
                 arg,
                 name,
-                _commands(arg, source),
+                script_of(_commands(arg, source)),
                 mounts=await self._pgbackrest.mounts(arg, writes=True, node=source),
-                labels={REQUEST_LABEL: arg.request_id},
+                labels={**operation_labels(), REQUEST_LABEL: arg.request_id},
                 pg=PG_BOTH if arg.replica else None,
                 files=backup_files(certificate, key) if arg.replica else None,
             )
@@ -132,7 +137,12 @@ class BackupActivities:
 
     async def _end_of(self, arg: TakeBackupInput, name: str) -> ContainerInfo:
         """Return the container once it has ended. Raises :class:`NotYet` when it is gone."""
+        loop = asyncio.get_running_loop()
+        slow_at: float | None = loop.time() + HURRIES_S
         while True:
+            if slow_at is not None and loop.time() >= slow_at:
+                slow_at = None
+                await self._docker.limit_cpus(name, min(self._cpus, (await self._docker.host()).cpus))
             found = await self._docker.inspect(name)
             if found is None:
                 raise NotYet(f"The backup of cluster {arg.cluster_name} was ended: its container is gone.")
@@ -159,7 +169,11 @@ def _commands(arg: TakeBackupInput, source: Node) -> tuple[tuple[str, ...], ...]
 
 
 def _is_given_up() -> bool:
-    """Tell whether the backup itself is not wanted any more; a worker that stops leaves it to the next one."""
+    """Tell whether the backup itself is not wanted any more; a worker that stops leaves it to the next one.
+
+    A try that Temporal knows no more may be of an operation that goes on elsewhere: what of one that has ended is left
+    is removed by :class:`activities.backups.left_behind.LeftBehind`.
+    """
     if not activity.in_activity():
         return True
     details = activity.cancellation_details()

@@ -6,12 +6,26 @@ from typing import Any
 
 from model.backups import Backup, BackupType, RepositoryContents
 from model.errors import NotYet
+from model.timelines import parse_history, timeline_of
 
 INFO = ("info", "--output=json")
 REQUEST = "request"
 """Annotation of each backup: for which request it was made."""
 NODE = "node"
 """Annotation: from which node its files were read."""
+_HISTORY = "HISTORY "
+_READ = """
+pgbackrest info --output=json
+echo
+found=$(pgbackrest repo-ls archive/{stanza} --filter='^[0-9.]+-[0-9]+$')
+id=$(echo "$found" | sort --field-separator=- --key=2n | tail -n 1)
+[ -n "$id" ] || exit 0
+found=$(pgbackrest repo-ls archive/{stanza}/$id --filter='^[0-9A-F]{{8}}\\.history$')
+newest=$(echo "$found" | sort | tail -n 1)
+[ -n "$newest" ] || exit 0
+echo "{history}$newest"
+pgbackrest repo-get archive/{stanza}/$id/$newest
+"""
 _OTHER = 99
 """Status of a repository that could not be read (pgBackRest, command/info/info.c)."""
 
@@ -31,6 +45,24 @@ def parse_contents(answer: str) -> RepositoryContents:
     newest = archives[-1] if archives else {}
     backups = sorted((_backup(each) for each in stanza.get("backup", [])), key=lambda each: each.finished_at)
     return RepositoryContents(backups=tuple(backups), archive_first=newest.get("min"), archive_last=newest.get("max"))
+
+
+def reading(stanza: str) -> str:
+    """Return the shell's lines that say what :func:`parse_reading` reads: the info, and the newest history file."""
+    return _READ.format(stanza=stanza, history=_HISTORY)
+
+
+def parse_reading(answer: str) -> RepositoryContents:
+    """Return what is in the repository of one stanza, with the history of its archive's newest timeline.
+
+    Raises as :func:`parse_contents`.
+    """
+    info, _, history = answer.partition(f"\n{_HISTORY}")
+    contents = parse_contents(info)
+    name, _, text = history.partition("\n")
+    if not name:
+        return contents
+    return contents.model_copy(update={"timeline": timeline_of(name.strip()), "forks": parse_history(text)})
 
 
 def read_annotation(answer: str, backup_id: str, name: str) -> str | None:

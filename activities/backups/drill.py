@@ -2,8 +2,7 @@
 
 The repository is mounted read-only, and Postgres archives nothing: the cluster cannot notice. The container does all of
 it (images/entrypoints/drill); its name is the lock. It and its volume are removed whatever comes of it; what a worker
-that died has left the next try goes on with, and what nobody asks for any more the next drill removes, or the cluster's
-destruction.
+that died has left the next try goes on with, and what nobody asks for any more activities/backups/left_behind finds.
 """
 
 import asyncio
@@ -15,6 +14,8 @@ from temporalio import activity
 
 from activities.backups.comparing import comparison
 from activities.backups.contents import INFO, parse_contents, read_annotation
+from activities.backups.damage import is_for_good
+from activities.backups.left_behind import operation_labels
 from activities.backups.pgbackrest import CPU_SHARES, DIRECTORY, OUTSIDE, REQUEST_LABEL, PgBackRest, failed
 from activities.backups.reading import READS_LABEL, SET_LABEL
 from activities.engine.docker_engine import DockerEngine
@@ -43,14 +44,6 @@ LEAST_FREE_BYTES = 2 * GB
 ANSWER = f"{DIRECTORY}/drilled"
 IO_WEIGHT = 10
 """Of the disk it gets the least that the engine can give, where the kernel shares the disk by weight at all."""
-_DAMAGED = frozenset({26, 28, 29, 55, 95})
-"""pgBackRest's codes for what is wrong with the repository itself (its build/error/error.yaml): a checksum, a file, a
-format, a file that is missing, a cipher. Trying again meets them again."""
-_FOR_GOOD = (
-    "the archive has a hole",
-    "recovery ended before configured recovery target",
-    "requested recovery stop point",
-)
 
 
 class DrillProgress(Record):
@@ -112,7 +105,7 @@ class DrillActivities:
     async def _begin(self, arg: DrillInput, name: str, sample: Sample | None, last_wal: str | None) -> None:
         await self._docker.create_volume(name, make_labels(arg.cluster_id, Kind.DRILL, name))
         try:
-            await self._docker.create(self._container(arg, name, _variables(arg, sample, last_wal)))
+            await self._docker.create(self._container(arg, name, variables(arg, sample, last_wal)))
         except AlreadyExists:
             raise NotYet(f"Another drill of cluster {arg.cluster_name} is under way.") from None
         await self._docker.put_files(name, self._files(arg, sample))
@@ -130,6 +123,7 @@ class DrillActivities:
             command=("drill",),
             labels={
                 **make_labels(arg.cluster_id, Kind.DRILL, name),
+                **operation_labels(),
                 REQUEST_LABEL: arg.request_id,
                 READS_LABEL: arg.cluster_id,
                 SET_LABEL: arg.backup_id,
@@ -137,6 +131,7 @@ class DrillActivities:
             environment={**repository_environment(arg.cluster_id, DIRECTORY), **variables},
             network=None if on_volume else OUTSIDE,
             mounts=tuple(mounts),
+            own=(DIRECTORY,),
             memory_mb=self._resources.memory_mb,
             cpus=self._resources.cpus,
             shm_mb=self._resources.memory_mb,
@@ -176,7 +171,7 @@ class DrillActivities:
         if not ended.exit_code:
             return report
         error = failed("restore the backup", await self._docker.logs(name, 400), ended.exit_code, found=ended)
-        if ended.exit_code in _DAMAGED or any(sign in error.message for sign in _FOR_GOOD):
+        if is_for_good(error.message, ended.exit_code):
             return report.model_copy(update={"fault": error.message})
         raise error
 
@@ -222,8 +217,11 @@ def _last_wal(arg: DrillInput, contents: RepositoryContents) -> str | None:
     return last if arg.to_end and later else None
 
 
-def _variables(arg: DrillInput, sample: Sample | None, last_wal: str | None) -> dict[str, str]:
+def variables(arg: DrillInput, sample: Sample | None, last_wal: str | None) -> dict[str, str]:
+    """Return what the entrypoint is told: restore a backup, to where its rows were sampled if they were."""
     told = {"RESTORE_SET": arg.backup_id, "RESTORE_TYPE": str(RecoveryType.IMMEDIATE)}
+    if arg.timeline is not None:
+        told["RESTORE_TIMELINE"] = str(arg.timeline)
     if sample is not None:
         told["RESTORE_TYPE"] = str(RecoveryType.LSN)
         told["RESTORE_TARGET"] = sample.lsn
@@ -240,7 +238,11 @@ def _last_said(said: str) -> str:
 
 
 def _is_given_up() -> bool:
-    """Tell whether the drill itself is not wanted any more; a worker that stops leaves it to the next one."""
+    """Tell whether the drill itself is not wanted any more; a worker that stops leaves it to the next one.
+
+    A try that Temporal knows no more may be of an operation that goes on elsewhere: what of one that has ended is left
+    is removed by :class:`activities.backups.left_behind.LeftBehind`.
+    """
     if not activity.in_activity():
         return True
     details = activity.cancellation_details()

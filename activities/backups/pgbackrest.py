@@ -5,6 +5,7 @@ ended for certain.
 """
 
 import contextlib
+import re
 import secrets
 import shlex
 from collections.abc import Mapping, Sequence
@@ -12,17 +13,19 @@ from datetime import UTC, datetime, timedelta
 
 from activities.backups.sentences import sentence
 from activities.engine.docker_engine import DockerEngine
-from activities.engine.docker_types import ContainerInfo, ContainerSpec, File, Mount
+from activities.engine.docker_types import CONFIG_DIR, ContainerInfo, ContainerSpec, ContainerSummary, File, Mount
 from activities.engine.labels import Kind, cluster_labels, make_labels
-from activities.nodes.container import make_backups_volume
+from activities.nodes.files import UNARCHIVED_WAL
 from activities.nodes.repository_conf import RepositoryKeys, repository_environment, repository_files
 from model.backups import RepositoryKind
 from model.cluster import Node
 from model.effects import RepositoryRef
 from model.errors import AlreadyExists, MpgError, NotYet
 from model.names import (
+    LABEL_CLUSTER,
     LABEL_KIND,
     LABEL_NAME,
+    PGDATA,
     REPOSITORY_PATH,
     SUPERUSER,
     VOLUME_PATH,
@@ -33,9 +36,9 @@ from model.names import (
     repository_container,
 )
 
-DIRECTORY = "/etc/mpg"
+DIRECTORY = CONFIG_DIR
 """Where its configuration is in these containers."""
-ANSWER_FILE = "/tmp/answer"  # noqa: S108  in a container that nobody else is in
+ANSWER_FILE = f"{DIRECTORY}/answer"
 MEMORY_MB = 512
 CPUS = 1
 CPU_SHARES = 128
@@ -43,6 +46,8 @@ CPU_SHARES = 128
 COMMAND_S = 120.0
 LEFT_AFTER = timedelta(hours=1)
 """A container that reads or removes for longer was left behind."""
+ANSWER_TAKEN_WITHIN = timedelta(seconds=30)
+"""How long an answer may lie there: whoever waits for it takes it at once, and the container away."""
 BEGINS_WITHIN = timedelta(minutes=1)
 """How long a container that was made may take to be started; later whoever made it is gone."""
 OUTSIDE = "bridge"
@@ -50,6 +55,18 @@ OUTSIDE = "bridge"
 REQUEST_LABEL = "mpg.request"
 """On the container of a backup: which request it is made for."""
 Command = Sequence[str]
+_SEGMENT = re.compile(r"[0-9A-F]{24}")
+_PUSH = """
+for name in {names}; do
+    for place in {places}; do
+        [ "$(stat --format=%s $place/$name 2>/dev/null)" = {bytes} ] || continue
+        pgbackrest archive-push $place/$name
+        echo $name
+        break
+    done
+done
+"""
+"""What is cut short is no segment."""
 
 
 class PgBackRest:
@@ -74,17 +91,22 @@ class PgBackRest:
             NotYet: one of them failed; the sentence is pgBackRest's.
         """
         self.keys.require(ref.repository)
-        return await self._run(ref, task, commands, writes=False, wait_s=wait_s)
+        return await self._run(ref, task, script_of(commands), writes=False, wait_s=wait_s)
+
+    async def ask_script(self, ref: RepositoryRef, task: str, script: str, node: Node | None = None) -> str:
+        """The same by a shell's *script*, with the volume of *node* at hand if it is given."""
+        self.keys.require(ref.repository)
+        return await self._run(ref, task, script, writes=False, node=node)
 
     async def work(self, ref: RepositoryRef, task: str, *commands: Command, node: Node | None = None) -> str:
         """The same where the repository is changed, with the volume of *node* at hand if it is given."""
-        return await self._run(ref, task, commands, writes=True, node=node)
+        return await self._run(ref, task, script_of(commands), writes=True, node=node)
 
     async def _run(
         self,
         ref: RepositoryRef,
         task: str,
-        commands: Sequence[Command],
+        script: str,
         *,
         writes: bool,
         node: Node | None = None,
@@ -93,10 +115,23 @@ class PgBackRest:
         await self._sweep(ref.cluster_id)
         name = repository_container(ref.cluster_id, secrets.token_hex(4))
         try:
-            await self.make(ref, name, commands, mounts=await self.mounts(ref, writes=writes, node=node))
+            await self.make(ref, name, script, mounts=await self.mounts(ref, writes=writes, node=node))
             return await self._answer(name, task, wait_s)
         finally:
             await self._remove(name)
+
+    async def push(self, ref: RepositoryRef, node: Node, names: Sequence[str], segment_bytes: int) -> frozenset[str]:
+        """Archive those of the segments *names* that the volume of *node* has, and return which.
+
+        Its container need not be there; where its volume is gone it has none. Raises :class:`NotYet`.
+        """
+        if node_volume(ref.cluster_id, node.name) not in await self.docker.list_volumes(cluster_labels(ref.cluster_id)):
+            return frozenset()
+        assert all(_SEGMENT.fullmatch(name) for name in names), "names go into a script"
+        places = " ".join((f"{PGDATA}/pg_wal", UNARCHIVED_WAL))
+        script = _PUSH.format(names=" ".join(names), places=places, bytes=segment_bytes)
+        said = await self._run(ref, f"archive what only node {node.name} has", script, writes=True, node=node)
+        return frozenset(said.split()) & frozenset(names)
 
     async def alone(self, ref: RepositoryRef, task: str, *commands: Command) -> str:
         """As :meth:`work`, while no backup is made: pgBackRest's own lock does not reach from container to container.
@@ -106,7 +141,7 @@ class PgBackRest:
         self.keys.require(ref.repository)
         name = backup_container(ref.cluster_id)
         try:
-            await self.make(ref, name, commands, mounts=await self.mounts(ref, writes=True))
+            await self.make(ref, name, script_of(commands), mounts=await self.mounts(ref, writes=True))
         except AlreadyExists:
             await self.clear_away(ref.cluster_id, ours=None)
             raise NotYet(f"A backup of cluster {ref.cluster_id} is being made.") from None
@@ -149,11 +184,16 @@ class PgBackRest:
             await self.docker.remove(name, force=True)
 
     async def mounts(self, ref: RepositoryRef, *, writes: bool, node: Node | None = None) -> tuple[Mount, ...]:
-        """Return the repository's volume, if it has one, and the *node*'s, which is never written."""
+        """Return the repository's volume, if it has one, and the *node*'s, which is never written.
+
+        Volumes are made with nodes. Raises :class:`NotYet` where one is gone: so is its cluster then.
+        """
         mounts: list[Mount] = []
         if ref.repository.kind is RepositoryKind.VOLUME:
-            made = await make_backups_volume(self.docker, ref.cluster_id)
-            mounts.append(made.model_copy(update={"path": REPOSITORY_PATH, "read_only": not writes}))
+            if not await self.is_there(ref):
+                raise NotYet(f"Cluster {ref.cluster_id} has no volume with backups.")
+            volume = backups_volume(ref.cluster_id)
+            mounts.append(Mount(volume=volume, path=REPOSITORY_PATH, read_only=not writes))
         if node is not None:
             mounts.append(await self._volume_of(ref, node))
         return tuple(mounts)
@@ -169,26 +209,26 @@ class PgBackRest:
         self,
         ref: RepositoryRef,
         name: str,
-        commands: Sequence[Command],
+        script: str,
         *,
         mounts: tuple[Mount, ...],
         labels: Mapping[str, str] | None = None,
         pg: dict[str, str] | None = None,
         files: Mapping[str, File] | None = None,
     ) -> None:
-        """Make a container that runs *commands* of pgBackRest, not started. Raises :class:`AlreadyExists`.
+        """Make a container that runs *script*, a shell's, not started. Raises :class:`AlreadyExists`.
 
         *pg* has the options of its nodes, where it is not one whose volume is mounted; *files* are put beside.
         """
-        lines = ["set -e", f"exec >{ANSWER_FILE}", *(shlex.join(["pgbackrest", *each]) for each in commands)]
         spec = ContainerSpec(
             name=name,
             image=ref.image,
-            command=("sh", "-c", "\n".join(lines)),
+            command=("sh", "-c", f"set -e\nexec >{ANSWER_FILE}\n{script}"),
             labels={**make_labels(ref.cluster_id, Kind.BACKUP, name), **(labels or {})},
             environment=repository_environment(ref.cluster_id, DIRECTORY),
             network=None if ref.repository.kind is RepositoryKind.VOLUME else OUTSIDE,
             mounts=mounts,
+            own=(DIRECTORY,),
             memory_mb=MEMORY_MB,
             cpus=CPUS,
             cpu_shares=CPU_SHARES,
@@ -196,7 +236,8 @@ class PgBackRest:
         )
         await self.docker.create(spec)
         conf = repository_files(ref.repository, ref.cluster_id, self.keys, DIRECTORY, pg)
-        await self.docker.put_files(name, {**conf, **(files or {})})
+        # The directory is root's, and the container's command is not.
+        await self.docker.put_files(name, {**conf, **(files or {}), ANSWER_FILE: File.private("")})
 
     async def serve(self, ref: RepositoryRef, name: str, *, join: str, node: Node, files: Mapping[str, File]) -> None:
         """Make and start a container that runs pgBackRest's server beside *node*, in the network of *join*."""
@@ -208,6 +249,7 @@ class PgBackRest:
             environment=repository_environment(ref.cluster_id, DIRECTORY),
             join=join,
             mounts=(await self._volume_of(ref, node),),
+            own=(DIRECTORY,),
             memory_mb=MEMORY_MB,
             cpus=CPUS,
             cpu_shares=CPU_SHARES,
@@ -218,12 +260,38 @@ class PgBackRest:
         await self.docker.start(name)
 
     async def _sweep(self, cluster_id: str) -> None:
-        """Remove containers of this kind that a lost worker left; those that have just been made are somebody's."""
-        ours = repository_container(cluster_id, "")
-        bound = datetime.now(UTC) - LEFT_AFTER
+        """Remove containers of this kind that a lost worker left."""
         for each in await self.docker.list_containers({**cluster_labels(cluster_id), LABEL_KIND: Kind.BACKUP}):
-            if each.labels.get(LABEL_NAME, "").startswith(ours) and each.created_at < bound:
-                await self.docker.remove(each.id, force=True)
+            await remove_left_command(self.docker, each)
+
+
+async def remove_left_command(docker: DockerEngine, container: ContainerSummary) -> bool:
+    """Remove *container* if it is a command's whose worker is lost, and tell whether it was.
+
+    One that runs, or has just been made or ended, is somebody's.
+    """
+    cluster_id = container.labels.get(LABEL_CLUSTER, "")
+    locks_out_backups = container.name == backup_container(cluster_id) and REQUEST_LABEL not in container.labels
+    if not locks_out_backups and not container.name.startswith(repository_container(cluster_id, "")):
+        return False
+    found, now = await docker.inspect(container.id), datetime.now(UTC)
+    if found is None or not _is_left(found, container.created_at, now):
+        return False
+    await docker.remove(container.id, force=True)
+    return True
+
+
+def _is_left(found: ContainerInfo, created_at: datetime, now: datetime) -> bool:
+    if found.running:
+        return created_at < now - LEFT_AFTER
+    if found.ended_at is not None:
+        return found.ended_at < now - ANSWER_TAKEN_WITHIN
+    return created_at < now - BEGINS_WITHIN
+
+
+def script_of(commands: Sequence[Command]) -> str:
+    """Return the lines that run *commands* of pgBackRest one after the other."""
+    return "\n".join(shlex.join(["pgbackrest", *each]) for each in commands)
 
 
 def failed(task: str, log: str, code: int, *, found: ContainerInfo | None = None) -> NotYet:

@@ -3,7 +3,7 @@
 import structlog
 from temporalio import activity
 
-from activities.backups.contents import INFO, parse_contents
+from activities.backups.contents import parse_reading, reading
 from activities.backups.pgbackrest import PgBackRest
 from activities.backups.reading import backups_being_read
 from activities.heartbeat import heartbeating
@@ -63,15 +63,17 @@ class RepositoryActivities:
     async def expire_backups(self, arg: ExpireBackupsInput) -> RepositoryContents:
         """Remove what the policy does not promise any more, and the archive before what is left; return what is left.
 
-        A backup that is being restored stays, with what it needs and what is younger: the next time removes them.
+        A backup that is being restored stays, with what it needs and what is younger: the next time removes them. Who
+        restores on another host is on the cluster's record; what drills read, and restores of this host, its
+        containers say as well.
 
         Raises :class:`NotYet`, also while a backup is being made.
         """
         async with heartbeating():
             contents = await read_contents(self._pgbackrest, arg)
-            read = await backups_being_read(self._docker, arg.cluster_id)
-            keep = fulls_to_keep(contents.backups, arg.policy, arg.now, read)
-            if not keep:
+            read = await backups_being_read(self._docker, arg.cluster_id) | set(arg.read)
+            keep = fulls_to_keep(contents, arg.policy, arg.now, read, arg.proofs)
+            if not keep or arg.choosing:
                 return contents
             await self._pgbackrest.alone(arg, "expire", ("expire", f"--repo1-retention-full={keep}"))
             left = await read_contents(self._pgbackrest, arg)
@@ -97,6 +99,11 @@ class RepositoryActivities:
             log.warning("a repository of backups was removed", cluster=arg.cluster_id, kind=arg.repository.kind)
         return Nothing()
 
+    @activity.defn(name=effects.REMOVE_STORED.name)
+    async def remove_stored(self, arg: RepositoryRef) -> Nothing:
+        """The same of a repository in a store, from whichever host. Raises as :meth:`remove_repository`."""
+        return await self.remove_repository(arg)
+
 
 async def configure_nodes(pgbackrest: PgBackRest, ref: RepositoryRef) -> None:
     """Have the nodes that there are archive into this repository. Its keys may be others by now."""
@@ -112,4 +119,4 @@ async def read_contents(pgbackrest: PgBackRest, ref: RepositoryRef) -> Repositor
     """See :meth:`RepositoryActivities.read_repository`."""
     if not await pgbackrest.is_there(ref):
         return RepositoryContents()
-    return parse_contents(await pgbackrest.ask(ref, "read the repository", INFO))
+    return parse_reading(await pgbackrest.ask_script(ref, "read the repository", reading(ref.cluster_id)))

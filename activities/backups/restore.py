@@ -11,6 +11,7 @@ import structlog
 from psycopg.sql import Composed
 from temporalio import activity
 
+from activities.backups.damage import is_for_good
 from activities.backups.pgbackrest import DIRECTORY, OUTSIDE, PgBackRest, failed
 from activities.backups.reading import READS_LABEL, SET_LABEL
 from activities.engine.docker_engine import DockerEngine
@@ -46,12 +47,6 @@ _COPIED = re.compile(r"(\d+(?:\.\d+)?)%\)")
 """Of a file that was copied pgBackRest says how much of all bytes is copied then."""
 _RECOVERING = "the backup is copied; recovering."
 """What the entrypoint says between the two."""
-_FOR_GOOD = (
-    "the archive has a hole",
-    "recovery ended before configured recovery target",
-    "requested recovery stop point",
-)
-"""What another try meets again."""
 
 
 class RestoreActivities:
@@ -134,6 +129,7 @@ class RestoreActivities:
             },
             network=None if on_volume else OUTSIDE,
             mounts=tuple(mounts),
+            own=(DIRECTORY,),
             memory_mb=spec.resources.memory_mb,
             cpus=spec.resources.cpus,
             shm_mb=spec.resources.memory_mb,
@@ -164,7 +160,7 @@ class RestoreActivities:
 
     async def _why(self, name: str, ended: ContainerInfo) -> MpgError:
         error = failed("restore the backup", await self._docker.logs(name, 400), ended.exit_code or 1, found=ended)
-        if any(sign in error.message for sign in _FOR_GOOD):
+        if is_for_good(error.message, ended.exit_code):
             return Refused(error.message)
         return error
 
@@ -183,6 +179,8 @@ def _variables(point: RecoveryPoint) -> dict[str, str]:
     told = {"RESTORE_SET": point.backup_id, "RESTORE_TYPE": str(point.type)}
     if point.target:
         told["RESTORE_TARGET"] = point.target
+    if point.timeline is not None:
+        told["RESTORE_TIMELINE"] = str(point.timeline)
     if point.last_wal:
         told["RESTORE_LAST_WAL"] = point.last_wal
     return told

@@ -33,9 +33,14 @@ def _host_config(spec: ContainerSpec) -> dict[str, Any]:
         "NetworkMode": f"container:{spec.join}" if spec.join else spec.network or "none",
         "RestartPolicy": {"Name": spec.restart.value},
         "Mounts": [
-            {"Type": "volume", "Source": mount.volume, "Target": mount.path, "ReadOnly": mount.read_only}
-            for mount in spec.mounts
+            *(
+                {"Type": "volume", "Source": mount.volume, "Target": mount.path, "ReadOnly": mount.read_only}
+                for mount in spec.mounts
+            ),
+            *({"Type": "volume", "Target": path} for path in spec.own),
         ],
+        "ReadonlyRootfs": spec.read_only,
+        "Tmpfs": dict(spec.scratch),
         "PortBindings": {
             f"{port.container_port}/tcp": [{"HostIp": port.address, "HostPort": str(port.port)}] for port in spec.ports
         },

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import PurePosixPath
 from threading import Lock
 from typing import Any, TypeVar
@@ -20,9 +21,11 @@ from urllib3.exceptions import ReadTimeoutError
 
 from activities.engine.docker_calls import create_arguments, network_arguments
 from activities.engine.docker_types import (
+    PUT_BELOW,
     ContainerInfo,
     ContainerSpec,
     ContainerSummary,
+    ContainerUsage,
     EngineError,
     File,
     HostInfo,
@@ -46,14 +49,23 @@ SIGNAL_AGAIN_S = 1.0
 class DockerEngine:
     """One engine. Methods raise :class:`StackDown` when it does not answer and :class:`EngineError` when it refuses."""
 
-    def __init__(self, base_url: str | None = None, *, extra_labels: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str | None = None,
+        *,
+        extra_labels: Mapping[str, str] | None = None,
+        threads: int = THREADS,
+        timeout_s: int = CALL_TIMEOUT_S,
+    ) -> None:
         """Speak to *base_url* (None: ``DOCKER_HOST`` or the local socket); connects with the first call.
 
-        *extra_labels* go on everything that is made, beside the caller's labels and ``mpg.managed``.
+        *extra_labels* go on everything that is made, beside the caller's labels and ``mpg.managed``. So many *threads*
+        call at once, and wait for an answer for *timeout_s* seconds.
         """
         self._base_url = base_url
         self._labels = {LABEL_MANAGED: "true", **(extra_labels or {})}
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="docker")
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="docker")
+        self._at_once, self._timeout_s = threads, timeout_s
         self._client: Any = None
         self._connecting = Lock()
         self._abandoned: set[asyncio.Future[Any]] = set()
@@ -65,6 +77,11 @@ class DockerEngine:
         """Return the *container* (a name or an id), or None when there is none."""
         answer = await self._call_or_none(lambda client: client.inspect_container(container))
         return answer and ContainerInfo.parse(answer)
+
+    async def usage(self, container: str) -> ContainerUsage | None:
+        """Return what the *container* uses; None where there is none, or it does not run."""
+        answer = await self._call_or_none(lambda client: client.stats(container, stream=False, one_shot=True))
+        return answer and ContainerUsage.parse(answer)
 
     async def list_containers(self, labels: Mapping[str, str]) -> list[ContainerSummary]:
         """Return the containers that carry *labels*, those that do not run included."""
@@ -89,6 +106,16 @@ class DockerEngine:
     async def start(self, container: str) -> None:
         """Start the *container*; nothing happens when it runs."""
         await self._call(lambda client: client.start(container))
+
+    async def limit_cpus(self, container: str, cpus: float) -> None:
+        """Let the *container* have no more than so many processors from now on; one that is gone is let be."""
+
+        def update(client: Any) -> None:
+            # Of what a container is made with, the library changes the older settings only, which exclude this one.
+            url = client._url("/containers/{0}/update", container)
+            client._raise_for_status(client._post_json(url, data={"NanoCpus": int(cpus * 10**9)}))
+
+        await self._call_or_none(update)
 
     async def kill(self, container: str, signal: str = "SIGKILL") -> bool:
         """Send *signal* to the container's first process; False when the container does not run."""
@@ -134,7 +161,8 @@ class DockerEngine:
         """Remove the *container*, with *force* a running one too; nothing happens when there is none."""
         with contextlib.suppress(NotFound):
             try:
-                await self._call(lambda client: client.remove_container(container, force=force, v=False))
+                # With its volumes that have no name; those that have one stay.
+                await self._call(lambda client: client.remove_container(container, force=force, v=True))
             except (EngineError, AlreadyExists) as error:
                 if "is already in progress" not in str(error):
                     raise
@@ -146,9 +174,13 @@ class DockerEngine:
         return (answer or b"").decode(errors="replace").strip()
 
     async def put_files(self, container: str, files: Mapping[str, File]) -> None:
-        """Write *files* (absolute path to content) into the *container*, running or not, directories included."""
-        archive = _tar(files)
-        await self._call(lambda client: client.put_archive(container, "/", archive))
+        """Write *files* into the *container*, running or not, directories included.
+
+        *files* are by absolute path, below one of :data:`~activities.engine.docker_types.PUT_BELOW`.
+        """
+        for place in sorted({_place(path) for path in files}):
+            archive = _tar({path: file for path, file in files.items() if _place(path) == place}, place)
+            await self._call(partial(_put_archive, container, place, archive))
 
     async def get_file(self, container: str, path: str) -> bytes | None:
         """Return the content of the file at *path* in the *container*, running or not; None when there is none."""
@@ -271,7 +303,7 @@ class DockerEngine:
             raise
         except TimeoutError:
             raise StackDown(
-                f"The Docker engine did not answer within {CALL_TIMEOUT_S} s.", remedy="See dockerd's log."
+                f"The Docker engine did not answer within {self._timeout_s} s.", remedy="See dockerd's log."
             ) from None
 
     def _forget(self, calling: "asyncio.Future[Any]") -> None:
@@ -304,7 +336,9 @@ class DockerEngine:
         with self._connecting:
             if self._client is None:
                 where: dict[str, Any] = {"base_url": self._base_url} if self._base_url else dict(kwargs_from_env())
-                self._client = docker.APIClient(**where, version="auto", timeout=CALL_TIMEOUT_S, max_pool_size=THREADS)
+                self._client = docker.APIClient(
+                    **where, version="auto", timeout=self._timeout_s, max_pool_size=self._at_once
+                )
             return self._client
 
 
@@ -330,11 +364,19 @@ def _filters(labels: Mapping[str, str]) -> list[str]:
     return [f"{key}={value}" for key, value in labels.items()]
 
 
-def _tar(files: Mapping[str, File]) -> bytes:
+def _place(path: str) -> str:
+    return next(place for place in PUT_BELOW if PurePosixPath(path).is_relative_to(place))
+
+
+def _put_archive(container: str, place: str, archive: bytes, client: Any) -> None:
+    client.put_archive(container, place, archive)
+
+
+def _tar(files: Mapping[str, File], place: str) -> bytes:
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as tar:
         for path, file in files.items():
-            entry = tarfile.TarInfo(str(PurePosixPath(path).relative_to("/")))
+            entry = tarfile.TarInfo(str(PurePosixPath(path).relative_to(place)))
             # PgBouncer reads its list of users again only where the file's inode, size or time is another.
             entry.mtime = int(time.time())
             entry.size, entry.mode, entry.uid, entry.gid = len(file.content), file.mode, file.uid, file.gid

@@ -7,7 +7,7 @@ from typing import Any
 
 from model.base import Record
 from model.errors import MpgError
-from model.names import POSTGRES_ID
+from model.names import POSTGRES_ID, VOLUME_PATH
 
 
 class EngineError(MpgError):
@@ -33,6 +33,15 @@ BECOMES_ANOTHER = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID"
 """Capabilities of a container that begins as root and then becomes ``postgres``, which has none of them."""
 MOST_PROCESSES = 1024
 """In one container: twice what a node's connections and workers are."""
+
+
+CONFIG_DIR, POOLER_DIR = "/etc/mpg", "/etc/pgbouncer"
+"""Where the worker puts files of a container other than a node's; see :attr:`ContainerSpec.own`."""
+PUT_BELOW = (VOLUME_PATH, CONFIG_DIR, POOLER_DIR)
+"""Where files are put. The engine takes none for a root filesystem that is read-only, but into a volume in it."""
+SCRATCH = {"/tmp": "mode=1777,size=64m"}  # noqa: S108  of one container
+"""What each container may write to, gone when it stops: path to mount options (tmpfs(5))."""
+SOCKETS = {"/run/postgresql": f"uid={POSTGRES_ID},gid={POSTGRES_ID},mode=0755,size=1m"}
 
 
 class Mount(Record):
@@ -66,6 +75,11 @@ class ContainerSpec(Record):
     join: str | None = None
     """A container whose network namespace this one shares."""
     mounts: tuple[Mount, ...] = ()
+    own: tuple[str, ...] = ()
+    """Directories that files are put into: volumes without a name, which go with the container."""
+    scratch: Mapping[str, str] = SCRATCH
+    read_only: bool = True
+    """Whether all else of its root filesystem is."""
     ports: tuple[PublishedPort, ...] = ()
     memory_mb: int | None = None
     cpus: int | None = None
@@ -101,6 +115,10 @@ class ContainerInfo(Record):
     oom_killed: bool = False
     pid: int = 0
     """Process id of its first process on the engine's machine; 0 when it does not run."""
+    ended_at: datetime | None = None
+    """When it last ended; None before its first end."""
+    cpus: float | None = None
+    """The most processors that it gets; None: all."""
 
     @classmethod
     def parse(cls, answer: Mapping[str, Any]) -> "ContainerInfo":
@@ -119,6 +137,37 @@ class ContainerInfo(Record):
             gateways={name: network["Gateway"] for name, network in networks.items()},
             oom_killed=state["OOMKilled"],
             pid=state["Pid"],
+            ended_at=_time(state["FinishedAt"]),
+            cpus=(answer["HostConfig"].get("NanoCpus") or 0) / 10**9 or None,
+        )
+
+
+class ContainerUsage(Record):
+    """What a running container uses of the machine: processor time since its start, in seconds, and memory.
+
+    ``cpus`` and ``memory_limit_bytes`` are the most that it gets. ``memory_bytes`` is the working set: without the
+    cache of files that nobody looked at lately.
+    """
+
+    cpu_seconds: float
+    cpus: float
+    memory_bytes: int
+    memory_limit_bytes: int
+
+    @classmethod
+    def parse(cls, answer: Mapping[str, Any]) -> "ContainerUsage | None":
+        """Return what the engine's stats *answer* says, without a limit on processors; None if it does not run."""
+        memory, cpu = answer["memory_stats"], answer["cpu_stats"]
+        if "usage" not in memory:
+            return None
+        kinds: Mapping[str, int] = memory.get("stats") or {}
+        # As the engine's own client reckons, on cgroups of either version.
+        idle = kinds.get("total_inactive_file", kinds.get("inactive_file", 0))
+        return cls(
+            cpu_seconds=cpu["cpu_usage"]["total_usage"] / 10**9,
+            cpus=cpu.get("online_cpus") or 1,
+            memory_bytes=max(memory["usage"] - idle, 0),
+            memory_limit_bytes=memory["limit"],
         )
 
 

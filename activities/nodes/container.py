@@ -1,14 +1,14 @@
 """A node's container and the files on its volume, without Postgres: made, prepared, taken away."""
 
-from activities.authority import Authority
 from activities.engine.docker_engine import DockerEngine
-from activities.engine.docker_types import ContainerInfo, ContainerSpec, Mount
+from activities.engine.docker_types import SCRATCH, SOCKETS, ContainerInfo, ContainerSpec, Mount
 from activities.engine.labels import Kind, StateLabel, make_labels, node_digest
 from activities.nodes.archiving import node_repository_files
 from activities.nodes.files import COMPLETE_FILE, CONF_DIR, RENDERING, STANDBY_SIGNAL, node_files, standby_files
 from activities.nodes.repository_conf import RepositoryKeys, repository_environment
 from activities.nodes.tls import CERTIFICATE_FILE, node_tls_files
 from model.addresses import node_address
+from model.authority import Authority
 from model.backups import RepositoryKind
 from model.cluster import NodeRole, Tls
 from model.effects import Bootstrap, EnsureNodeInput, NodeSpec
@@ -27,6 +27,8 @@ from model.secrets import key_id
 STOP_TIMEOUT_S = 60.0
 """How long a clean stop may take; a busy node writes its checkpoint in it."""
 MIN_SHM_MB = 64
+_NO_REPOSITORY = {REPOSITORY_PATH: "mode=0755,size=1m"}
+"""The entrypoint gives that directory to ``postgres``, also where nothing is in it."""
 _MODE = {Bootstrap.INIT: "init", Bootstrap.CLONE: "clone", Bootstrap.KEEP: "start", Bootstrap.REJOIN: "rejoin"}
 
 
@@ -35,9 +37,11 @@ async def make_node(docker: DockerEngine, arg: EnsureNodeInput, master_key: byte
     spec = arg.spec
     volume = node_volume(spec.cluster_id, spec.name)
     await docker.create_volume(volume, make_labels(spec.cluster_id, Kind.NODE, spec.name))
-    mounts = [Mount(volume=volume, path=VOLUME_PATH)]
+    mounts, scratch = [Mount(volume=volume, path=VOLUME_PATH)], SCRATCH | SOCKETS
     if spec.repository is not None and spec.repository.kind is RepositoryKind.VOLUME:
         mounts.append(await make_backups_volume(docker, spec.cluster_id))
+    else:
+        scratch |= _NO_REPOSITORY
     await docker.create(
         ContainerSpec(
             name=node_container(spec.cluster_id, spec.name),
@@ -48,6 +52,7 @@ async def make_node(docker: DockerEngine, arg: EnsureNodeInput, master_key: byte
             network=spec.network.name,
             address=node_address(spec.network, spec.name),
             mounts=tuple(mounts),
+            scratch=scratch,
             memory_mb=spec.resources.memory_mb,
             cpus=spec.resources.cpus,
             # Parallel queries exchange rows through /dev/shm; a larger one fails in Docker's 64 MB.

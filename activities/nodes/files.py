@@ -18,6 +18,8 @@ REWINDING_FILE = f"{VOLUME_PATH}/data.rewinding"
 """Instead of the former while pg_rewind is at work, or was cut short."""
 FORMER_DATA = f"{VOLUME_PATH}/data.former"
 """What a fresh copy took the place of; kept until that was in sync."""
+UNARCHIVED_WAL = f"{VOLUME_PATH}/wal.unarchived"
+"""Second names of the segments that a former primary had not archived."""
 STANDBY_SIGNAL = f"{PGDATA}/standby.signal"
 AUTO_CONF = f"{PGDATA}/postgresql.auto.conf"
 PGPASS = f"{CONF_DIR}/pgpass"
@@ -26,6 +28,9 @@ REJOIN_FILE = f"{CONF_DIR}/rejoin"
 REWIND_LOG = f"{CONF_DIR}/rewind.log"
 TLS_CONF = f"{CONF_DIR}/tls.conf"
 """Settings of TLS; not there on a node that offers none (activities/nodes/tls.py)."""
+RECYCLING_CONF = f"{CONF_DIR}/recycling.conf"
+"""Has Postgres recycle no WAL; there while segments are kept in :data:`UNARCHIVED_WAL` (images/entrypoints/node)."""
+_INCLUDE_RECYCLING = "include_if_exists = 'recycling.conf'\n"
 INCLUDE_TLS = "include_if_exists = 'tls.conf'\n"
 RENDERING = 1
 """Raise it when the same spec is to become another container or other files that need a restart."""
@@ -71,7 +76,8 @@ def postgresql_conf(spec: NodeSpec) -> str:
         settings |= ARCHIVE_SETTINGS
     if spec.role is NodeRole.REPLICA:
         settings["primary_conninfo"] = primary_conninfo(spec)
-    return "".join(f"{name} = {_quoted(value)}\n" for name, value in settings.items()) + INCLUDE_TLS
+    lines = (f"{name} = {_quoted(value)}\n" for name, value in settings.items())
+    return "".join(lines) + _INCLUDE_RECYCLING + INCLUDE_TLS
 
 
 def primary_conninfo(spec: NodeSpec) -> str:

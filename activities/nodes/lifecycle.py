@@ -2,7 +2,6 @@
 
 from temporalio import activity
 
-from activities.authority import Authority
 from activities.engine.docker_engine import DockerEngine
 from activities.engine.docker_types import ContainerInfo
 from activities.engine.labels import has_digest, node_digest, read_state
@@ -17,6 +16,7 @@ from activities.postgres.sql import SqlSessions
 from activities.postgres.statements import KEEP_VERIFIERS_OUT, put_platform_role, script
 from model import effects
 from model.addresses import node_address
+from model.authority import Authority
 from model.cluster import Node, NodePhase, NodeRole
 from model.effects import (
     Bootstrap,

@@ -266,6 +266,11 @@ async def _shown(connection: Connection) -> str:
     return str(await _value(connection, "SELECT current_setting('synchronous_standby_names')"))
 
 
+async def waits_for_standby(connection: Connection) -> bool:
+    """Tell whether commits are set to wait for a standby."""
+    return await _shown(connection) != ""
+
+
 async def _value(connection: Connection, query: LiteralString, *parameters: str) -> object:
     cursor = await connection.execute(query, parameters)
     row = await cursor.fetchone()

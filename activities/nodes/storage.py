@@ -36,7 +36,10 @@ _QUICK: LiteralString = """
 SELECT pg_is_in_recovery(),
        (CASE WHEN pg_is_in_recovery() THEN coalesce(pg_last_wal_replay_lsn(), '0/0') ELSE pg_current_wal_lsn() END
         - '0/0')::bigint,
-       (SELECT coalesce(sum(size), 0)::bigint FROM pg_ls_waldir()),
+       (SELECT coalesce(sum(size), 0)::bigint FROM pg_ls_waldir())
+     + (SELECT coalesce(sum((pg_stat_file('/var/lib/postgresql/wal.unarchived/' || kept, true)).size), 0)::bigint
+        FROM pg_ls_dir('/var/lib/postgresql/wal.unarchived', true, false) AS kept
+        WHERE kept NOT IN (SELECT name FROM pg_ls_waldir())),
        (SELECT coalesce(sum(size), 0)::bigint FROM pg_ls_tmpdir())
      + (SELECT coalesce(sum((pg_stat_file(concat_ws('/', 'base/pgsql_tmp', set, file), true)).size), 0)::bigint
         FROM pg_ls_dir('base/pgsql_tmp', true, false) AS set,
@@ -45,7 +48,8 @@ SELECT pg_is_in_recovery(),
        (SELECT count(*) > 0 FROM pg_file_settings
         WHERE name = 'default_transaction_read_only' AND applied AND setting::boolean)
 """
-"""Whether it is a standby; position in the WAL; bytes of WAL, and of temporary files, those of parallel queries too;
+"""Whether it is a standby; position in the WAL; bytes of WAL, with what a former primary keeps of it
+(images/entrypoints/node), and of temporary files, those of parallel queries too;
 whether clients begin read-only, which is read from the files: in our own session it is off."""
 _WALK: LiteralString = """
 SELECT datname::text, pg_database_size(oid) FROM pg_database

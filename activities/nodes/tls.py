@@ -4,10 +4,10 @@ All of it is in the configuration directory on the node's volume, which Postgres
 get it, and sessions that are open stay as they are.
 """
 
-from activities.authority import Authority
 from activities.engine.docker_engine import DockerEngine
 from activities.engine.docker_types import File
 from activities.nodes.files import CONF_DIR, INCLUDE_TLS, TLS_CONF, pg_hba
+from model.authority import Authority
 from model.cluster import Network, Node, Tls
 
 KEY_FILE = f"{CONF_DIR}/server.key"

@@ -34,6 +34,14 @@ IN_POSTGIS_IMAGE = frozenset({POSTGIS, POSTGIS_TOPOLOGY})
 """Extensions that only the image with PostGIS has. Not postgis_raster, which reads files and other servers."""
 ALLOWED = frozenset({"vector", "pg_stat_statements"}) | IN_POSTGIS_IMAGE
 """Extensions that are not trusted and may be enabled nevertheless."""
+_WITHIN = "Only its own types and functions in this database; no files, no other servers."
+REACH = {
+    "vector": "Only its own types, indexes and functions in this database; no files, no other servers.",
+    "pg_stat_statements": "Everybody's statements on this cluster, as counts and times; of texts only the user's own.",
+    POSTGIS: "Its own types and functions, and its table of coordinate systems; of files only the grids in its image.",
+    POSTGIS_TOPOLOGY: "Its own types and functions, and a schema for each topology; no files, no other servers.",
+}
+"""What is within the reach of whoever uses an extension that is not trusted, in words for people."""
 SYSTEM = frozenset({"plpgsql"})
 """Extensions that every database has and that cannot be disabled."""
 _DOCS = {
@@ -100,11 +108,12 @@ class ExtensionActivities:
                         name=name,
                         description=comment or "",
                         docs_url=docs_url(name, major),
+                        reach=reach(name, trusted=trusted),
                         default_version=default,
                         is_system=name in SYSTEM,
                         installed=InstalledExtension(version=version, schema_name=schema) if version else None,
                     )
-                    for name, comment, default, _, version, schema in await cursor.fetchall()
+                    for name, comment, default, trusted, version, schema in await cursor.fetchall()
                 )
             )
 
@@ -144,6 +153,11 @@ class ExtensionActivities:
             except psycopg.errors.DependentObjectsStillExist as error:
                 raise _needed(arg.extension, error.diag.message_detail or "") from None
         return Nothing()
+
+
+def reach(name: str, *, trusted: bool) -> str:
+    """Return what an extension can reach. It may be one that an adopted cluster has and that cannot be enabled here."""
+    return REACH.get(name, _WITHIN if trusted else "Not known: it cannot be enabled here.")
 
 
 def docs_url(name: str, major: int) -> str:

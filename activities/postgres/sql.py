@@ -1,4 +1,4 @@
-"""Admin connections to nodes: one persistent connection per node, made again when it broke."""
+"""Connections to nodes: one persistent admin connection per node, made again when it broke, and users' for one use."""
 
 import asyncio
 import os
@@ -11,6 +11,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
+from model.cluster import User
 from model.effects import Target
 from model.names import POSTGRES_PORT, SUPERUSER
 from model.probing import Outcome, classify
@@ -71,6 +72,25 @@ class SqlSessions:
             # Users own schemas in their databases: nothing of theirs may be found by an unqualified name.
             options=self._options + ("" if as_clients else _WRITES),
             autocommit=True,
+        )
+
+    async def open_as(self, target: Target, dbname: str, user: User, *, options: str) -> Connection:
+        """Return a new connection as a *user* of the cluster, with what it set for itself, that the caller closes.
+
+        It begins transactions by itself. *options* are settings, which go over the user's own. Raises
+        ``psycopg.OperationalError``.
+        """
+        return await psycopg.AsyncConnection.connect(
+            host=target.address,
+            port=POSTGRES_PORT,
+            user=user.name,
+            password=derive_password(self._master_key, target.cluster_id, user.name, user.password_version),
+            dbname=dbname,
+            application_name=APPLICATION_NAME,
+            client_encoding="UTF8",
+            connect_timeout=CONNECT_TIMEOUT_S,
+            sslmode="disable",
+            options=options,
         )
 
     @asynccontextmanager

@@ -22,13 +22,17 @@ class StorageNoteActivities:
     @activity.defn(name=effects.NOTE_STORAGE.name)
     async def note_storage(self, arg: NoteStorageInput) -> Nothing:
         """Note the storage that the cluster has from now on, for when its record is lost."""
-        growth = arg.auto_grow
-        notes = {STORAGE: str(arg.storage_gb), GROWTH: f"{growth.step_gb}/{growth.max_gb}" if growth else ""}
         async with self._sql.use(arg.target) as connection:
-            for name, value in notes.items():
-                note = SQL("ALTER DATABASE postgres SET {} = {}").format(Identifier(*name.split(".")), Literal(value))
-                await connection.execute(note)
+            await put_notes(connection, arg.storage_gb, arg.auto_grow)
         return Nothing()
+
+
+async def put_notes(connection: Connection, storage_gb: int, growth: AutoGrow | None) -> None:
+    """Note the storage and its growth."""
+    notes = {STORAGE: str(storage_gb), GROWTH: f"{growth.step_gb}/{growth.max_gb}" if growth else ""}
+    for name, value in notes.items():
+        note = SQL("ALTER DATABASE postgres SET {} = {}").format(Identifier(*name.split(".")), Literal(value))
+        await connection.execute(note)
 
 
 async def read_notes(connection: Connection) -> tuple[int | None, AutoGrow | None]:

@@ -2,7 +2,6 @@
 
 from temporalio import activity
 
-from activities.authority import Authority
 from activities.engine.docker_engine import DockerEngine
 from activities.fencing import OperationFences
 from activities.heartbeat import heartbeating
@@ -13,6 +12,7 @@ from activities.recovery.return_to_service import Settling
 from activities.routing.health import mend_way_in
 from activities.takeover_lock import TakeoverLocks
 from model import effects
+from model.authority import Authority
 from model.effects import MendWayInInput, Nothing, Observation, ObserveInput, SettleInput
 
 

@@ -64,9 +64,10 @@ class Survey:
 
     async def facts(self) -> tuple[Fact, ...]:
         """Return the facts that make the record true: the primary, the nodes, the poolers."""
+        began = datetime.now(UTC)
         looks = await self.nodes()
-        facts = [*node_facts(self._state, looks)]
-        poolers = actual_poolers(self._state.status.poolers, await self.containers(), datetime.now(UTC))
+        facts = [*node_facts(self._state, looks, began)]
+        poolers = actual_poolers(self._state.status.poolers, await self.containers(), began)
         if poolers != self._state.status.poolers:
             facts.append(PoolersAre(poolers=poolers))
         return tuple(facts)
@@ -110,8 +111,10 @@ class Survey:
         return timeline
 
 
-def node_facts(state: ClusterState, looks: dict[str, NodeLook]) -> list[Fact]:
-    """Return what differs from the record about nodes. ``in_sync`` is only ever taken away here.
+def node_facts(state: ClusterState, looks: dict[str, NodeLook], began: datetime) -> list[Fact]:
+    """Return what differs from the record about nodes, in looks that *began* then.
+
+    ``in_sync`` is only ever taken away here.
 
     That a standby is in sync is recorded by whoever made sure of it: one that has diverged streams for a moment too.
     """
@@ -121,7 +124,7 @@ def node_facts(state: ClusterState, looks: dict[str, NodeLook]) -> list[Fact]:
     recorded = state.status.primary
     moved = primary is not None and (recorded is None or recorded.name != primary.node.name)
     if primary is not None and primary.state is not None and moved:
-        facts.append(PrimaryIs(name=primary.node.name, timeline=primary.state.timeline))
+        facts.append(PrimaryIs(name=primary.node.name, timeline=primary.state.timeline, since=began))
     for look in looks.values():
         node = _corrected(look, primary, moved=moved)
         if node != look.node:

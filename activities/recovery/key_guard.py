@@ -44,6 +44,7 @@ _WITHOUT_KEY = frozenset(
         effects.ENSURE_ACCESS,
         effects.REMOVE_CLUSTER,
         effects.REMOVE_REPOSITORY,
+        effects.REMOVE_STORED,
         effects.REMOVE_SCHEDULES,
     )
 )

@@ -6,26 +6,29 @@ from datetime import UTC, datetime
 import psycopg
 import structlog
 
-from activities.authority import Authority
 from activities.engine.docker_engine import DockerEngine
 from activities.engine.labels import Kind, read_state
 from activities.nodes.archiving import release_archiver
 from activities.nodes.lifecycle import NodeActivities
 from activities.nodes.probe import NodeProbe
 from activities.nodes.replica_data import discard_former
+from activities.nodes.replication import ReplicationActivities, waits_for_standby
 from activities.nodes.repository_conf import RepositoryKeys
 from activities.nodes.tls import put_pg_hba
 from activities.postgres.sql import SqlSessions
+from activities.postgres.storage_notes import put_notes, read_notes
 from activities.recovery.inspection import NodeLook, Survey, actual_poolers
 from activities.routing.access_file import read_access
 from activities.routing.allow_list import put_allow_list
+from activities.routing.durability_note import note_durability
 from activities.routing.health import POOLER_TIMEOUT_S, start_endpoint, start_pooler
 from activities.routing.pooler_console import Console
 from activities.routing.pooler_files import write_pooler_files
 from activities.routing.poolers import make_pooler
 from activities.routing.rules import load_routes
-from model.cluster import Endpoint, Node, NodeRole, Pooler, PoolerPhase
-from model.effects import Bootstrap, EnsureNodeInput, RouteInput, SettleInput, Target
+from model.authority import Authority
+from model.cluster import Durability, Endpoint, Node, NodeRole, Pooler, PoolerPhase
+from model.effects import Bootstrap, EnsureNodeInput, RouteInput, SetSynchronousInput, SettleInput, Target
 from model.errors import HostFull, MpgError, NeedsOperator, NotYet, Refused
 from model.names import LABEL_KIND, LABEL_NAME
 from model.settling import Seen, choose_primary
@@ -48,6 +51,7 @@ class Settling:
         self._authority = authority
         state = arg.state
         self._may_start_primary = arg.start_primary
+        self._is_on_record = bool(arg.ended)
         self._docker = docker
         self._sql = sql
         self._nodes = NodeActivities(docker, sql, keys, authority)
@@ -77,8 +81,10 @@ class Settling:
             self._docker, self._state.spec.name, self._endpoint(), self._state.status.poolers
         )
         await self._start_primary(primary)
+        await self._let_commit(primary.node)
         await self._serve(primary.node, read_only=None, restart=rejoined)
         await self._let_archive(primary.node)
+        await self._put_storage_notes(primary.node)
         replica = await self._start_replica(primary.node, looks)
         if replica is not None:
             await self._route(primary.node, replica.address)
@@ -113,6 +119,17 @@ class Settling:
                 # It ended, and would again: whoever wants another try has to change something first.
                 raise NeedsOperator(str(error)) from error
 
+    async def _let_commit(self, primary: Node) -> None:
+        """A change to ``sync`` that was cut off may have left commits waiting for a replica that nobody watches."""
+        target = Target.of(self._state.spec.id, primary)
+        if self._state.spec.durability is not Durability.ASYNC:
+            return
+        async with self._sql.use(target) as connection:
+            waits = await waits_for_standby(connection)
+        if waits:
+            log.info("commits wait for nobody again", node=primary.name)
+            await ReplicationActivities(self._sql).set_synchronous(SetSynchronousInput(target=target, standby=None))
+
     async def _let_archive(self, primary: Node) -> None:
         """A switchover that was cut off may have left its archiver held."""
         try:
@@ -127,6 +144,7 @@ class Settling:
         poolers = await self._poolers()
         await self._put_pg_hba()
         await self._put_allow_list()
+        await self._put_durability()
         await write_pooler_files(
             self._docker,
             self._state.spec.id,
@@ -152,6 +170,31 @@ class Settling:
         there, wanted = await read_access(self._docker, container), self._state.spec.allow_list
         if network is not None and (there.allow_list if there else ()) != wanted:
             await put_allow_list(self._docker, container, wanted, network.gateway)
+
+    async def _put_durability(self) -> None:
+        """The same for what is noted of durability."""
+        container, wanted = self._endpoint().container, self._state.spec.durability
+        there = await read_access(self._docker, container)
+        if there is not None and there.durability not in {None, wanted}:
+            await note_durability(self._docker, container, wanted)
+
+    async def _put_storage_notes(self, primary: Node) -> None:
+        """An operation that was cut off may have noted a storage that is not on record.
+
+        A cluster that is adopted has its record from these notes, and is not settled after operations.
+        """
+        spec = self._state.spec
+        if not self._is_on_record:
+            return
+        async with self._sql.use(Target.of(spec.id, primary)) as connection:
+            storage_gb, growth = await read_notes(connection)
+            if storage_gb is None or (storage_gb, growth) == (spec.storage_gb, spec.auto_grow):
+                return
+            log.info("storage is noted as it is on record", noted_gb=storage_gb, recorded_gb=spec.storage_gb)
+            async with connection.transaction():
+                # The replica may be away.
+                await connection.execute("SET LOCAL synchronous_commit = local")
+                await put_notes(connection, spec.storage_gb, spec.auto_grow)
 
     async def _poolers(self) -> list[Pooler]:
         """Return the poolers that there are, after those on record whose containers are gone were made anew."""

@@ -7,7 +7,15 @@ import socket
 from temporalio import activity
 
 from activities.engine.docker_engine import DockerEngine
-from activities.engine.docker_types import ContainerSpec, EngineError, File, NetworkInfo, PublishedPort, RestartPolicy
+from activities.engine.docker_types import (
+    CONFIG_DIR,
+    ContainerSpec,
+    EngineError,
+    File,
+    NetworkInfo,
+    PublishedPort,
+    RestartPolicy,
+)
 from activities.engine.labels import Kind, StateLabel, make_labels, read_state
 from activities.heartbeat import heartbeating
 from activities.routing.allow_list import allow_files
@@ -170,6 +178,7 @@ class EndpointActivities:
                     for inside, outside in zip(_PUBLISHED, ports, strict=True)
                 ),
                 capabilities=("NET_ADMIN",),
+                own=(CONFIG_DIR,),
                 # It forwards to the nodes, and never tells a client to go there by itself.
                 sysctls={"net.ipv4.ip_forward": "1", "net.ipv4.conf.all.send_redirects": "0"},
                 restart=RestartPolicy.UNLESS_STOPPED,

@@ -30,6 +30,30 @@ class Client(Record):
     port: int
 
 
+class Pool(Record):
+    """A row of SHOW POOLS: the clients and servers of one user in one database.
+
+    ``maxwait`` and ``maxwait_us`` say for how long the client at the head of the queue waits, seconds and the rest.
+    """
+
+    database: str
+    user: str
+    cl_active: int
+    cl_waiting: int
+    sv_active: int
+    sv_idle: int
+    sv_used: int
+    sv_tested: int
+    sv_login: int
+    maxwait: int
+    maxwait_us: int
+
+    @property
+    def longest_wait_s(self) -> float:
+        """For how long a client waits that has waited longest, in seconds."""
+        return self.maxwait + self.maxwait_us / 1e6
+
+
 class Console:
     """One PgBouncer's console, for one caller at a time. :meth:`open` it, and :meth:`close` it in the end.
 
@@ -112,8 +136,11 @@ class Console:
 
     async def longest_wait_s(self) -> float:
         """Return for how long the client has waited, in seconds, that has waited longest for a server connection."""
-        waits = [float(row["maxwait"]) + float(row["maxwait_us"]) / 1e6 for row in await self._rows("SHOW POOLS")]
-        return max(waits, default=0.0)
+        return max((pool.longest_wait_s for pool in await self._pools()), default=0.0)
+
+    async def show_pools(self) -> list[Pool]:
+        """Return the pools, the console's left out."""
+        return [pool for pool in await self._pools() if pool.database != CONSOLE_DATABASE]
 
     def abandon(self) -> None:
         """Drop the connection as it is. A pause that was asked for goes on, which giving it up would end."""
@@ -131,6 +158,9 @@ class Console:
         # its number could be a new connection's when psycopg lets go of it.
         cut(self._connection)
         await asyncio.gather(waiting, return_exceptions=True)
+
+    async def _pools(self) -> list[Pool]:
+        return [Pool.model_validate(row) for row in await self._rows("SHOW POOLS")]
 
     async def _rows(self, command: LiteralString) -> list[DictRow]:
         return await (await self._connection.execute(command)).fetchall()

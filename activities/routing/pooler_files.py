@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Sequence
 
-from activities.authority import Authority
 from activities.engine.docker_engine import DockerEngine
-from activities.engine.docker_types import File
+from activities.engine.docker_types import POOLER_DIR, File
 from activities.routing.pooler_console import CONSOLE_USER
+from model.authority import Authority
 from model.base import Record
 from model.cluster import Pooler, PoolerPhase, PoolMode, Tls
 from model.errors import NotFound
@@ -14,7 +14,7 @@ from model.names import PLATFORM_SCHEMA, POOLER_USER, POSTGRES_PORT
 from model.plans import Plan
 from model.secrets import derive_password
 
-CONFIG_DIR = "/etc/pgbouncer"
+CONFIG_DIR = POOLER_DIR
 KEY_FILE = f"{CONFIG_DIR}/server.key"
 CERTIFICATE_FILE = f"{CONFIG_DIR}/server.crt"
 SOCKETS_PATH = "/run/mpg"

@@ -7,15 +7,15 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 from temporalio import activity
 
-from activities.authority import Authority
 from activities.engine.docker_engine import DockerEngine
-from activities.engine.docker_types import ContainerSpec, Mount, RestartPolicy
+from activities.engine.docker_types import POOLER_DIR, ContainerSpec, Mount, RestartPolicy
 from activities.engine.labels import Kind, StateLabel, make_labels
 from activities.heartbeat import heartbeating, while_worker_runs
 from activities.routing.health import mend_way_in
 from activities.routing.pooler_console import Console
 from activities.routing.pooler_files import SOCKETS_PATH, renew_pooler, write_pooler_files
 from model import effects
+from model.authority import Authority
 from model.cluster import Endpoint, Pooler, PoolerPhase, Tls
 from model.effects import (
     ConfigurePoolersInput,
@@ -201,6 +201,7 @@ async def make_pooler(
             labels=make_labels(cluster_id, Kind.POOLER, pooler.name, state=state),
             join=endpoint.container,
             mounts=(Mount(volume=sockets_volume(cluster_id), path=SOCKETS_PATH),),
+            own=(POOLER_DIR,),
             restart=RestartPolicy.UNLESS_STOPPED,
             memory_mb=MEMORY_MB,
             cpus=1,

@@ -5,7 +5,6 @@ import asyncio
 import psycopg
 from temporalio import activity
 
-from activities.authority import Authority
 from activities.engine.docker_engine import DockerEngine
 from activities.heartbeat import heartbeating
 from activities.nodes.tls import offer_tls, put_pg_hba
@@ -13,6 +12,7 @@ from activities.routing.access_file import read_access, write_access
 from activities.routing.pooler_console import Console
 from activities.routing.pooler_files import renew_pooler, write_pooler_files
 from model import effects
+from model.authority import Authority
 from model.cluster import Pooler, PoolerPhase, Tls
 from model.effects import Nothing, SetTlsInput
 from model.errors import NotFound, NotYet

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Generic, LiteralString, Self, TypeVar
 
 import structlog
@@ -59,6 +60,7 @@ class Handover(Generic[A]):
         self.arg, self.clients, self.docker, self.sql = arg, clients, clients.docker, clients.sql
         self.old, self.new, self.endpoint, self.network = _parties(arg.status, arg.target)
         self.watch = Stopwatch()
+        self._began = datetime.now(UTC)
         self.replica: Connection
         self.pause: Pause
         self._opening_rules: asyncio.Task[RulesSession]
@@ -199,7 +201,7 @@ class Handover(Generic[A]):
 
     async def _record(self) -> None:
         """Have the cluster record its new primary; its timeline follows with the report."""
-        fact = PrimaryIs(name=self.new.name)
+        fact = PrimaryIs(name=self.new.name, since=self._began)
         cluster = self.clients.temporal.get_workflow_handle(cluster_workflow_id(self.arg.cluster_id))
         commit = Commit(operation_id=self.arg.operation_id, facts=(fact,))
         try:

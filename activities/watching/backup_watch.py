@@ -40,6 +40,7 @@ FIRST_LOOK_S = 20.0
 ReadArchiving = Callable[[ArchivingInput], Awaitable[Archiving]]
 View = Callable[[], Awaitable[ClusterView | None]]
 BeginBackup = Callable[[ClusterSpec], Awaitable[None]]
+ForgetEnded = Callable[[ClusterState], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,11 @@ class BackupWatch:
         *,
         read: ReadArchiving,
         begin: BeginBackup,
+        forget: ForgetEnded,
     ) -> None:
         """Watch the cluster of *arg*, by *read* where *sync* says that its primary is, and by its *view*.
 
-        Where it has no backup at all one is begun, by *begin*.
+        Where it has no backup at all one is begun, by *begin*. *forget* takes off the record what ended without a word.
         """
         self._arg = arg
         self._sync = sync
@@ -74,6 +76,7 @@ class BackupWatch:
         self._bounds = bounds
         self._read = read
         self._begin = begin
+        self._forget = forget
         self._since = datetime.now(UTC)
 
     async def until_archiving_changes(self) -> Alarm:
@@ -130,7 +133,15 @@ class BackupWatch:
                 await self._begin_first(spec)
                 pause_s = min(2 * pause_s, AGE_EVERY_S)
             else:
-                pause_s = AGE_WHILE_OVERDUE_S if told else AGE_EVERY_S
+                under_way = status.backups.running or status.backups.drill
+                pause_s = AGE_WHILE_OVERDUE_S if told or under_way else AGE_EVERY_S
+            await self._forget_ended(view.state)
+
+    async def _forget_ended(self, state: ClusterState) -> None:
+        try:
+            await self._forget(state)
+        except RPCError as error:
+            log.warning("could not see what still runs", cluster=state.spec.id, error=str(error))
 
     def _undrilled(self, state: ClusterState, policy: BackupPolicy) -> str:
         known, factor = state.status.backups, self._bounds.drill_overdue_factor

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from activities.authority import Authority
 from activities.engine.docker_engine import DockerEngine
 from activities.nodes.tls import renew_node
 from activities.routing.pooler_files import renew_pooler
+from model.authority import Authority
 from model.cluster import ClusterView, Tls
 from model.effects import Alarm
 from model.errors import MpgError

@@ -4,21 +4,22 @@ A node that is stopped on purpose is no alarm: before the watch speaks it asks t
 """
 
 import asyncio
+from typing import Any
 
 import structlog
 from temporalio import activity
 from temporalio.client import WorkflowQueryFailedError
 from temporalio.service import RPCError
 
-from activities.authority import Authority
 from activities.engine.disk_promises import DiskPromises
 from activities.engine.docker_events import DockerEvents
 from activities.heartbeat import WATCH_INTERVAL_S, while_worker_runs
+from activities.metrics.cluster_metrics import ClusterMetrics, MetricSources
 from activities.nodes.storage import ClusterStorage
 from activities.routing.health import broken_way_in, paused_poolers
 from activities.routing.pooler_pause import open_pause
 from activities.takeover.handover import Clients
-from activities.watching.backup_watch import BackupBounds, BackupWatch, BeginBackup, ReadArchiving
+from activities.watching.backup_watch import BackupBounds, BackupWatch, BeginBackup, ForgetEnded, ReadArchiving
 from activities.watching.certificate_watch import CertificateWatch
 from activities.watching.node_watch import NodeWatch
 from activities.watching.refused_watch import RefusedWatch
@@ -26,6 +27,7 @@ from activities.watching.storage_watch import StorageWatch
 from activities.watching.sync_watch import SyncWatch
 from model import effects
 from model.acknowledgement import OVERDUE_S
+from model.authority import Authority
 from model.cluster import OVER, ClusterView, Durability, Node
 from model.effects import Alarm, AlarmKind, WatchInput
 from model.names import cluster_workflow_id
@@ -57,22 +59,28 @@ class WatchActivities:
         promises: DiskPromises,
         bounds: BackupBounds,
         authority: Authority,
+        metrics: MetricSources,
         *,
         read_archiving: ReadArchiving,
         begin_backup: BeginBackup,
+        forget_ended: ForgetEnded,
     ) -> None:
         """Watch through *clients* and *events*, and archiving by *read_archiving*; *bounds* say what is too old.
 
-        *promises* is told what clusters use of the disk. A cluster without a backup gets one by *begin_backup*.
+        *promises* is told what clusters use of the disk, *metrics* is where their figures go. A cluster without a
+        backup gets one by *begin_backup*; *forget_ended* takes backups and drills off its record that ended without a
+        word.
         """
         self._docker = clients.docker
         self._authority = authority
+        self._metrics = metrics
         self._sql = clients.sql
         self._client = clients.temporal
         self._master_key = clients.master_key
         self._events = events
         self._read_archiving = read_archiving
         self._begin_backup = begin_backup
+        self._forget_ended = forget_ended
         self._bounds = bounds
         self._promises = promises
 
@@ -93,15 +101,19 @@ class WatchActivities:
             self._bounds,
             read=self._read_archiving,
             begin=self._begin_backup,
+            forget=self._forget_ended,
         )
         tasks.append(asyncio.create_task(backups.until_archiving_changes()))
         tasks.append(asyncio.create_task(backups.until_age_changes()))
+        metrics = ClusterMetrics(self._metrics, arg)
+        counting = asyncio.create_task(metrics.run())  # its end, whatever the reason, is no alarm
         storage = StorageWatch(
             ClusterStorage(self._sql, arg.cluster_id, arg.status.nodes),
             self._client,
             self._promises,
             arg,
             lambda: self._view(arg.cluster_id),
+            metrics.note_storage,
         )
         tasks.append(asyncio.create_task(storage.run()))
         certificates = CertificateWatch(self._docker, self._authority, lambda: self._view(arg.cluster_id))
@@ -112,9 +124,10 @@ class WatchActivities:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             return done.pop().result()
         finally:
-            for task in tasks:
+            running: list[asyncio.Task[Any]] = [*tasks, counting]
+            for task in running:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*running, return_exceptions=True)
 
     async def _node(self, arg: WatchInput, node: Node, sync: SyncWatch) -> Alarm:
         watch = NodeWatch(self._docker, self._sql, node, arg.cluster_id, sync)

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
@@ -16,10 +17,22 @@ from model.cluster import ClusterView
 from model.disk import Promise, nodes_bytes
 from model.effects import WatchInput
 from model.names import cluster_workflow_id
-from model.storage import GB, LOOK_S, Storage, StorageLook, UsedAt, filled_in, is_worth_telling, look_again_s
+from model.storage import (
+    GB,
+    LOOK_S,
+    Storage,
+    StorageLook,
+    UsedAt,
+    answers_again,
+    filled_in,
+    is_worth_telling,
+    look_again_s,
+)
 
 log = structlog.get_logger()
 
+LEARN_EVERY_S = 300.0
+"""How often at least it is asked what the cluster is provided with."""
 FIRST_LOOK_S = 10.0
 """Within this of a cluster's beginning."""
 
@@ -34,8 +47,13 @@ class StorageWatch:
         promises: DiskPromises,
         arg: WatchInput,
         view: Callable[[], Awaitable[ClusterView | None]],
+        tell: Callable[[StorageLook, int], None],
     ) -> None:
-        """Look at *storage*; *view* returns the cluster of *arg* as it stands, *promises* is told what it uses."""
+        """Look at *storage*; *view* returns the cluster of *arg* as it stands, *promises* is told what it uses.
+
+        *tell* hears of each look, with the bytes provided.
+        """
+        self._tell = tell
         self._storage = storage
         self._promises = promises
         self._cluster_id = arg.cluster_id
@@ -44,6 +62,10 @@ class StorageWatch:
         self._first = arg.status.storage.look is None
         self._known: tuple[Storage, int] | None = None
         """What is on record, and the bytes provided. Storage never shrinks: told late of more, this tells too much."""
+        self._learned_at = 0.0
+        """When it was asked for last (monotonic, seconds)."""
+        self._last: StorageLook | None = None
+        """The last look here, of which perhaps nothing was told: it knows better since when a node is silent."""
         self._used: deque[UsedAt] = deque(maxlen=2)
 
     async def run(self) -> NoReturn:
@@ -58,12 +80,13 @@ class StorageWatch:
             await asyncio.sleep(look_again_s(self._used, provided) if self._used and provided else LOOK_S)
 
     async def _consider(self, look: StorageLook) -> None:
-        if self._known is None:
+        if self._known is None or time.monotonic() - self._learned_at > LEARN_EVERY_S:
             await self._learn()
         if self._known is None:
             return
         recorded, provided = self._known
-        look = filled_in(look, recorded.look)
+        self._tell(look, provided)
+        look = self._last = filled_in(look, self._last or recorded.look)
         self._promises.note(
             Promise(
                 cluster_id=self._cluster_id,
@@ -72,7 +95,7 @@ class StorageWatch:
             )
         )
         self._used.append(UsedAt(at=look.at, used_bytes=look.used_bytes))
-        if not is_worth_telling(recorded, look, provided):
+        if not is_worth_telling(recorded, look, provided) and not answers_again(recorded.look, look):
             return
         cluster = self._temporal.get_workflow_handle(cluster_workflow_id(self._cluster_id))
         try:
@@ -85,4 +108,5 @@ class StorageWatch:
     async def _learn(self) -> None:
         view = await self._view()
         if view is not None:
+            self._learned_at = time.monotonic()
             self._known = view.state.status.storage, view.state.spec.storage_gb * GB

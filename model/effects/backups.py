@@ -5,6 +5,7 @@ from datetime import datetime
 from model.backups import Backup, BackupPolicy, BackupType, Repository, RepositoryContents
 from model.base import Record
 from model.cluster import Network, Node
+from model.drills import Proof
 from model.effects.effect import Effect, Kind, Nothing
 
 
@@ -38,10 +39,16 @@ class TakeBackupInput(RepositoryRef):
 
 
 class ExpireBackupsInput(RepositoryRef):
-    """Remove what ``policy`` no longer promises."""
+    """Remove what ``policy`` no longer promises, but for what is read: the backups ``read``.
+
+    ``proofs`` are what drills found. While somebody is ``choosing`` one nothing is removed.
+    """
 
     policy: BackupPolicy
     now: datetime
+    read: tuple[str, ...] = ()
+    choosing: bool = False
+    proofs: tuple[Proof, ...] = ()
 
 
 class ArchivingInput(Record):
@@ -66,23 +73,41 @@ class Archiving(Record):
 
 
 class GapInput(RepositoryRef):
-    """After a takeover: have the new primary archive what the old one wrote and did not archive."""
+    """After a takeover: have the new primary archive what the old one wrote and did not archive.
+
+    What only a node's volume has is archived from there, as much as ``rescue_s`` seconds allow. ``release`` lets the
+    archiver go on that was held for a switchover: only for who has the turn.
+    """
 
     primary: Node
+    unknown_since: datetime | None = None
+    """Since when it is not known what the archive lacks: a backup that was made later tells nothing of before."""
+    rescue_s: float = 60.0
+    release: bool = True
 
 
 class GapReport(Record):
-    """How many segments were handed to the archiver, and the first one that nobody has any more (a hole), if any."""
+    """How many segments were handed to the archiver, and the first one that nobody has any more (a hole), if any.
+
+    ``unknown`` says why it is not known whether there is a hole; None where it is.
+    """
 
     handed_over: int = 0
+    rescued: int = 0
+    """Archived from a former primary's volume."""
     lost: str | None = None
+    lost_last: str | None = None
+    """The last one of them."""
+    intact_until: datetime | None = None
+    """When the last commit before the hole was, or earlier; None: not known."""
+    unknown: str | None = None
 
 
 ENSURE_REPOSITORY = Effect(
     "ensure_repository", EnsureRepositoryInput, Nothing, Kind.HOST, "backups.repository:RepositoryActivities"
 )
 READ_REPOSITORY = Effect(
-    "read_repository", RepositoryRef, RepositoryContents, Kind.HOST, "backups.repository:RepositoryActivities"
+    "read_repository", RepositoryRef, RepositoryContents, Kind.HOST_LOOK, "backups.repository:RepositoryActivities"
 )
 EXPIRE_BACKUPS = Effect(
     "expire_backups", ExpireBackupsInput, RepositoryContents, Kind.HOST_LONG, "backups.repository:RepositoryActivities"
@@ -90,6 +115,10 @@ EXPIRE_BACKUPS = Effect(
 REMOVE_REPOSITORY = Effect(
     "remove_repository", RepositoryRef, Nothing, Kind.HOST_LONG, "backups.repository:RepositoryActivities"
 )
+REMOVE_STORED = Effect(
+    "remove_stored", RepositoryRef, Nothing, Kind.SQL_WAIT, "backups.repository:RepositoryActivities"
+)
+"""Of a store, which the cluster's host may be away from for good: any worker reaches it."""
 TAKE_BACKUP = Effect("take_backup", TakeBackupInput, Backup, Kind.HOST_LONG, "backups.backup:BackupActivities")
 READ_ARCHIVING = Effect("read_archiving", ArchivingInput, Archiving, Kind.SQL_WAIT, "backups.archive:ArchiveActivities")
 CLOSE_ARCHIVE_GAP = Effect("close_archive_gap", GapInput, GapReport, Kind.HOST, "backups.archive:ArchiveActivities")

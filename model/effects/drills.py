@@ -20,13 +20,15 @@ class SampleRowsInput(RepositoryRef):
 class DrillInput(RepositoryRef):
     """Restore a backup to a volume that is thrown away, and read everything in it.
 
-    ``to_end``: the archive after it as well. ``request_id`` is the same in every try.
+    ``to_end``: the archive after it as well. ``timeline``: its own, where the newest one does not come from it.
+    ``request_id`` is the same in every try.
     """
 
     cluster_name: str
     backup_id: str
     size_bytes: int
     to_end: bool
+    timeline: int | None = None
     request_id: str
 
 

@@ -22,10 +22,14 @@ class Kind(StrEnum):
     """
     SQL_WAIT = "sql_wait"
     """Waits on Postgres, or cannot be put back: an activity on the main queue that heartbeats."""
+    UNTIL_DONE = "until_done"
+    """The same, tried without end: it fails only where the platform does, and what comes of it is no failure."""
     SQL_NEW = "sql_new"
     """The same on a node that has just been made: no failover brings one back that ended."""
     HOST = "host"
     """Container work of seconds at most: an activity on the host's queue, heartbeating."""
+    HOST_LOOK = "host_look"
+    """As the former, and changes nothing: it ends where nobody on that host takes it up, because the host is lost."""
     HOST_LONG = "host_long"
     """Container work that may take minutes or hours (base backup, drain): heartbeating, long start-to-close."""
     SWITCHOVER = "switchover"
@@ -77,5 +81,5 @@ class Target(Record):
         return cls(cluster_id=cluster_id, address=node.address)
 
 
-HOST_KINDS = frozenset({Kind.HOST, Kind.HOST_LONG, Kind.SWITCHOVER, Kind.WATCH_HOST})
+HOST_KINDS = frozenset({Kind.HOST, Kind.HOST_LOOK, Kind.HOST_LONG, Kind.SWITCHOVER, Kind.WATCH_HOST})
 """Kinds that run on the queue of the host that owns the containers."""

@@ -40,5 +40,5 @@ class RemoveClusterInput(ClusterKey):
     keep_repository: bool = False
 
 
-CHECK_HOST = Effect("check_host", CheckHostInput, HostCheck, Kind.HOST, "engine.hosts:HostActivities")
+CHECK_HOST = Effect("check_host", CheckHostInput, HostCheck, Kind.HOST_LOOK, "engine.hosts:HostActivities")
 REMOVE_CLUSTER = Effect("remove_cluster", RemoveClusterInput, Nothing, Kind.HOST, "engine.cleanup:CleanupActivities")

@@ -1,10 +1,13 @@
 """Effects on users, roles, databases and extensions, by SQL on the primary. Implemented in activities/postgres."""
 
+from datetime import datetime
+
 from model.adoption import Catalog
 from model.base import Record
 from model.cluster import ClusterSpec, Database, Endpoint, Pooler, Role, User
 from model.effects.effect import Effect, Kind, Nothing, Target
 from model.effects.recovery import Observation
+from model.queries import Queries, StatementAsked, StatementPlan
 
 
 class SetUpRolesInput(Record):
@@ -105,6 +108,8 @@ class Extension(Record):
     name: str
     description: str
     docs_url: str
+    reach: str = ""
+    """What whoever uses it can reach, in words for people; empty where an older worker did not say."""
     default_version: str
     is_system: bool
     installed: InstalledExtension | None = None
@@ -144,6 +149,35 @@ class AdoptRolesInput(Record):
     connection_limit: int
 
 
+class ReadQueriesInput(Record):
+    """Look at what runs and what ran; with a ``database`` also at its tables and indexes."""
+
+    target: Target
+    database: str | None = None
+
+
+class ExplainStatementInput(Record):
+    """Have a statement planned."""
+
+    target: Target
+    statement: StatementAsked
+
+
+class SignalSessionInput(Record):
+    """Cancel what a session runs, or ``end`` it."""
+
+    target: Target
+    pid: int
+    began: datetime
+    end: bool
+
+
+class Signalled(Record):
+    """Whether the session was there."""
+
+    there: bool
+
+
 SET_UP_ROLES = Effect(
     "set_up_roles", SetUpRolesInput, Nothing, Kind.SQL_NEW, "postgres.role_system:RoleSystemActivities"
 )
@@ -174,3 +208,8 @@ ADOPT_ROLES = Effect(
     "adopt_roles", AdoptRolesInput, Nothing, Kind.SQL_WAIT, "postgres.role_system:RoleSystemActivities"
 )
 READ_CATALOG = Effect("read_catalog", Target, Catalog, Kind.SQL_WAIT, "postgres.catalog:CatalogActivities")
+READ_QUERIES = Effect("read_queries", ReadQueriesInput, Queries, Kind.SQL, "postgres.queries:QueryActivities")
+EXPLAIN_STATEMENT = Effect(
+    "explain_statement", ExplainStatementInput, StatementPlan, Kind.SQL, "postgres.statement_plans:PlanActivities"
+)
+SIGNAL_SESSION = Effect("signal_session", SignalSessionInput, Signalled, Kind.SQL, "postgres.queries:QueryActivities")

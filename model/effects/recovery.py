@@ -56,10 +56,10 @@ SETTLE_CLUSTER = Effect(
 )
 MEND_WAY_IN = Effect("mend_way_in", MendWayInInput, Nothing, Kind.HOST, "recovery.cluster_recovery:RecoveryActivities")
 FIND_CLUSTERS = Effect(
-    "find_clusters", FindClustersInput, FoundClusters, Kind.HOST, "recovery.adoption:AdoptionActivities"
+    "find_clusters", FindClustersInput, FoundClusters, Kind.HOST_LOOK, "recovery.adoption:AdoptionActivities"
 )
 READ_CLUSTER = Effect(
-    "read_cluster", ReadClusterInput, AdoptionReading, Kind.HOST, "recovery.adoption:AdoptionActivities"
+    "read_cluster", ReadClusterInput, AdoptionReading, Kind.HOST_LOOK, "recovery.adoption:AdoptionActivities"
 )
 ENSURE_ACCESS = Effect(
     "ensure_access", EnsureAccessInput, Access, Kind.HOST_LONG, "recovery.platform_access:PlatformAccessActivities"

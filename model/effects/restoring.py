@@ -5,12 +5,19 @@ Implemented in activities/backups, and what is of Temporal and Postgres where th
 
 from datetime import datetime
 
+from model.backups import Reading
 from model.base import Record
 from model.cluster import Node
 from model.effects.backups import RepositoryRef
 from model.effects.effect import ClusterKey, Effect, Kind, Nothing, Target
 from model.effects.nodes import NodeSpec
 from model.restore import RecoveryPoint, Source
+
+
+class BeginReadingInput(ClusterKey):
+    """Have the backups of a cluster stay, living or destroyed, until the operation of ``reading`` has ended."""
+
+    reading: Reading
 
 
 class ArchiveNowInput(Record):
@@ -45,11 +52,15 @@ class RestoreProgress(Record):
 
 
 class Restored(Record):
-    """What was restored. ``last_commit_at`` is None where nothing was committed after the backup."""
+    """What was restored. ``last_commit_at`` is None where nothing was committed after the backup.
+
+    ``at_end``: no commit after the moment asked for was found, so all that the archive has is there.
+    """
 
     last_commit_at: datetime | None = None
     lsn: str | None = None
     timeline: int
+    at_end: bool = False
 
 
 class RenewPasswordsInput(Record):
@@ -60,6 +71,7 @@ class RenewPasswordsInput(Record):
 
 
 READ_SOURCE = Effect("read_source", ClusterKey, Source, Kind.SQL, "operations:OperationActivities")
+BEGIN_READING = Effect("begin_reading", BeginReadingInput, Nothing, Kind.SQL, "operations:OperationActivities")
 ARCHIVE_NOW = Effect("archive_now", ArchiveNowInput, ArchivedTo, Kind.SQL_WAIT, "backups.archive_now:FlushActivities")
 RESTORE_DATA = Effect("restore_data", RestoreDataInput, Restored, Kind.HOST_LONG, "backups.restore:RestoreActivities")
 RENEW_PASSWORDS = Effect(

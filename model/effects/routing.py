@@ -4,7 +4,7 @@ from datetime import datetime
 
 from model.adoption import Origin
 from model.base import Record
-from model.cluster import Endpoint, Network, Node, Pooler, PoolMode, Tls
+from model.cluster import Durability, Endpoint, Network, Node, Pooler, PoolMode, Tls
 from model.effects.effect import ClusterKey, Effect, Kind, Nothing
 from model.plans import Plan
 
@@ -107,6 +107,14 @@ class SetAllowListInput(Record):
     networks: tuple[str, ...]
 
 
+class NoteDurabilityInput(Record):
+    """Keep at the endpoint what commits wait for: an adoption that has no record finds it there."""
+
+    cluster_id: str
+    endpoint: Endpoint
+    durability: Durability
+
+
 CREATE_NETWORK = Effect("create_network", ClusterKey, Network, Kind.HOST, "routing.endpoint:EndpointActivities")
 CREATE_ENDPOINT = Effect(
     "create_endpoint", CreateEndpointInput, Endpoint, Kind.HOST, "routing.endpoint:EndpointActivities"
@@ -121,4 +129,7 @@ SET_ROUTES = Effect("set_routes", RouteInput, Nothing, Kind.HOST, "routing.endpo
 SET_TLS = Effect("set_tls", SetTlsInput, Nothing, Kind.HOST, "routing.tls:TlsActivities")
 SET_ALLOW_LIST = Effect(
     "set_allow_list", SetAllowListInput, Nothing, Kind.HOST, "routing.allow_list:AllowListActivities"
+)
+NOTE_DURABILITY = Effect(
+    "note_durability", NoteDurabilityInput, Nothing, Kind.HOST, "routing.durability_note:DurabilityActivities"
 )

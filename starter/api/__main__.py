@@ -2,8 +2,10 @@
 
 import asyncio
 import socket
+import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from types import FrameType
 
 import uvicorn
@@ -11,6 +13,7 @@ import uvicorn
 from model.errors import MpgError, Refused
 from model.settings import LOOPBACK, Settings, load_settings
 from starter.api.app import make_app
+from starter.api.certificate import ServedCertificate
 from starter.client import MpgClient
 from starter.leave import leave
 from starter.logs import configure_logging
@@ -26,15 +29,32 @@ async def serve(settings: Settings) -> None:
     keyring.prepare()
     listener = listen(settings.api_port)
     async with MpgClient.connect(settings) as mpg:
-        app = make_app(mpg, keyring)
+        app = make_app(mpg.keeping_views(), keyring)
+        certificate = ServedCertificate(settings) if settings.api_tls else None
         config = uvicorn.Config(
             app,
             log_config=None,  # its loggers end in ours
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
+            ssl_certfile=certificate and certificate.file,
         )
-        await _Server(config, at_end=app.state.events.close).serve(sockets=[listener])
+        config.load()
+        async with _renewed(certificate, config.ssl):
+            await _Server(config, at_end=app.state.events.close).serve(sockets=[listener])
+
+
+@asynccontextmanager
+async def _renewed(certificate: ServedCertificate | None, serving: ssl.SSLContext | None) -> AsyncGenerator[None]:
+    """Keep *certificate* renewed during the block, where there is TLS."""
+    if certificate is None or serving is None:
+        yield
+        return
+    keeping = asyncio.create_task(certificate.keep_renewed(serving))
+    try:
+        yield
+    finally:
+        keeping.cancel()
 
 
 class _Server(uvicorn.Server):

@@ -5,8 +5,8 @@ from starlette.responses import JSONResponse
 
 from starter.api import description, errors, graphql, machines, own, rest
 from starter.api.authentication import Authentication
+from starter.api.beginnings import Beginnings
 from starter.api.body_limit import BodyLimit
-from starter.api.creation import Creations
 from starter.client import MpgClient
 from starter.client.events import EventHub
 from starter.dashboard import OwnPaths, make_dashboard
@@ -25,7 +25,7 @@ def make_app(mpg: MpgClient, keyring: Keyring) -> FastAPI:
     )
     app.state.mpg = mpg
     app.state.keyring = keyring
-    app.state.creations = Creations()
+    app.state.beginnings = Beginnings()
     app.state.events = EventHub(mpg, most=mpg.settings.api_streams)
     errors.install(app)
     description.install(app)

@@ -1,6 +1,5 @@
 """One request: who asks, of which stack, about what. Everything that is looked up passes here."""
 
-import hashlib
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
@@ -8,7 +7,6 @@ from fastapi import Depends, Header, Request
 from model import names
 from model.cluster import ClusterPhase, ClusterView
 from model.errors import InvalidInput, NotFound
-from model.facts import BackupsKept, PhaseIs, apply
 from model.settings import Settings
 from model.validation import checked
 from starter.client import MpgClient
@@ -39,14 +37,8 @@ class Call:
         return self.mpg.settings
 
     def request_id(self, org: str) -> str | None:
-        """Return the request id for an operation in *org*: the key, so that Temporal recognises a repeat.
-
-        Ids of operations do not name the organization. So outside the default one the key is mixed with it: nobody
-        finds out which keys another organization used.
-        """
-        if self.key is None or org == names.DEFAULT_ORG:
-            return self.key
-        return hashlib.sha256(f"{org}/{self.key}".encode()).hexdigest()[:32]
+        """Return the request id for an operation in *org*: the key, so that Temporal recognises a repeat."""
+        return self.key and names.request_id_in(org, self.key)
 
     async def organization(self, slug: str) -> str:
         """Return *slug* if there is such an organization for the caller. Raises NotFound."""
@@ -75,12 +67,8 @@ class Call:
         return [view for view in await self.mpg.clusters(org=org) if self._sees(view)]
 
     async def deleted_clusters(self, org: str) -> list[ClusterView]:
-        """Return the destroyed clusters of *org* that there were for the caller, also those that are only kept."""
-        known = {view.state.spec.id: view for view in await self.mpg.deleted_clusters(org=org)}
-        for kept in await self.mpg.kept_clusters(org=org):
-            gone = apply(kept.state, [PhaseIs(phase=ClusterPhase.DESTROYED), BackupsKept(until=kept.until)])
-            known.setdefault(kept.state.spec.id, ClusterView(state=gone))
-        return [view for view in known.values() if self._sees(view)]
+        """Return the destroyed clusters of *org* that there were for the caller."""
+        return [view for view in await self.mpg.deleted_clusters(org=org) if self._sees(view)]
 
     def sees_passwords(self, view: ClusterView) -> bool:
         """Tell whether the caller may know passwords of that cluster."""

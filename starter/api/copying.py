@@ -1,14 +1,13 @@
 """Making a cluster from another one's backups, for either of Fly's interfaces: answered once it is on record."""
 
-import asyncio
 from typing import NamedTuple
 
 from pydantic import Field, model_validator
 
-from model.cluster import ClusterView
-from model.errors import StackDown
+from model.cluster import ClusterView, Durability, PoolMode
 from model.operations import RestoreClusterRequest
 from model.restore import name_of_copy
+from starter.api.beginnings import on_record
 from starter.api.call import Call
 from starter.api.errors import ApiError, after_acceptance, answered
 from starter.api.operating import Body
@@ -16,7 +15,6 @@ from starter.client.operation import Operation
 
 RECORD_SECONDS = 20.0
 """How long an answer waits for the new cluster to be on record. What can be restored is looked up first, in seconds."""
-_POLL_SECONDS = 0.05
 
 
 class Moment(Body):
@@ -24,12 +22,18 @@ class Moment(Body):
 
     backup_id: str | None = Field(None, description="The end of that backup.")
     pitr_time: str | None = Field(None, description="RFC 3339, with an offset.")
+    lsn: str | None = Field(None, description="A position in WAL.")
+    latest: bool = Field(False, description="The last moment that was archived.")
     name: str | None = None
+    plan: str | None = Field(None, description="This and what follows are by default as the source has it.")
+    storage_in_gb: int | None = None
+    pool_mode: PoolMode | None = None
+    durability: Durability | None = None
 
     @model_validator(mode="after")
     def _is_one(self) -> "Moment":
-        if (self.backup_id is None) == (self.pitr_time is None):
-            raise ValueError("Say one of backup_id and pitr_time: which moment is restored.")
+        if sum(each is not None for each in (self.backup_id, self.pitr_time, self.lsn, self.latest or None)) != 1:
+            raise ValueError("Say one of backup_id, pitr_time, lsn and latest: which moment is restored.")
         return self
 
 
@@ -49,6 +53,12 @@ async def restore(call: Call, source: ClusterView, moment: Moment) -> Copy:
         spec.id,
         backup_id=moment.backup_id,
         pitr_time=moment.pitr_time,
+        lsn=moment.lsn,
+        latest=moment.latest,
+        plan=moment.plan and moment.plan.lower(),
+        storage_gb=moment.storage_in_gb,
+        pool_mode=moment.pool_mode,
+        durability=moment.durability,
         name=moment.name or name_of_copy(spec.name, "restored"),
         org=spec.org,
         request_id=call.request_id(spec.org),
@@ -72,20 +82,9 @@ def _require_leave(call: Call, org: str) -> None:
 
 
 async def _on_record(call: Call, operation: Operation) -> Copy:
-    """Wait for the record or for the failure, whichever is first. It was accepted: silence is not an error any more."""
+    """Wait for the record or for the failure, whichever is first."""
     with after_acceptance(operation.id):
         request = await operation.first_request()
     assert isinstance(request, RestoreClusterRequest)
-    ended = asyncio.create_task(operation.result())
-    try:
-        async with asyncio.timeout(RECORD_SECONDS):
-            while True:
-                if view := await call.mpg.find(request.cluster_id):
-                    return Copy(request.cluster_id, request.name, view)
-                await asyncio.wait({ended}, timeout=_POLL_SECONDS)
-                if ended.done():
-                    ended.result()
-    except (TimeoutError, StackDown):
-        return Copy(request.cluster_id, request.name, None)
-    finally:
-        ended.cancel()
+    view = await on_record(operation, lambda: call.mpg.find(request.cluster_id), seconds=RECORD_SECONDS)
+    return Copy(request.cluster_id, request.name, view)

@@ -1,17 +1,15 @@
 """Making a cluster for either of Fly's interfaces: answered at once, and once only however often it is asked for."""
 
-import asyncio
 import hashlib
 import secrets
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from model.cluster import ClusterPhase, ClusterView, PoolMode
-from model.errors import AlreadyExists, NotFound, StackDown
+from model.cluster import ClusterPhase, ClusterView, Durability, PoolMode, Tls
+from model.errors import AlreadyExists, NotFound
 from model.operations import CreateClusterRequest
 from model.settings import Settings
+from starter.api.beginnings import Beginnings, on_record
 from starter.api.call import Call
 from starter.api.errors import ApiError, after_acceptance, answered
 from starter.client.operation import Operation
@@ -20,7 +18,6 @@ REPEAT_WITHIN = timedelta(seconds=60)
 """A creation asked for again within this, without a key and with the same content, is the client trying again."""
 RECORD_SECONDS = 5.0
 """How long an answer waits for the new cluster to be on record; that takes about 100 ms."""
-_POLL_SECONDS = 0.03
 
 
 class Wanted(NamedTuple):
@@ -34,6 +31,8 @@ class Wanted(NamedTuple):
     pg_major_version: int
     postgis_enabled: bool
     pool_mode: PoolMode = PoolMode.TRANSACTION
+    durability: Durability = Durability.SYNC
+    require_tls: bool = False
 
 
 class Made(NamedTuple):
@@ -43,28 +42,7 @@ class Made(NamedTuple):
     view: ClusterView | None
 
 
-class Creations:
-    """Creations that this process is beginning, one at a time for each name, so that a repeat finds the first one's."""
-
-    def __init__(self) -> None:
-        """Begin with none."""
-        self._locks: dict[tuple[str, str], tuple[asyncio.Lock, int]] = {}
-
-    @asynccontextmanager
-    async def alone(self, org: str, name: str) -> AsyncGenerator[None]:
-        """Wait until nobody else begins a creation of that name."""
-        lock, users = self._locks.get((org, name), (asyncio.Lock(), 0))
-        self._locks[org, name] = (lock, users + 1)
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, users = self._locks.pop((org, name))
-            if users > 1:
-                self._locks[org, name] = (lock, users - 1)
-
-
-async def create(call: Call, creations: Creations, wanted: Wanted) -> Made:
+async def create(call: Call, beginnings: Beginnings, wanted: Wanted) -> Made:
     """Begin to make a cluster and return as soon as it is on record.
 
     Raises the error with which the operation failed before, such as a name that is taken or a host that is too small.
@@ -72,7 +50,7 @@ async def create(call: Call, creations: Creations, wanted: Wanted) -> Made:
     org = await call.organization(wanted.org)
     if not call.caller.may_create(org):
         raise ApiError(403, "This token is for one cluster and cannot make others.")
-    async with creations.alone(org, wanted.name):
+    async with beginnings.alone("creation", org, wanted.name):
         operation = await _begin(call, org, wanted)
         if isinstance(operation, Made):
             return operation
@@ -89,7 +67,9 @@ async def _begin(call: Call, org: str, wanted: Wanted) -> Operation | Made:
             storage_gb=wanted.storage_gb,
             pg_major_version=wanted.pg_major_version,
             pool_mode=wanted.pool_mode,
+            durability=wanted.durability,
             postgis_enabled=wanted.postgis_enabled,
+            require_tls=wanted.require_tls,
             request_id=call.request_id(org),
         )
     except AlreadyExists:
@@ -121,31 +101,21 @@ async def _repeated(call: Call, org: str, wanted: Wanted) -> Made | None:
         pool_mode=spec.pool_mode,
         durability=spec.durability,
         postgis_enabled=spec.postgis_enabled,
+        require_tls=spec.tls is Tls.REQUIRED,
     )
     same = all(getattr(request, field) == value for field, value in wanted._asdict().items())
     return Made(request, view) if same else None
 
 
 async def _on_record(call: Call, operation: Operation) -> Made:
-    """Wait for the record or for the failure, whichever is first. It was accepted: silence is not an error any more."""
+    """Wait for the record or for the failure, whichever is first."""
     with after_acceptance(operation.id):
         # With a key it may be an earlier call's, whose cluster has another id than the one drawn now.
         request = await operation.first_request()
     assert isinstance(request, CreateClusterRequest)
-    ended = asyncio.create_task(operation.result())
-    try:
-        async with asyncio.timeout(RECORD_SECONDS):
-            while True:
-                if view := await call.mpg.find(request.cluster_id):
-                    return Made(request, view)
-                await asyncio.wait({ended}, timeout=_POLL_SECONDS)
-                if ended.done():
-                    with answered(NotFound=422):  # such as an image of that version: not what the path names
-                        ended.result()
-    except (TimeoutError, StackDown):
-        return Made(request, None)
-    finally:
-        ended.cancel()
+    with answered(NotFound=422):  # such as an image of that version: not what the path names
+        view = await on_record(operation, lambda: call.mpg.find(request.cluster_id), seconds=RECORD_SECONDS)
+    return Made(request, view)
 
 
 def name_for(call: Call, org: str) -> str:

@@ -10,7 +10,10 @@ PARAMETERS: Mapping[str, str] = {
     "username": "app",
     "database": "shop",
     "extension": "vector",
+    "statement": "4719281650937264851",
     "operation": "change-plan/orders/ticket-4711",
+    "webhook": "wh_0f1e2d3c4b5a6978",
+    "delivery": "evt_5d41402abc4b2a76b9719d911017c592",
 }
 """Of paths, by their names."""
 
@@ -29,6 +32,7 @@ BODIES: Mapping[tuple[str, str], object] = {
         "storage_in_gb": 10,
     },
     ("patch", _REST): {"plan": "starter"},
+    ("post", f"{_REST}/operations"): {"operation": "ChangePlan", "plan": "starter", "max_pause_s": 10},
     ("post", f"{_REST}/users"): _USER,
     ("patch", f"{_REST}/users/{{username}}"): _ROLE,
     ("post", f"{_REST}/databases"): _DATABASE,
@@ -50,6 +54,11 @@ BODIES: Mapping[tuple[str, str], object] = {
     ("post", f"{_MACHINES}/restore"): {"pitr_time": "2026-11-28T09:30:00Z", "name": "orders-restored"},
     ("post", f"{_MACHINES}/fork"): {"name": "orders-fork"},
     ("post", f"{_MACHINES}/attachments"): {"app_name": "shop"},
+    ("post", "/api/v1/organizations/{org}/webhooks"): {
+        "url": "https://example.com/hooks",
+        "events": ["failover", "condition.raised"],
+    },
+    ("post", "/api/v1/organizations/{org}/webhooks/{webhook}/replay"): {"since": "2026-11-28T09:30:00Z"},
     ("post", "/graphql"): {
         "query": "query($slug: String!) { mine: organization(slug: $slug) { id name } }",
         "variables": {"slug": "personal"},

@@ -21,6 +21,9 @@ LONGEST_SENTENCE = 400
 CREATION = "/postgresv2"
 """End of the path of a creation, whose failures carry their sentence twice."""
 
+RETRY_AFTER_S: Mapping[int, int] = {429: 60, 503: 2}
+"""By status: when what was not begun is worth another try."""
+
 STATUS: Mapping[type[MpgError], int] = {
     errors.InvalidInput: 422,
     errors.NotFound: 404,
@@ -35,6 +38,7 @@ STATUS: Mapping[type[MpgError], int] = {
     errors.NeedsOperator: 409,
     errors.Cancelled: 409,
     errors.NotYet: 409,
+    errors.TooOften: 429,
     errors.StackDown: 503,
     errors.Unconfirmed: 504,
 }
@@ -81,16 +85,16 @@ def answered(**statuses: int) -> Generator[None]:
         status = statuses.get(type(error).__name__)
         if status is None:
             raise
-        raise ApiError(status, error.message) from error
+        raise ApiError(status, error.message, {errors.HTTP_HEADER: type(error).__name__}) from error
 
 
 @contextmanager
 def after_acceptance(operation_id: str) -> Generator[None]:
-    """Answer 504 where Temporal falls silent once an operation was started: a repeat would start a second one."""
+    """Answer 504 where Temporal falls silent once an operation was started, or over: a repeat would start another."""
     try:
         yield
     except errors.StackDown as error:
-        raise ApiError(504, f"Operation {operation_id} was accepted and goes on; its end is not known yet.") from error
+        raise ApiError(504, f"Operation {operation_id} was accepted; what came of it is not known yet.") from error
 
 
 def respond(path: str, status: int, sentence: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -112,33 +116,36 @@ def install(app: FastAPI) -> None:
 
 async def _decided(request: Request, error: Exception) -> Response:
     decided = cast(ApiError, error)
-    return respond(request.url.path, decided.status, decided.sentence, decided.headers)
+    return respond(request.scope["path"], decided.status, decided.sentence, decided.headers)
 
 
 async def _ours(request: Request, error: Exception) -> Response:
     ours = cast(MpgError, error)
     status = STATUS.get(type(ours), 500)
     if status >= 500:
-        log.error("request failed", method=request.method, path=request.url.path, status=status, error=str(ours))
-    return respond(request.url.path, status, ours.message, {"Retry-After": "2"} if status == 503 else None)
+        log.error("request failed", method=request.method, path=request.scope["path"], status=status, error=str(ours))
+    headers = {errors.HTTP_HEADER: type(ours).__name__}
+    if status in RETRY_AFTER_S:
+        headers["Retry-After"] = str(RETRY_AFTER_S[status])
+    return respond(request.scope["path"], status, ours.message, headers)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
     details = cast("list[ErrorDetails]", cast(RequestValidationError, error).errors())
     first = details[0]
     if first["type"] == "json_invalid":
-        return respond(request.url.path, 400, "The body is not JSON.")
+        return respond(request.scope["path"], 400, "The body is not JSON.")
     place = [str(part) for part in first["loc"] if part not in {"body", "path", "query", "header"}]
-    return respond(request.url.path, 422, in_words(first, ".".join(place) or "body"))
+    return respond(request.scope["path"], 422, in_words(first, ".".join(place) or "body"))
 
 
 async def _of_framework(request: Request, error: Exception) -> Response:
     refused = cast(HTTPException, error)
     sentences = {404: "There is no such route.", 405: f"{request.method} is not possible here."}
     sentence = sentences.get(refused.status_code, str(refused.detail))
-    return respond(request.url.path, refused.status_code, sentence, refused.headers)
+    return respond(request.scope["path"], refused.status_code, sentence, refused.headers)
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     # The traceback is written by the server, to which the error goes on.
-    return respond(request.url.path, 500, "Something unexpected happened; the log of the API says what.")
+    return respond(request.scope["path"], 500, "Something unexpected happened; the log of the API says what.")

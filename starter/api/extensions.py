@@ -1,18 +1,17 @@
 """Extensions as both of Fly's interfaces treat them."""
 
+from model.checks import require_database
 from model.cluster import ClusterSpec
 from model.effects import Extension
-from model.errors import NotFound
 from starter.api.call import Call
-from starter.api.errors import answered
+from starter.api.errors import after_acceptance, answered
 from starter.api.operating import finished
 
 
 async def database_of(call: Call, cluster: str, database: str) -> ClusterSpec:
     """Return the cluster's spec if it has that database. Raises NotFound."""
     spec = (await call.view(cluster)).state.spec
-    if spec.database(database) is None:
-        raise NotFound(f"Cluster {spec.name} has no database {database!r}.")
+    require_database(spec, database)
     return spec
 
 
@@ -35,7 +34,8 @@ async def enable(
     )
     with answered(NotFound=422, Refused=422):
         await finished(operation)
-    found = await call.mpg.extensions(spec.id, database, org=spec.org)
+    with after_acceptance(operation.id):
+        found = await call.mpg.extensions(spec.id, database, org=spec.org)
     return next(each for each in found if each.name == extension)
 
 

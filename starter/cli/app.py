@@ -11,11 +11,15 @@ from starter.cli import (
     clusters,
     dashboard,
     databases,
+    metrics,
+    migrating,
     operations,
+    queries,
     restoring,
     stack,
     storage,
     users,
+    webhooks,
 )
 from starter.cli.errors import Commands
 from starter.cli.panels import Panel
@@ -35,10 +39,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": HELP_COLUMNS},
 )
 
-for group in (stack, dashboard, clusters, storage, adopt, changes, access, restoring):
+for group in (stack, migrating, dashboard, clusters, storage, adopt, changes, access, restoring):
     group.register(app)
 app.add_typer(users.app, name="users", rich_help_panel=Panel.USERS)
 app.add_typer(databases.app, name="databases", rich_help_panel=Panel.USERS)
 app.add_typer(backups.app, name="backup", rich_help_panel=Panel.COPIES)
 app.add_typer(auth.app, name="auth", rich_help_panel=Panel.ACCESS)
 app.add_typer(operations.app, name="operations", rich_help_panel=Panel.OPERATIONS)
+app.add_typer(metrics.app, name="metrics", rich_help_panel=Panel.OPERATIONS)
+app.add_typer(queries.app, name="queries", rich_help_panel=Panel.OPERATIONS)
+app.add_typer(webhooks.app, name="webhooks", rich_help_panel=Panel.OPERATIONS)

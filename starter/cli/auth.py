@@ -73,8 +73,10 @@ def token(
 @app.command(epilog=options.example('eval "$(mpg auth env)"'))
 def env(as_json: options.Json = False, org: options.Org = DEFAULT_ORG) -> None:
     """Print the environment in which Fly's own client talks to this stack, as shell lines."""
+    from starter.stack.embedded import api_url
+
     chosen = settings()
-    found = environment(chosen, _token_of_env(_keyring(chosen)))
+    found = environment(chosen, api_url(chosen), _token_of_env(_keyring(chosen)))
     if as_json:
         import json
 
@@ -124,19 +126,23 @@ def revoke(
         print(f"Token {revoked.id} is revoked.")
 
 
-def environment(chosen: "Settings", token: str) -> dict[str, str]:
-    """Return all that Fly's client needs, so that it asks nobody else and sends the token nowhere else."""
+def environment(chosen: "Settings", url: str, token: str) -> dict[str, str]:
+    """Return all that Fly's client needs, so that it asks nobody else and sends the token nowhere else.
+
+    *url* is the API's. Over TLS the client trusts this installation's authority, and no other.
+    """
     directory = chosen.api_dir / "fly"
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     return {
-        "FLY_UIEX_BASE_URL": chosen.api_url,
-        "FLY_FLAPS_BASE_URL": chosen.api_url,
-        "FLY_API_BASE_URL": chosen.api_url,
+        "FLY_UIEX_BASE_URL": url,
+        "FLY_FLAPS_BASE_URL": url,
+        "FLY_API_BASE_URL": url,
         "FLY_ACCESS_TOKEN": token,
         "FLY_SEND_METRICS": "0",
         "FLY_NO_UPDATE_CHECK": "1",
         "FLY_SYNTHETICS_AGENT": "0",
         "FLY_CONFIG_DIR": str(directory),
+        **({"SSL_CERT_FILE": str(chosen.ca_file)} if url.startswith("https:") else {}),
     }
 
 
@@ -163,8 +169,10 @@ def _token_of_env(keyring: "Keyring") -> str:
 
 
 def _keyring(chosen: "Settings") -> "Keyring":
+    from starter.stack.state import require_own_api
     from starter.tokens.keyring import Keyring
 
+    require_own_api(chosen.home)
     return Keyring(chosen.api_dir)
 
 

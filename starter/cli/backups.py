@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from model.backups import BackupType
+from model.errors import MpgError
 from model.names import DEFAULT_ORG
 from starter.cli import options
 from starter.cli.output import print_fields, print_json, print_table
@@ -97,7 +98,25 @@ def verify(
     org: options.Org = DEFAULT_ORG,
 ) -> None:
     """Restore a backup to a place that is thrown away, and read everything in it."""
+    if as_json and not detach:
+        with_client(lambda mpg: _print_verdict(mpg, cluster, backup_id, org))
+        return
     operate(lambda mpg: mpg.verify_backup(cluster, backup_id, org=org), detach=detach, as_json=as_json)
+
+
+async def _print_verdict(mpg: "MpgClient", cluster: str, backup_id: str | None, org: str) -> None:
+    """Print what a drill found as JSON, also where that is an error: that a backup is not proven is an answer."""
+    from starter.cli.waiting import wait
+
+    operation = await mpg.verify_backup(cluster, backup_id, org=org)
+    try:
+        await wait(operation)
+    except MpgError:
+        found = await mpg.verdict(operation)
+        if found.proof is not None:
+            print_json(found)
+        raise
+    print_json(await mpg.verdict(operation))
 
 
 @app.command(epilog=options.example("mpg backup schedule orders", "mpg backup schedule orders --incr '0 */6 * * *'"))
@@ -144,7 +163,7 @@ def remove_kept(
     """Remove the backups that are kept of a destroyed cluster now, not when their time has come."""
     from starter.client import shapes
 
-    confirm(f"After this, the destroyed cluster {cluster} cannot be restored.", yes=yes)
+    confirm(f"If {cluster} is a cluster that was destroyed, it cannot be restored after this.", yes=yes)
     spec = with_client(lambda mpg: mpg.remove_kept_backups(cluster, org=org)).state.spec
     if as_json:
         print_json(shapes.RemovedBackups(id=spec.id, name=spec.name))

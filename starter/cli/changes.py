@@ -1,4 +1,4 @@
-"""`mpg change-plan`, `set-pool-mode`, `restart`, `switchover`, `failover`."""
+"""`mpg change-plan`, `set-pool-mode`, `set-durability`, `restart`, `switchover`, `failover`."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from model.base import Record
-from model.cluster import PoolMode
+from model.cluster import Durability, PoolMode
 from model.names import DEFAULT_ORG
 from starter.cli import options
 from starter.cli.output import print_json
@@ -42,6 +42,9 @@ def register(app: typer.Typer) -> None:
     app.command(
         rich_help_panel=Panel.CHANGES, epilog=options.example("mpg tls orders --require", "mpg tls orders --offer")
     )(tls)
+    app.command(rich_help_panel=Panel.CHANGES, epilog=options.example("mpg set-durability orders async"))(
+        set_durability
+    )
     app.command(
         "allow-list",
         rich_help_panel=Panel.CHANGES,
@@ -91,6 +94,17 @@ def tls(
 ) -> None:
     """Have new connections be encrypted always, or where clients want it. Open sessions stay as they are."""
     operate(lambda mpg: mpg.set_tls(cluster, required=required, org=org), detach=detach, as_json=as_json)
+
+
+def set_durability(
+    cluster: options.Cluster,
+    durability: Annotated[Durability, typer.Argument(metavar="DURABILITY", help="sync or async.")],
+    detach: options.Detach = False,
+    as_json: options.Json = False,
+    org: options.Org = DEFAULT_ORG,
+) -> None:
+    """Have commits wait for both nodes, or for the primary alone. Nothing is restarted and no session is cut."""
+    operate(lambda mpg: mpg.set_durability(cluster, durability, org=org), detach=detach, as_json=as_json)
 
 
 def allow_list(

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from starter.cli.errors import say
 from starter.cli.output import print_json
 from starter.cli.panels import Panel
 from starter.cli.session import settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ANSWER_SECONDS = 3
 
@@ -38,13 +41,17 @@ def dashboard(
     org: options.Org = DEFAULT_ORG,
 ) -> None:
     """Open the dashboard, and print its address; the address signs in once, within a minute."""
+    from starter.stack.embedded import api_url
+    from starter.stack.state import require_own_api
     from starter.tokens.sign_in_codes import SECONDS, SignInCodes
 
     chosen = settings()
     if chosen.api_port == 0:
         raise Refused("The API is left out (MPG_API_PORT is 0), and the dashboard with it.", remedy="Set a port.")
-    _require_answer(chosen.api_url)
-    opened = Opened(url=f"{chosen.api_url}/sign-in?code={SignInCodes(chosen.api_dir).issue()}", expires_in_s=SECONDS)
+    require_own_api(chosen.home)
+    url = api_url(chosen)
+    _require_answer(url, chosen.ca_file)
+    opened = Opened(url=f"{url}/sign-in?code={SignInCodes(chosen.api_dir).issue()}", expires_in_s=SECONDS)
     if as_json:
         print_json(opened)
         return
@@ -57,14 +64,12 @@ def dashboard(
     say(f"Open this address within {SECONDS} seconds; it signs in once.")
 
 
-def _require_answer(url: str) -> None:
-    import urllib.error
-    import urllib.request
+def _require_answer(url: str, ca_file: "Path") -> None:
+    from starter.stack.api_health import ask_api
 
     try:
-        with urllib.request.urlopen(f"{url}/healthz", timeout=ANSWER_SECONDS):  # noqa: S310  http, on loopback
-            return
-    except (urllib.error.URLError, OSError) as error:
+        ask_api(url, ca_file, seconds=ANSWER_SECONDS)
+    except OSError as error:
         raise StackDown(f"The dashboard does not answer at {url}.", remedy="Start the stack with 'mpg up'.") from error
 
 

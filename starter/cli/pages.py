@@ -124,6 +124,9 @@ def _backup_facts(found: BackupsShape | None) -> list[tuple[str, object]]:
         ("archiving", "works" if found.archiving else "fails"),
         ("window", window and f"{window.since:{MOMENT}} – {until}"),
     ]
+    for lost in window.lost if window else ():
+        ends = f"{lost.until:{MOMENT}}" if lost.until else "the next backup"
+        rows.append(("not in it", f"{lost.since:{MOMENT}} – {ends}: WAL is lost"))
     if found.proof:
         rows.append(("last drill", _drill(found.proof)))
     if running:

@@ -46,6 +46,9 @@ def up(
             "--new-key", help="The old master key is lost for good: go on with master.key as it is, or a new one."
         ),
     ] = False,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Serve the API over TLS; MPG_API_TLS=true says so for every start.")
+    ] = False,
     as_json: options.Json = False,
     org: options.Org = DEFAULT_ORG,
 ) -> None:
@@ -66,7 +69,7 @@ def up(
                 say("Ctrl-C stops it; clusters keep running.")
 
     starting = _in_background if detach else _in_foreground
-    chosen = settings()
+    chosen = settings(api_tls=True) if tls else settings()
     if new_key:
         stack.renew_key(chosen)
     asyncio.run(starting(chosen, ready))
@@ -183,17 +186,27 @@ def _locked_out(org: str) -> list[tuple[str, str]]:
     return [(name, condition.message) for name, condition in found if condition is not None]
 
 
+_MARKS = {"failed": "✗", "without": "–"}
+
+
 def _show_checks(results: "list[CheckResult]") -> None:
     for result in results:
-        print(f"{'✓' if result.passed else '✗'} {result.name}: {result.detail}")
+        print(f"{_MARKS.get(result.state, '✓')} {result.name}: {result.detail}")
         if result.remedy:
             print(f"  {result.remedy}")
 
 
 def _show_stack(status: "StackStatus", how: str | None) -> None:
-    print(f"The stack {how or 'is ' + status.state.value}.")
+    from starter.stack.state import is_production
+
+    if how is None and is_production(status.home):
+        print("This is the production stack's state directory: 'docker compose ps' says how that is.")
+    else:
+        print(f"The stack {how or 'is ' + status.state.value}.")
     if status.error:
         print(status.error)
+    for warning in status.warnings:
+        print(warning)
     for part in status.parts:
         if part.trouble:
             print(f"✗ {part.name} does not run, and is tried again: {part.trouble}")
@@ -202,6 +215,7 @@ def _show_stack(status: "StackStatus", how: str | None) -> None:
             ("Temporal", f"{status.temporal_address}, namespace {status.namespace}"),
             ("Temporal UI", status.temporal_ui_url),
             ("API", status.api_url),
+            ("Prometheus", status.prometheus_url),
             ("state", status.home),
             ("logs", status.logs_dir),
         ]

@@ -73,9 +73,14 @@ def show(found: "StorageShape") -> None:
     )
     if found.nodes:
         print_table(
-            ["node", "used", "data", "WAL", "temporary"],
+            ["node", "used", "data", "WAL", "temporary", "silent since"],
             [
-                (n.name, _share(found, n.used_bytes), _size(n.data_bytes), _size(n.wal_bytes), _size(n.temp_bytes))
+                (
+                    n.name,
+                    _share(found, n.used_bytes),
+                    *(_size(each) for each in (n.data_bytes, n.wal_bytes, n.temp_bytes)),
+                    f"{n.seen_at:%Y-%m-%d %H:%M}" if n.seen_at else "",
+                )
                 for n in found.nodes
             ],
         )

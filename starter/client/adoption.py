@@ -1,19 +1,14 @@
 """Finding clusters that no workflow knows, and taking them over."""
 
-import secrets
 from datetime import timedelta
 
-from temporalio.client import WorkflowFailureError
-from temporalio.exceptions import TimeoutError
-
-from model import names
 from model.adoption import FoundCluster, FoundClusters
 from model.errors import AlreadyExists, NotFound, Refused, StackDown
 from model.operations import AdoptClusterRequest, FindClustersRequest
 from model.validation import validated
 from starter.client.operation import Operation
+from starter.client.questions import ask
 from starter.client.submission import Submission
-from starter.client.temporal import from_failure, translated
 
 FIND_TIMEOUT = timedelta(seconds=60)
 """Bound on a look at a host. Each cluster takes a fraction of a second, or 5 s where its primary does not answer."""
@@ -29,21 +24,17 @@ class Adoption(Submission):
         it from being done. Raises :class:`~model.errors.StackDown` when the host's worker does not answer in *timeout*.
         """
         host = self._settings.host_name
-        try:
-            with translated(self._settings):
-                found = await self._client.execute_workflow(
-                    FindClustersRequest.workflow,
-                    validated(FindClustersRequest, host=host, read=read),
-                    id=f"find-clusters/{host}/{secrets.token_hex(8)}",
-                    task_queue=names.MAIN_QUEUE,
-                    result_type=FoundClusters,
-                    execution_timeout=timeout,
-                    static_summary=f"Which clusters are on {host}",
-                )
-        except WorkflowFailureError as failure:
-            if isinstance(failure.cause, TimeoutError):
-                raise StackDown(f"The worker of host {host} does not answer.", remedy="See 'mpg doctor'.") from failure
-            raise from_failure(failure.cause or failure) from failure
+        found = await ask(
+            self._client,
+            self._settings,
+            FindClustersRequest.workflow,
+            validated(FindClustersRequest, host=host, read=read),
+            about=host,
+            answer=FoundClusters,
+            within=timeout,
+            summary=f"Which clusters are on {host}",
+            silent=StackDown(f"The worker of host {host} does not answer.", remedy="See 'mpg doctor'."),
+        )
         return found.clusters
 
     async def adopt_cluster(

@@ -1,14 +1,16 @@
 """Who asked for what: operations from Temporal's lists, and what is no operation from a record of its own.
 
 A password that is shown leaves no trace in Temporal. So each time one is, a line is appended to a file of the day in
-``MPG_HOME/audit``; no line holds a secret. Files older than ``audit_days`` are removed when a new one begins.
+``MPG_HOME/audit``; no line holds a secret. An act has two lines, one before it and one with how it ended; they are read
+as one entry. Files older than ``audit_days`` are removed when a new one begins.
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from errno import ENOSPC
 from getpass import getuser
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from pydantic import ValidationError
 
 from model.base import Record
 from model.cluster import ClusterSpec
-from model.errors import Refused
+from model.errors import MpgError, Refused, StackDown
 
 AGAIN = timedelta(minutes=1)
 """Clients that poll a cluster are shown its password with each answer."""
@@ -29,10 +31,30 @@ class AuditAction(StrEnum):
     READ_PASSWORD = "ReadPassword"  # noqa: S105  a kind of act
     ATTACH_APP = "AttachApp"
     DETACH_APP = "DetachApp"
+    CANCEL_QUERY = "CancelQuery"
+    END_SESSION = "EndSession"
+    EXPLAIN_STATEMENT = "ExplainStatement"
+    CREATE_WEBHOOK = "CreateWebhook"
+    DELETE_WEBHOOK = "DeleteWebhook"
+    READ_WEBHOOK_SECRET = "ReadWebhookSecret"  # noqa: S105  a kind of act
+    REPLAY_WEBHOOK = "ReplayWebhook"
+
+
+class AuditOutcome(StrEnum):
+    """How ended what is no operation."""
+
+    ASKED = "asked"
+    """That is not known: whoever did it fell silent."""
+    DONE = "done"
+    FAILED = "failed"
+    """It was refused, or there was nothing to do it to."""
 
 
 class AuditEntry(Record):
-    """Something that was asked for. ``operation`` is its id where it is one; ``about`` a user or an application."""
+    """Something that was asked for. ``operation`` is its id where it is one.
+
+    ``about`` is a user, a session, a statement, an application or a webhook.
+    """
 
     at: datetime
     actor: str
@@ -63,31 +85,47 @@ class AuditRecord:
         self._shown: dict[tuple[str, str, str], datetime] = {}
 
     def note(self, actor: str, action: AuditAction, spec: ClusterSpec, about: str) -> None:
-        """Append that *actor* did this; a password that is shown again within a minute is recorded once.
+        """Append that *actor* is shown this; a password that is shown again within a minute is recorded once.
 
         Raises :class:`~model.errors.Refused`: what cannot be recorded is not to be done.
         """
-        now = datetime.now(UTC)
-        if action is AuditAction.READ_PASSWORD and self._is_known((actor, spec.id, about), now):
+        entry = about_cluster(actor, action, spec, about)
+        if action is AuditAction.READ_PASSWORD and self._is_known((actor, spec.id, about), entry.at):
             return
-        entry = AuditEntry(
-            at=now,
-            actor=actor,
-            action=action,
-            organization=spec.org,
-            cluster_id=spec.id,
-            cluster=spec.name,
-            outcome="done",
-            about=about,
-        )
         try:
-            self._append(now, f"{entry.model_dump_json(exclude_none=True)}\n".encode())
-        except OSError as error:
+            self.write(entry)
+        except Refused:
             self._shown.pop((actor, spec.id, about), None)
+            raise
+
+    def write(self, entry: AuditEntry) -> None:
+        """Append *entry*. Raises Refused."""
+        try:
+            self._append(entry.at, f"{entry.model_dump_json(exclude_none=True)}\n".encode())
+        except OSError as error:
             raise Refused(
                 f"The record in {self._directory} cannot be written: {error.strerror}.",
                 remedy="See to its permissions and the room on its disk.",
             ) from error
+
+    @contextmanager
+    def acting(self, entry: AuditEntry) -> Generator[None]:
+        """Append that this is asked for, and afterwards how it ended.
+
+        Raises :class:`~model.errors.Refused` before it is done, and not once it is.
+        """
+        outcome = AuditOutcome.ASKED
+        self.write(entry.model_copy(update={"outcome": outcome}))
+        try:
+            yield
+            outcome = AuditOutcome.DONE
+        except MpgError as error:
+            outcome = outcome if isinstance(error, StackDown) else AuditOutcome.FAILED
+            raise
+        finally:
+            if outcome is not AuditOutcome.ASKED:
+                with suppress(Refused):
+                    self.write(entry.model_copy(update={"outcome": outcome}))
 
     def _is_known(self, shown: tuple[str, str, str], now: datetime) -> bool:
         last = self._shown.pop(shown, None)
@@ -105,7 +143,8 @@ class AuditRecord:
         descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             # One write: lines of several processes do not mix.
-            os.write(descriptor, line)
+            if os.write(descriptor, line) < len(line):
+                raise OSError(ENOSPC, os.strerror(ENOSPC))
         finally:
             os.close(descriptor)
 
@@ -113,7 +152,8 @@ class AuditRecord:
         """Yield what was noted from *since* up to *until*, in the order of the record."""
         for file in sorted(self._directory.glob("*.jsonl")):
             if since.date().isoformat() <= file.stem <= until.date().isoformat():
-                yield from (each for each in _lines(file) if since <= each.at < until)
+                asked = (each for each in _lines(file) if since <= each.at < until)
+                yield from {each.model_copy(update={"outcome": ""}): each for each in asked}.values()
 
     def _file(self, day: date) -> Path:
         return self._directory / f"{day.isoformat()}.jsonl"
@@ -123,6 +163,26 @@ class AuditRecord:
         for file in self._directory.glob("*.jsonl"):
             if file.stem < first:
                 file.unlink(missing_ok=True)
+
+
+def about_cluster(actor: str, action: AuditAction, spec: ClusterSpec, about: str) -> AuditEntry:
+    """Return the entry that *actor* did this now to something of a cluster."""
+    entry = about_organization(actor, action, spec.org, about)
+    return entry.model_copy(update={"cluster_id": spec.id, "cluster": spec.name})
+
+
+def about_organization(actor: str, action: AuditAction, org: str, about: str) -> AuditEntry:
+    """Return the entry that *actor* did this now to something of the whole organization."""
+    return AuditEntry(
+        at=datetime.now(UTC),
+        actor=actor,
+        action=action,
+        organization=org,
+        cluster_id="",
+        cluster="",
+        outcome=AuditOutcome.DONE,
+        about=about,
+    )
 
 
 def _lines(file: Path) -> Iterator[AuditEntry]:

@@ -1,16 +1,14 @@
 """Who asked for what in an organization, of both records."""
 
-from collections.abc import Callable
-from datetime import UTC, datetime
-
-from temporalio.client import WorkflowExecution
+from collections.abc import Collection
+from datetime import datetime
 
 from model import names
 from model.operations import OPERATIONS
-from model.search_attributes import ACTOR, CLUSTER, CLUSTER_ID, OPERATION, ORG
-from model.sightings import outcome_of
-from model.validation import checked
+from model.search_attributes import ACTOR, CLUSTER, CLUSTER_ID, ORG
+from model.sightings import Sighting, outcome_of
 from starter.client.audit import AuditEntry
+from starter.client.listing import in_utc, list_workflows, operations_query, query_time
 from starter.client.retrying import Retrying
 from starter.client.temporal import translated
 
@@ -28,31 +26,37 @@ class Auditing(Retrying):
         since: datetime,
         until: datetime,
         limit: int,
-        sees: Callable[[AuditEntry], bool] = lambda entry: True,
+        clusters: Collection[str] | None = None,
     ) -> list[AuditEntry]:
-        """Return the latest *limit* entries from *since* up to *until* that *sees* lets through, the oldest first.
+        """Return the latest *limit* entries from *since* up to *until*, the oldest first.
+
+        *clusters* are ids of those that it is about; None: all of the organization, and what is no cluster's.
 
         Operations are known as long as Temporal keeps them (``temporal_retention_days``), the rest for ``audit_days``.
         """
-        noted = [each for each in self._audit.entries(since, until) if each.organization == org and sees(each)]
-        asked = [each for each in await self._operations_asked_for(org, since, until, limit) if sees(each)]
+        since, until = in_utc(since), in_utc(until)  # days of files are those of UTC
+        noted = [
+            each
+            for each in self._audit.entries(since, until)
+            if each.organization == org and (clusters is None or each.cluster_id in clusters)
+        ]
+        asked = await self._operations_asked_for(org, since, until, limit, clusters)
         return sorted([*noted, *asked], key=lambda each: each.at)[-limit:]
 
-    async def _operations_asked_for(self, org: str, since: datetime, until: datetime, limit: int) -> list[AuditEntry]:
-        query = (
-            f"{OPERATION.name} IS NOT NULL AND {ORG.name} = '{checked(names.check_org, org)}'"
-            f" AND StartTime >= '{_utc(since)}' AND StartTime < '{_utc(until)}'"
-        )
+    async def _operations_asked_for(
+        self, org: str, since: datetime, until: datetime, limit: int, clusters: Collection[str] | None
+    ) -> list[AuditEntry]:
+        ids = None if clusters is None else [each for each in clusters if names.is_cluster_id(each)]
+        if ids == []:
+            return []
+        # In the query: others may have as many newer ones as there may be entries.
+        asked = operations_query(OPERATIONS, cluster_ids=ids, org=org)
+        query = f"{asked} AND StartTime >= '{query_time(since)}' AND StartTime < '{query_time(until)}'"
         with translated(self._settings):
-            found = self._client.list_workflows(query, limit=limit)
-            return [_entry(each) async for each in found if each.workflow_type in OPERATIONS]
+            return [_entry(each) for each in await list_workflows(self._client, query, limit=limit)]
 
 
-def _utc(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
-
-
-def _entry(found: WorkflowExecution) -> AuditEntry:
+def _entry(found: Sighting) -> AuditEntry:
     attributes = found.typed_search_attributes
     return AuditEntry(
         at=found.start_time,

@@ -1,10 +1,6 @@
 """Backups: making them, when they are made, and which there are."""
 
-import secrets
 from datetime import datetime, timedelta
-
-from temporalio.client import WorkflowFailureError
-from temporalio.exceptions import TimeoutError
 
 from model import names
 from model.backups import BackupRun, Backups, BackupType, RepositoryContents
@@ -15,7 +11,6 @@ from model.operations import (
     OperationOutcome,
     OperationRequest,
     ReadBackupsRequest,
-    SetBackupPolicyRequest,
     VerifyBackupRequest,
 )
 from model.restore import COPY_IT
@@ -24,8 +19,10 @@ from model.validation import validated
 from starter.client import shapes
 from starter.client.adoption import Adoption
 from starter.client.operation import Operation
-from starter.client.shapes import BackupScheduleShape, BackupShape
-from starter.client.temporal import CALL_TIMEOUT, from_failure, translated
+from starter.client.questions import ask
+from starter.client.restoring import Restoring
+from starter.client.shapes import BackupScheduleShape, BackupShape, VerdictShape
+from starter.client.temporal import CALL_TIMEOUT, translated
 
 READ_TIMEOUT = timedelta(seconds=60)
 """Bound on a look at a repository, which is a fraction of a second on a volume."""
@@ -33,22 +30,8 @@ RECENT = timedelta(hours=24)
 """How far back a list of backups goes that does not ask for all."""
 
 
-class BackupCalls(Adoption):
+class BackupCalls(Adoption, Restoring):
     """The part of :class:`starter.client.MpgClient` for backups."""
-
-    async def create_backup(
-        self,
-        cluster: str,
-        type: BackupType | str = BackupType.FULL,
-        *,
-        org: str = names.DEFAULT_ORG,
-        request_id: str | None = None,
-    ) -> Operation:
-        """Start a backup, beside whatever else is done to the cluster.
-
-        Raises :class:`~model.errors.Refused` while another one is made.
-        """
-        return await self._submit(BackupRequest, cluster, org, request_id, type=type)
 
     async def verify_backup(
         self,
@@ -61,47 +44,31 @@ class BackupCalls(Adoption):
         """Start a drill: a backup is restored to a place that is thrown away, and everything in it is read.
 
         By default the latest good one, with the archive after it. Raises :class:`~model.errors.Refused` while another
-        drill of the cluster is under way.
+        drill of the cluster is under way, and for a cluster that was destroyed.
         """
-        return await self._submit(VerifyBackupRequest, cluster, org, request_id, backup_id=backup_id)
+        try:
+            return await self._submit(VerifyBackupRequest, cluster, org, request_id, backup_id=backup_id)
+        except NotFound:
+            spec = (await self._kept(cluster, org)).state.spec
+            raise Refused(
+                f"Cluster {spec.name} ({spec.id}) was destroyed: its backups are proven by restoring it.",
+                remedy=f"mpg restore {spec.id} --latest --name NAME",
+            ) from None
 
-    async def set_backup_policy(
-        self,
-        cluster: str,
-        *,
-        full: str | None = None,
-        incr: str | None = None,
-        keep_full: int | None = None,
-        keep_days: int | None = None,
-        drill: str | None = None,
-        org: str = names.DEFAULT_ORG,
-        request_id: str | None = None,
-    ) -> Operation:
-        """Start changing when backups are made and proven, and how long they are kept; what is None stays.
-
-        *full*, *incr* and *drill* are cron lines in UTC; the last may be ``off``. Raises
-        :class:`~model.errors.InvalidInput` for what is none.
-        """
-        return await self._submit(
-            SetBackupPolicyRequest,
-            cluster,
-            org,
-            request_id,
-            full=full,
-            incr=incr,
-            keep_full=keep_full,
-            keep_days=keep_days,
-            drill=drill,
-        )
+    async def verdict(self, operation: Operation) -> VerdictShape:
+        """Return the drill *operation* with what it found, as long as that is on the cluster's record."""
+        described = await operation.describe()
+        found = await self.find(described.cluster_id)
+        return shapes.verdict(described, found.state.status.backups.proofs if found else ())
 
     async def backups(
         self, cluster: str, *, since: datetime | None = None, org: str = names.DEFAULT_ORG
     ) -> tuple[BackupShape, ...]:
         """Return the cluster's backups that began after *since*, or all, the newest first, with one that is being made.
 
-        By id also those of a cluster that was destroyed, as long as its repository is kept.
+        Also those of a cluster that was destroyed, as long as they are kept; a name is that of the one that lives.
         """
-        state = (await self.view(cluster, org=org)).state
+        state = (await self._source(cluster, org)).state
         contents = await self._contents(state.spec)
         running = await self._running(state)
         found = list(shapes.backups(contents.backups, state.status.backups.proofs))
@@ -133,29 +100,26 @@ class BackupCalls(Adoption):
         return None if found.schedule.state.paused else next(iter(found.info.next_action_times), None)
 
     async def _contents(self, spec: ClusterSpec) -> RepositoryContents:
+        repository = _backups_of(spec).repository
         request = validated(
             ReadBackupsRequest,
             cluster_id=spec.id,
-            host=spec.host,
-            repository=_backups_of(spec).repository,
+            # The cluster's own may be lost.
+            host=repository.read_on(spec.host, self._settings.host_name),
+            repository=repository,
             image=spec.image,
         )
-        try:
-            with translated(self._settings):
-                return await self._client.execute_workflow(
-                    ReadBackupsRequest.workflow,
-                    request,
-                    id=f"read-backups/{spec.name}/{secrets.token_hex(8)}",
-                    task_queue=names.MAIN_QUEUE,
-                    result_type=RepositoryContents,
-                    execution_timeout=READ_TIMEOUT,
-                    static_summary=f"Which backups {spec.name} has",
-                )
-        except WorkflowFailureError as failure:
-            if isinstance(failure.cause, TimeoutError):
-                silent = f"The repository of {spec.name} does not answer."
-                raise StackDown(silent, remedy="See 'mpg doctor'.") from failure
-            raise from_failure(failure.cause or failure) from failure
+        return await ask(
+            self._client,
+            self._settings,
+            ReadBackupsRequest.workflow,
+            request,
+            about=spec.name,
+            answer=RepositoryContents,
+            within=READ_TIMEOUT,
+            summary=f"Which backups {spec.name} has",
+            silent=StackDown(f"The repository of {spec.name} does not answer.", remedy="See 'mpg doctor'."),
+        )
 
     async def _running(self, state: ClusterState) -> BackupRun | None:
         """Return the backup that is being made. One on record that was terminated is none."""

@@ -6,8 +6,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from model.base import Record
+from model.checks import require_database, require_user
 from model.cluster import WRONG_MASTER_KEY, Address, ClusterSpec, ClusterState, Tls
-from model.errors import NotFound, NotYet, Refused
+from model.errors import NotYet, Refused
 from model.master_key import load_master_key
 from model.names import DEFAULT_DATABASE, DEFAULT_USER
 from model.secrets import derive_password
@@ -36,10 +37,13 @@ class Connection(Record):
     def uri(self) -> str:
         """The connection as a libpq URI, percent-encoded (RFC 3986)."""
         user, password, database = (quote(part, safe="") for part in (self.user, self.password, self.database))
-        uri = f"postgresql://{user}:{password}@{_bracketed(self.host)}:{self.port}/{database}"
-        if self.ca_file is None:
-            return uri
-        return f"{uri}?sslmode=verify-full&sslrootcert={quote(str(self.ca_file), safe='/')}"
+        query = "" if self.ca_file is None else f"?{verifying(self.ca_file)}"
+        return f"postgresql://{user}:{password}@{_bracketed(self.host)}:{self.port}/{database}{query}"
+
+
+def verifying(ca_file: Path) -> str:
+    """Return the query of a libpq URI with which the server's certificate and its name are verified."""
+    return f"sslmode=verify-full&sslrootcert={quote(str(ca_file), safe='/')}"
 
 
 def connection(
@@ -61,11 +65,8 @@ def connection(
     spec = state.spec
     if (wrong := state.status.condition(WRONG_MASTER_KEY)) is not None:
         raise Refused(wrong.message)
-    found = spec.user(user)
-    if found is None:
-        raise NotFound(f"Cluster {spec.name} has no user {user!r}.")
-    if spec.database(database) is None:
-        raise NotFound(f"Cluster {spec.name} has no database {database!r}.")
+    found = require_user(spec, user)
+    require_database(spec, database)
     if not found.password_known:
         raise Refused(
             f"The password of user {user!r} of cluster {spec.name} is not known here: it is the one that the user had "
@@ -73,13 +74,14 @@ def connection(
             remedy=f"Give it a new one with 'mpg users rotate-password {spec.name} -u {user}'.",
         )
     if ca_file is not None:
-        _check_verifiable(spec, ca_file)
+        check_verifiable(spec, ca_file)
     at = address(state, kind)
     password = derive_password(master_key, spec.id, user, found.password_version)
     return Connection(host=at.host, port=at.port, user=user, password=password, database=database, ca_file=ca_file)
 
 
-def _check_verifiable(spec: ClusterSpec, ca_file: Path) -> None:
+def check_verifiable(spec: ClusterSpec, ca_file: Path) -> None:
+    """Raise :class:`~model.errors.Refused` where the cluster has no certificate, or there is none to verify it with."""
     if spec.tls is Tls.OFF:
         raise Refused(
             f"Cluster {spec.name} was made before there was TLS.", remedy=f"Run 'mpg tls {spec.name} --offer' first."

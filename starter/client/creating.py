@@ -49,6 +49,10 @@ class Creating(BackupCalls, Attaching):
             postgis_enabled=postgis_enabled,
             require_tls=require_tls,
         )
+        return await self._create(request, request_id)
+
+    async def _create(self, request: CreateClusterRequest, request_id: str | None) -> Operation:
+        name, org = request.name, request.org
         if earlier := await self._earlier(request, name, request_id):
             return earlier
         self._check_offered(request)

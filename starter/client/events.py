@@ -139,15 +139,17 @@ class EventHub:
     async def _look_on(self) -> None:
         """Return once what is so by now has been seen: only what comes later is news."""
         if self._looking is None or self._looking.done():
-            self._began = asyncio.get_running_loop().create_future()
-            self._looking = asyncio.create_task(self._keep_looking(self._began))
+            began = self._began = asyncio.get_running_loop().create_future()
+            self._looking = asyncio.create_task(self._keep_looking(began))
+            # However it ends, also by close() before it has begun, nobody waits for ever.
+            self._looking.add_done_callback(lambda _: began.done() or began.set_result(None))
         assert self._began is not None
         await asyncio.shield(self._began)
 
     async def _keep_looking(self, began: asyncio.Future[None]) -> None:
         try:
             known = await self._mpg.look(datetime.now(UTC))
-        except MpgError as error:
+        except Exception as error:
             began.set_exception(error)
             began.exception()  # nobody may have waited for it
             return
@@ -167,8 +169,8 @@ class EventHub:
         except StackDown:
             await asyncio.sleep(SILENT_S)
             return known
-        except MpgError as error:
-            log.warning("events could not be looked for", error=str(error))
+        except Exception:  # whatever it is: all streams hear by this one task
+            log.exception("events could not be looked for")
             await asyncio.sleep(SILENT_S)
             return known
         return seen
@@ -187,6 +189,8 @@ class EventHub:
                 return _with_words(event, event.condition, await self._mpg.find(event.cluster_id))
         except MpgError:
             pass  # without them it is still news
+        except Exception:
+            log.exception("an event could not be filled in", kind=event.kind, cluster_id=event.cluster_id)
         return event
 
     async def _with_steps(self, event: Event) -> Event:

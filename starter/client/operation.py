@@ -7,22 +7,23 @@ from contextlib import suppress
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import (
     Client,
-    WorkflowExecution,
     WorkflowExecutionDescription,
     WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowHandle,
 )
+from temporalio.common import TypedSearchAttributes
 from temporalio.exceptions import CancelledError, TerminatedError, TimeoutError
 
 from model.effects import RESTORE_DATA, RestoreProgress
 from model.errors import Cancelled, InvalidInput, MpgError, Refused, StackDown
 from model.operations import OPERATIONS, REQUESTS, OperationOutcome, OperationRequest, OperationResult, Progress
 from model.restore import say_copied
-from model.search_attributes import CLUSTER_ID, ORG, PHASE
+from model.search_attributes import ACTOR, CLUSTER_ID, ORG, PHASE
 from model.settings import Settings
-from model.sightings import ENDS, outcome_of
+from model.sightings import ENDS, Sighting, outcome_of
 from starter.client.shapes import OperationShape
+from starter.client.takeover import Takeover, takeovers
 from starter.client.temporal import CALL_TIMEOUT, from_failure, translated
 
 PATIENCE_S = 60.0
@@ -41,6 +42,7 @@ class Operation:
         self.request = request
         self._settings = settings
         self._handle: WorkflowHandle[object, object] = client.get_workflow_handle(operation_id)
+        self._begun_with: TypedSearchAttributes | None = None
 
     async def result(self, *, patience_s: float = PATIENCE_S) -> OperationResult:
         """Wait, however long, until the operation ended, and return what it did.
@@ -115,6 +117,7 @@ class Operation:
             description = await self._handle.describe(rpc_timeout=CALL_TIMEOUT)
         if description.workflow_type not in OPERATIONS:
             raise InvalidInput(f"{self.id!r} is not an operation.", remedy="See 'mpg operations list'.")
+        self._begun_with = description.typed_search_attributes
         shape = summary(description)
         try:
             progress = await self.progress()
@@ -142,9 +145,19 @@ class Operation:
 
     async def organization(self) -> str:
         """Return the organization that the operation is for. Raises NotFound, StackDown."""
-        with self._translated():
-            description = await self._handle.describe(rpc_timeout=CALL_TIMEOUT)
-        return description.typed_search_attributes.get(ORG) or ""
+        return (await self._beginning()).get(ORG) or ""
+
+    async def actor(self) -> str | None:
+        """Return who asked for it; None where a cluster or a schedule began it. Raises NotFound, StackDown."""
+        return (await self._beginning()).get(ACTOR)
+
+    async def _beginning(self) -> TypedSearchAttributes:
+        """Return its search attributes, for those that stay as they were at its start. Asks where it has not yet."""
+        if self._begun_with is None:
+            with self._translated():
+                description = await self._handle.describe(rpc_timeout=CALL_TIMEOUT)
+            self._begun_with = description.typed_search_attributes
+        return self._begun_with
 
     async def first_request(self) -> OperationRequest:
         """Return the request with which the operation was started, from its first event."""
@@ -155,6 +168,11 @@ class Operation:
                     request = REQUESTS[started.workflow_type.name]
                     return request.model_validate_json(started.input.payloads[0].data)
         raise MpgError(f"Operation {self.id} has no beginning in its history.")
+
+    async def takeovers(self) -> list[Takeover]:
+        """Return how one node took over from the other in this operation, in order. Raises NotFound, StackDown."""
+        with self._translated():
+            return await takeovers(self._handle.fetch_history_events())
 
     async def _error(self, description: WorkflowExecutionDescription) -> str | None:
         if description.status in {None, WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.COMPLETED}:
@@ -180,7 +198,7 @@ class Operation:
         return translated(self._settings, f"There is no operation {self.id!r}.")
 
 
-def summary(found: WorkflowExecution) -> OperationShape:
+def summary(found: Sighting) -> OperationShape:
     """Return what a list says about an operation: no steps, and its phase as of the last search attribute."""
     attributes = found.typed_search_attributes
     return OperationShape(

@@ -3,29 +3,34 @@
 import asyncio
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from typing import Self
+from typing import Any, Self
 
-from temporalio.client import Client, WorkflowQueryRejectedError
+from temporalio.client import Client, WorkflowHandle, WorkflowQueryRejectedError
 from temporalio.common import QueryRejectCondition
 
 from model import names, sightings
+from model.checks import require_database
 from model.cluster import ClusterPhase, ClusterSpec, ClusterView
 from model.effects import Extension, Extensions
 from model.errors import MpgError, NotFound, StackDown
 from model.events import Look
-from model.operations import OPERATIONS
-from model.search_attributes import CLUSTER_ID, HOST, OPERATION, ORG, STATUS
+from model.operations import OPERATIONS, OperationOutcome
+from model.search_attributes import HOST, ORG, STATUS
 from model.settings import Settings
 from model.storage import StorageLook
 from model.validation import checked
-from starter.client.audit import AuditAction, AuditRecord, person
+from starter.client import updates
+from starter.client.audit import AuditAction, AuditRecord, about_cluster, person
 from starter.client.connection import EndpointKind, connection_uri, read_master_key
+from starter.client.listing import ClusterRow, cluster_row, list_workflows, operations_query
 from starter.client.operation import Operation, summary
 from starter.client.shapes import OperationShape
 from starter.client.storage_shapes import with_look
 from starter.client.temporal import CALL_TIMEOUT, translated
+from starter.client.view_cache import ViewCache
 
 _CONCURRENT_QUERIES = 16
 _HOLDS_ITS_NAME = frozenset({ClusterPhase.READY, ClusterPhase.UPDATING, ClusterPhase.NEEDS_OPERATOR})
@@ -43,6 +48,13 @@ class Reads:
         self._audit = AuditRecord(settings.audit_dir, days=settings.audit_days)
         self._known: dict[tuple[str, str], str] = {}
         """Ids of clusters by organization and name, as they were once found."""
+        self._views_kept: ViewCache | None = None
+
+    def keeping_views(self) -> Self:
+        """Return the same client, which keeps views for as long as they are good: for one that answers many."""
+        other = copy.copy(self)
+        other._views_kept = ViewCache(self._client, self._settings)
+        return other
 
     def acting_as(self, actor: str) -> Self:
         """Return the same client, with *actor* as who asks: an id that lets nobody in."""
@@ -95,18 +107,29 @@ class Reads:
     async def clusters(self, *, org: str = names.DEFAULT_ORG) -> list[ClusterView]:
         """Return *org*'s living clusters by name. A change shows here within a second, in :meth:`view` at once."""
         found = await self._ids(f"{_clusters_of(org)} AND ExecutionStatus='Running'")
-        return await self._views(found)
+        return await self.views(found)
+
+    async def cluster_rows(self, *, wrong: bool = False) -> list[ClusterRow]:
+        """Return the living clusters of all organizations as lists show them, by name.
+
+        With *wrong* those with a condition, those that need an operator, and those whose creation failed: where all is
+        well that costs the same for any number of clusters.
+        """
+        query = "WorkflowType='Cluster' AND ExecutionStatus='Running'"
+        with translated(self._settings):
+            found = await list_workflows(self._client, f"{query} AND {sightings.WRONG}" if wrong else query)
+        return sorted(map(cluster_row, found), key=lambda row: row.name)
 
     async def clusters_of_host(self) -> list[ClusterView]:
         """Return the living clusters whose containers are on this host, of all organizations."""
         here = f"WorkflowType='Cluster' AND ExecutionStatus='Running' AND {HOST.name}='{self._settings.host_name}'"
-        return await self._views(await self._ids(here))
+        return await self.views(await self._ids(here))
 
     async def organizations(self) -> list[str]:
         """Return the slugs of all organizations: those in the settings, and those that have clusters."""
         with translated(self._settings):
-            running = self._client.list_workflows("WorkflowType='Cluster' AND ExecutionStatus='Running'")
-            used = {found.typed_search_attributes.get(ORG) or names.DEFAULT_ORG async for found in running}
+            running = await list_workflows(self._client, "WorkflowType='Cluster' AND ExecutionStatus='Running'")
+        used = {found.typed_search_attributes.get(ORG) or names.DEFAULT_ORG for found in running}
         return sorted(used | set(self._settings.organizations))
 
     async def has_organization(self, slug: str) -> bool:
@@ -119,14 +142,14 @@ class Reads:
     async def deleted_clusters(self, *, org: str = names.DEFAULT_ORG) -> list[ClusterView]:
         """Return *org*'s destroyed clusters, as long as Temporal keeps them (``temporal_retention_days``)."""
         found = await self._ids(f"{_clusters_of(org)} AND ExecutionStatus!='Running' AND {STATUS.name}='destroyed'")
-        return await self._views(found)
+        return await self.views(found)
 
     async def ends_of_deleted(self, *, org: str = names.DEFAULT_ORG) -> dict[str, datetime]:
         """Return by id when each of *org*'s destroyed clusters was gone, of those that Temporal keeps."""
         query = f"{_clusters_of(org)} AND ExecutionStatus!='Running' AND {STATUS.name}='destroyed'"
         with translated(self._settings):
-            found = self._client.list_workflows(query)
-            return {each.id.rpartition("/")[2]: each.close_time async for each in found if each.close_time}
+            found = await list_workflows(self._client, query)
+        return {each.id.rpartition("/")[2]: each.close_time for each in found if each.close_time}
 
     async def operations(
         self, cluster: str | None = None, *, org: str = names.DEFAULT_ORG, limit: int = 50
@@ -135,15 +158,25 @@ class Reads:
         cluster_id = None if cluster is None else (await self.view(cluster, org=org)).state.spec.id
         return await self.operations_of(cluster_id, org=org, limit=limit)
 
-    async def operations_of(self, cluster_id: str | None, *, org: str, limit: int) -> list[OperationShape]:
-        """Return the same by the id of a cluster that was looked up already."""
-        checked(names.check_org, org)
-        types = ", ".join(f"'{name}'" for name in sorted(OPERATIONS))
-        query = f"{OPERATION.name} IN ({types}) AND {ORG.name}='{org}'"
-        if cluster_id is not None:
-            query += f" AND {CLUSTER_ID.name}='{checked(names.check_cluster_id, cluster_id)}'"
+    async def operations_of(
+        self,
+        cluster_id: str | None,
+        *,
+        org: str | None,
+        limit: int,
+        types: Collection[str] = OPERATIONS,
+        outcome: OperationOutcome | None = None,
+        ended_before: datetime | None = None,
+    ) -> list[OperationShape]:
+        """Return the same by the id of a cluster; with no *org* of whatever organization that is.
+
+        Only those of *types*, with *outcome* and *ended_before* then, where these are given: *limit* is of those. What
+        runs comes first, then what ended last. Raises InvalidInput for a type that there is not.
+        """
+        ids = None if cluster_id is None else (cluster_id,)
+        query = operations_query(types, cluster_ids=ids, org=org, outcome=outcome, ended_before=ended_before)
         with translated(self._settings):
-            return [summary(found) async for found in self._client.list_workflows(query, limit=limit)]
+            return [summary(found) for found in await list_workflows(self._client, query, limit=limit)]
 
     async def look(self, ended_since: datetime) -> Look:
         """Return what runs, what ended after *ended_since*, and which clusters are not simply ready, of all there are.
@@ -152,29 +185,22 @@ class Reads:
         """
         at = datetime.now(UTC)
         with translated(self._settings):
-            found = [each async for each in self._client.list_workflows(sightings.query(ended_since))]
+            found = await list_workflows(self._client, sightings.query(ended_since))
         return sightings.look(at, found)
 
     async def extensions(self, cluster: str, database: str, *, org: str = names.DEFAULT_ORG) -> Sequence[Extension]:
         """Return the extensions that *database* has or may have. Raises NotFound for an unknown database."""
-        view = await self.view(cluster, org=org)
-        if view.state.spec.database(database) is None:
-            raise NotFound(f"Cluster {view.state.spec.name} has no database {database!r}.")
-        handle = self._client.get_workflow_handle(names.cluster_workflow_id(view.state.spec.id))
-        with translated(self._settings):
-            found: object = await handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
-                "read_extensions", database, result_type=Extensions
-            )
+        spec = (await self.view(cluster, org=org)).state.spec
+        require_database(spec, database)
+        handle = self._workflow_of(spec.id)
+        found = await updates.read(handle, self._settings, "read_extensions", database, answer=Extensions)
         return Extensions.model_validate(found).extensions
 
     async def storage(self, cluster: str, *, org: str = names.DEFAULT_ORG) -> ClusterView:
         """Return a cluster with what its nodes use of its storage now; as last recorded where none answers."""
         known = await self.view(cluster, org=org)
-        handle = self._client.get_workflow_handle(names.cluster_workflow_id(known.state.spec.id))
-        with translated(self._settings):
-            found: object = await handle.execute_update(  # pyright: ignore[reportUnknownMemberType]
-                "read_storage", result_type=StorageLook
-            )
+        handle = self._workflow_of(known.state.spec.id)
+        found = await updates.read(handle, self._settings, "read_storage", answer=StorageLook)
         look, view = StorageLook.model_validate(found), await self.view(known.state.spec.id, org=org)
         return with_look(view, look) if look.nodes else view
 
@@ -190,12 +216,17 @@ class Reads:
         """Return a connection string with the user's password, derived here from the master key."""
         view = await self.view(cluster, org=org)
         key = read_master_key(self._settings.master_key_file)
+        uri = connection_uri(view.state, master_key=key, user=user, database=database, kind=kind)
         self.note(AuditAction.READ_PASSWORD, view.state.spec, user)
-        return connection_uri(view.state, master_key=key, user=user, database=database, kind=kind)
+        return uri
 
     def note(self, action: AuditAction, spec: ClusterSpec, about: str) -> None:
-        """Record that the one who asks did this, which is no operation. Raises Refused where that cannot be."""
+        """Record that the one who asks is shown this, before it is. Raises Refused where that cannot be."""
         self._audit.note(self._actor, action, spec, about)
+
+    def _acting(self, action: AuditAction, spec: ClusterSpec, about: str) -> AbstractContextManager[None]:
+        """Record that the one who asks does this to a cluster, which is no operation, and how it ended."""
+        return self._audit.acting(about_cluster(self._actor, action, spec, about))
 
     async def _view_of_known(self, org: str, name: str) -> ClusterView | None:
         """Return the cluster that had the name when it was last looked up, if it is sure to have it still.
@@ -212,7 +243,9 @@ class Reads:
 
     async def _view_by_id(self, cluster_id: str, *, living: bool = False) -> ClusterView | None:
         """Return what its workflow says; with *living* None unless the workflow runs."""
-        handle = self._client.get_workflow_handle(names.cluster_workflow_id(cluster_id))
+        if self._views_kept is not None:
+            return await self._views_kept.view(cluster_id, living=living)
+        handle = self._workflow_of(cluster_id)
         rejected = QueryRejectCondition.NOT_OPEN if living else None
         try:
             with translated(self._settings):
@@ -222,6 +255,9 @@ class Reads:
         except (NotFound, WorkflowQueryRejectedError):
             return None
         return ClusterView.model_validate(found)
+
+    def _workflow_of(self, cluster_id: str) -> WorkflowHandle[Any, Any]:
+        return self._client.get_workflow_handle(names.cluster_workflow_id(cluster_id))
 
     async def _claim(self, org: str, name: str) -> str | None:
         """Return the id of the cluster that owns *name*, None when the name is free."""
@@ -240,11 +276,13 @@ class Reads:
 
     async def _ids(self, query: str) -> list[str]:
         with translated(self._settings):
-            workflows = self._client.list_workflows(query)
-            return [found.id.rpartition("/")[2] async for found in workflows]
+            return [found.id.rpartition("/")[2] for found in await list_workflows(self._client, query)]
 
-    async def _views(self, cluster_ids: Sequence[str]) -> list[ClusterView]:
-        """One cluster whose workflow cannot answer does not hide the others."""
+    async def views(self, cluster_ids: Sequence[str]) -> list[ClusterView]:
+        """Return what is recorded of the clusters with these ids, by name.
+
+        One whose workflow cannot answer does not hide the others.
+        """
         gate = asyncio.Semaphore(_CONCURRENT_QUERIES)
 
         async def one(cluster_id: str) -> ClusterView | None:

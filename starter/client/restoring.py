@@ -4,8 +4,9 @@ import asyncio
 from datetime import UTC, datetime
 
 from model import names
-from model.cluster import ClusterPhase, ClusterView, Durability, PoolMode
+from model.cluster import OVER, ClusterPhase, ClusterView, Durability, PoolMode
 from model.errors import AlreadyExists, NotFound, NotYet, Refused
+from model.facts import PhaseIs, apply
 from model.names import kept_workflow_id
 from model.operations import RestoreClusterRequest
 from model.plans import find_plan, load_plans
@@ -101,21 +102,27 @@ class Restoring(Submission):
         return sorted(kept, key=lambda each: (each.state.spec.name, each.until))
 
     async def deleted_clusters(self, *, org: str = names.DEFAULT_ORG) -> list[ClusterView]:
-        """Return *org*'s destroyed clusters, as long as Temporal keeps them (``temporal_retention_days``).
+        """Return *org*'s destroyed clusters, as long as Temporal remembers them or their backups are kept.
 
         ``backups_kept_until`` is as it is known now: backups may have been removed before their time.
         """
-        until = {each.state.spec.id: each.until for each in await self.kept_clusters(org=org)}
-        return [_kept_until(view, until.get(view.state.spec.id)) for view in await super().deleted_clusters(org=org)]
+        kept = {each.state.spec.id: each for each in await self.kept_clusters(org=org)}
+        found = {view.state.spec.id: view for view in await super().deleted_clusters(org=org)}
+        for cluster_id, each in kept.items():
+            # Keeping begins before the cluster goes.
+            if cluster_id not in found and await self._view_by_id(cluster_id, living=True) is None:
+                found[cluster_id] = ClusterView(state=apply(each.state, [PhaseIs(phase=ClusterPhase.DESTROYED)]))
+        return [_kept_until(view, kept[id].until if id in kept else None) for id, view in found.items()]
 
     async def remove_kept_backups(self, cluster: str, *, org: str = names.DEFAULT_ORG) -> KeptCluster:
         """End the keeping of a destroyed cluster's backups now, and return what was kept. They cannot be had back.
 
         Raises:
             NotFound: nothing is kept of a cluster of that id or name.
-            Refused: of several of that name, which have to be named by id.
+            Refused: it lives, or something is kept of several of that name, which have to be named by id.
             NotYet: they could not be removed yet; that is tried again each hour.
         """
+        await self._check_gone(cluster, org)
         state = (await self._kept(cluster, org)).state
         handle = self._client.get_workflow_handle(kept_workflow_id(state.spec.id))
         with translated(self._settings):
@@ -129,6 +136,18 @@ class Restoring(Submission):
                     remedy="A restore may be reading them; else see the worker's log.",
                 ) from None
         return kept
+
+    async def _check_gone(self, cluster: str, org: str) -> None:
+        """Raise :class:`Refused` where a cluster of that id or name lives: a name that is in use again is its alone."""
+        try:
+            found = (await self.view(cluster, org=org)).state
+        except NotFound:
+            return
+        if found.status.phase not in OVER:
+            raise Refused(
+                f"Cluster {found.spec.name} ({found.spec.id}) is not destroyed: its backups are in use, not kept.",
+                remedy="Of a destroyed cluster of that name, remove them by its id: 'mpg list --deleted' shows it.",
+            )
 
     async def _source(self, cluster: str, org: str) -> ClusterView:
         """Return what is on record of a cluster that lives, or else of the one of that name or id that is kept."""

@@ -6,9 +6,10 @@ Pure functions: a state in, a :class:`~model.base.Record` out. Dumped ``by_alias
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
-from model.backups import Backup, BackupRun, Backups, BackupType
+from model.archive_holes import BACKUP_TIME_ROUNDED
+from model.backups import Backup, BackupRun, Backups, BackupType, Hole
 from model.base import Record
 from model.cluster import (
     ARCHIVING_FAILS,
@@ -192,11 +193,20 @@ class RemovedBackups(Record):
     name: str
 
 
+class LostMoments(Record):
+    """Moments in the window that cannot be restored, because WAL is lost. ``until`` is None before the next backup."""
+
+    since: datetime
+    until: datetime | None
+
+
 class BackupWindow(Record):
     """The moments that can be restored. ``until`` is None while archiving works: a minute ago at most."""
 
     since: datetime
     until: datetime | None
+    lost: tuple[LostMoments, ...] = ()
+    """Except for these."""
 
 
 class FailedBackupShape(Record):
@@ -267,7 +277,7 @@ class InstalledShape(Record):
     """Version and schema of an installed extension."""
 
     version: str
-    schema_name: str = Field(serialization_alias="schema")
+    schema_name: str = Field(validation_alias=AliasChoices("schema_name", "schema"), serialization_alias="schema")
 
 
 class ExtensionShape(Record):
@@ -276,6 +286,7 @@ class ExtensionShape(Record):
     name: str
     description: str
     docs_url: str
+    reach: str = ""
     default_version: str
     is_system: bool
     installed: InstalledShape | None
@@ -293,6 +304,13 @@ class OperationShape(Record):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     error: str | None = None
+
+
+class VerdictShape(OperationShape):
+    """A drill and what it found: ``proven`` is None where it did not come to a verdict."""
+
+    proven: bool | None
+    proof: ProofShape | None
 
 
 def organization(slug: str) -> Organization:
@@ -359,14 +377,28 @@ def _backups(kept: Backups, status: ClusterStatus) -> BackupsShape:
         drill=known.drill and known.drill.operation_id,
         failed=failure and FailedBackupShape(type=failure.type, at=failure.failed_at, message=failure.message),
         archiving=failing is None,
-        window=known.oldest and BackupWindow(since=known.oldest.finished_at, until=failing and failing.since),
+        window=known.oldest and _window(known.oldest, known.holes, failing and failing.since),
     )
+
+
+def _window(oldest: Backup, holes: Sequence[Hole], until: datetime | None) -> BackupWindow:
+    """As a restore would choose: :func:`model.restore.window`."""
+    lost = tuple(LostMoments(since=each.since, until=each.until) for each in holes)
+    return BackupWindow(since=oldest.finished_at + BACKUP_TIME_ROUNDED, until=until, lost=lost)
 
 
 def backups(found: Sequence[Backup], proofs: Sequence[Proof] = ()) -> tuple[BackupShape, ...]:
     """Return the backups of a repository, with what the last drill of each found."""
     by_id = {each.backup_id: each for each in proofs}
     return tuple(_backup(each, by_id.get(each.id)) for each in found)
+
+
+def verdict(operation: OperationShape, proofs: Sequence[Proof]) -> VerdictShape:
+    """Return what the drill that *operation* is found, which is one of *proofs* where it came to a verdict."""
+    found = next((each for each in proofs if each.operation_id == operation.id), None)
+    return VerdictShape(
+        **dict(operation), proven=None if found is None else found.fault is None, proof=found and _proof(found)
+    )
 
 
 def _proof(found: Proof) -> ProofShape:

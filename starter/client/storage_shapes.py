@@ -8,13 +8,14 @@ from model.storage import GB, AutoGrow, StorageLevel, StorageLook, bytes_per_day
 
 
 class NodeStorageShape(Record):
-    """What a node uses of the storage that it was given, in bytes."""
+    """What a node uses of the storage that it was given, in bytes; ``seen_at`` where it gave no answer since."""
 
     name: str
     used_bytes: int
     data_bytes: int
     wal_bytes: int
     temp_bytes: int
+    seen_at: datetime | None
     provisioned_bytes: int
 
 

@@ -20,10 +20,12 @@ from model.operations import (
     OperationRequest,
     RestoreClusterRequest,
     SetAllowListRequest,
+    SetDurabilityRequest,
     SetPoolModeRequest,
     SetTlsRequest,
     workflow_id,
 )
+from model.plans import find_plan, load_plans
 from model.validation import checked, validated
 from starter.client.operation import Operation
 from starter.client.reads import Reads
@@ -36,7 +38,7 @@ TASK_TIMEOUT = timedelta(seconds=3)
 
 Short steps run inside that task, which is kept alive while they do.
 """
-_UNRESOLVED = "0" * 16
+UNRESOLVED = "0" * 16
 """Stands for the cluster's id while a request is validated, before its cluster is looked up."""
 _ALPHABET = string.ascii_lowercase + string.digits
 
@@ -47,7 +49,9 @@ class Submission(Reads):
     async def _submit(
         self, kind: type[R], cluster: str, org: str, request_id: str | None, **fields: object
     ) -> Operation:
-        request = validated(kind, cluster_id=_UNRESOLVED, **fields)
+        request = validated(kind, cluster_id=UNRESOLVED, **fields)
+        if isinstance(request, ChangePlanRequest):
+            find_plan(load_plans(self._settings.plans_file), request.plan)
         try:
             state = (await self.view(cluster, org=org)).state
         except NotFound:
@@ -94,17 +98,7 @@ class Submission(Reads):
         operation_id = workflow_id(request, cluster_name, key)
         try:
             with translated(self._settings):
-                await self._client.start_workflow(
-                    request.operation,
-                    request,
-                    id=operation_id,
-                    task_queue=names.MAIN_QUEUE,
-                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                    task_timeout=TASK_TIMEOUT,
-                    static_summary=summary_line(request, cluster_name),
-                    search_attributes=_attributes(request, cluster_name, org, self._actor),
-                    rpc_timeout=CALL_TIMEOUT,
-                )
+                await self._launch(request, operation_id, cluster_name, org)
         except StackDown as error:
             raise Unconfirmed(
                 f"Temporal fell silent while operation {operation_id} was being started: it may have been.",
@@ -115,6 +109,20 @@ class Submission(Reads):
                 return earlier
             raise
         return Operation(self._client, self._settings, operation_id, request)
+
+    async def _launch(self, request: OperationRequest, operation_id: str, cluster_name: str, org: str) -> None:
+        """Have Temporal start the workflow of *request*. Raises its errors."""
+        await self._client.start_workflow(
+            request.operation,
+            request,
+            id=operation_id,
+            task_queue=names.MAIN_QUEUE,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            task_timeout=TASK_TIMEOUT,
+            static_summary=summary_line(request, cluster_name),
+            search_attributes=shown_by(request, cluster_name, org, self._actor),
+            rpc_timeout=CALL_TIMEOUT,
+        )
 
 
 def new_cluster_id() -> str:
@@ -141,6 +149,8 @@ def summary_line(request: OperationRequest, cluster_name: str) -> str:
             return f"{verb} of {cluster_name}: {' '.join(said)}"
         case SetTlsRequest(required=required):
             return f"{verb} of {cluster_name} to {'required' if required else 'offered'}"
+        case SetDurabilityRequest(durability=durability):
+            return f"{verb} of {cluster_name} to {durability.value}"
         case SetPoolModeRequest(pool_mode=mode):
             return f"{verb} of {cluster_name} to {mode.value}"
         case _:
@@ -148,7 +158,8 @@ def summary_line(request: OperationRequest, cluster_name: str) -> str:
             return f"{verb} {' '.join(what)}".strip() + f" on {cluster_name}"
 
 
-def _attributes(request: OperationRequest, cluster_name: str, org: str, actor: str) -> TypedSearchAttributes:
+def shown_by(request: OperationRequest, cluster_name: str, org: str, actor: str) -> TypedSearchAttributes:
+    """Return the search attributes by which lists find the operation."""
     pairs = {
         search_attributes.CLUSTER_ID: request.cluster_id,
         search_attributes.CLUSTER: cluster_name,

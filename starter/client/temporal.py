@@ -10,8 +10,8 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import GrpcCompression, RPCError, RPCStatusCode
 
 from model.converter import DATA_CONVERTER
-from model.errors import InvalidInput, MpgError, NotFound, StackDown, from_type
-from model.settings import Settings
+from model.errors import InvalidInput, MpgError, NotFound, StackDown, Unconfirmed, from_type
+from model.settings import LOOPBACK, Settings
 from model.temporal_tls import temporal_tls
 
 CONNECT_TIMEOUT_S = 2.0
@@ -45,12 +45,18 @@ async def connect(settings: Settings) -> Client:
 
 def compression(settings: Settings) -> GrpcCompression:
     """Return how calls to Temporal are packed: not at all over loopback, where it only costs both sides time."""
-    return GrpcCompression.NONE if settings.embedded else GrpcCompression.GZIP
+    near = settings.temporal_target.rpartition(":")[0] in {LOOPBACK, "localhost", "[::1]"}
+    return GrpcCompression.NONE if near else GrpcCompression.GZIP
 
 
 def silent(settings: Settings) -> StackDown:
     """Return the error of a Temporal service that does not answer."""
     return StackDown(f"Temporal does not answer at {settings.temporal_target}.", remedy=_remedy(settings))
+
+
+def worker_silent() -> StackDown:
+    """Return the error of a Temporal service that answers, and has no worker that does."""
+    return StackDown("The worker does not answer.", remedy="Start it with 'mpg up', or see 'mpg doctor'.")
 
 
 def _remedy(settings: Settings) -> str:
@@ -68,6 +74,17 @@ def translated(settings: Settings, missing: str = "There is no such workflow.") 
         raise from_failure(error) from error
 
 
+@contextmanager
+def unconfirmed() -> Generator[None]:
+    """Raise Unconfirmed in place of StackDown: a change was asked for, and may have been made."""
+    try:
+        yield
+    except StackDown as error:
+        raise Unconfirmed(
+            f"{error.message} It was asked for a change, which may have been made.", remedy="Look before you ask again."
+        ) from error
+
+
 def _translate(error: RPCError, settings: Settings, missing: str) -> MpgError:
     if error.status is RPCStatusCode.NOT_FOUND:
         if "namespace" in error.message.lower():
@@ -81,7 +98,7 @@ def _translate(error: RPCError, settings: Settings, missing: str) -> MpgError:
         return silent(settings)
     # Temporal itself answered, but no worker took the query in time.
     if error.status in _SILENT or error.status is RPCStatusCode.FAILED_PRECONDITION:
-        return StackDown("The worker does not answer.", remedy="Start it with 'mpg up', or see 'mpg doctor'.")
+        return worker_silent()
     if error.status is RPCStatusCode.INVALID_ARGUMENT:  # an id that is empty or too long
         return InvalidInput(f"Temporal cannot take that: {error.message.rstrip('.')}.")
     return MpgError(f"Temporal refused the call: {error.message}.")

@@ -25,6 +25,8 @@ class Field:
     hint: str = ""
     number: bool = False
     checkbox: bool = False
+    moment: bool = False
+    """A time in UTC, to the second."""
     fixed: bool = False
     """It is shown and not asked for: what the action is about."""
 
@@ -34,7 +36,7 @@ class Action:
     """One way to change a cluster.
 
     ``title`` and ``effects`` are shown before it is started; ``command`` is the same on a command line, without the
-    organization, and ``call`` the same as an HTTP request where there is one.
+    organization. The same as an HTTP request is in starter/dashboard/calls.py.
     """
 
     name: str
@@ -49,6 +51,8 @@ class Action:
     danger: bool = False
     makes_cluster: bool = False
     """Whether it makes another cluster, which a token for one cluster does not allow."""
+    of_destroyed: bool = False
+    """Whether it is about a cluster that was destroyed and of which backups are kept."""
     by_name: bool = False
     """Whether the cluster's name has to be typed."""
 
@@ -58,9 +62,13 @@ class Action:
 
     def command_line(self, view: ClusterView, given: Given) -> str:
         """Return the command that does the same."""
-        spec = view.state.spec
-        org = [] if spec.org == DEFAULT_ORG else ["--org", spec.org]
-        return shlex.join(["mpg", *self.command(view, given), *org])
+        return command_line(view, self.command(view, given))
+
+
+def command_line(view: ClusterView, words: Sequence[str]) -> str:
+    """Return the command *words* about the cluster, with its organization where that has to be said."""
+    org = view.state.spec.org
+    return shlex.join(["mpg", *words, *([] if org == DEFAULT_ORG else ["--org", org])])
 
 
 def name_of(view: ClusterView) -> str:

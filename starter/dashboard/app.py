@@ -19,12 +19,16 @@ from starter.dashboard import (
     components,
     connect,
     databases,
+    destroyed,
     live,
+    metrics,
     operations,
+    queries,
     session,
     settings,
     signing_in,
     users,
+    wrong,
 )
 from starter.dashboard.page import ASSETS, go_to, render, render_outside
 from starter.dashboard.visit import SignInNeeded, Visit
@@ -43,9 +47,9 @@ def make_dashboard(mpg: MpgClient, keyring: Keyring) -> FastAPI:
     app.state.codes = signing_in.codes(mpg.settings)
     app.state.failures = signing_in.failures()
     app.state.watches = live.Watches()
-    for part in (signing_in, live, clusters, operations, acting, connect, users, databases, settings, backups):
+    tabs = (connect, users, databases, settings, backups, metrics, queries)
+    for part in (signing_in, live, components, clusters, destroyed, operations, acting, wrong, *tabs):
         app.include_router(part.router)
-    app.include_router(components.router)
     app.mount("/assets", _Assets(directory=ASSETS))
     app.add_exception_handler(SignInNeeded, _sign_in)
     app.add_exception_handler(MpgError, _failed)

@@ -13,6 +13,7 @@ from starlette.responses import StreamingResponse
 
 from model.errors import MpgError, StackDown
 from model.operations import OperationOutcome
+from starter.dashboard.clusters import MOST_JUDGED
 from starter.dashboard.visit import Visit, Visiting
 
 router = APIRouter()
@@ -128,6 +129,8 @@ async def live(visit: Visiting, about: str = Query(max_length=300)) -> Streaming
             look = _look_at_operation(visit, name)
         case "operations":
             about, look = f"operations of {visit.caller.grants}", _look_at_operations(visit)
+        case "wrong":
+            about, look = f"wrong for {visit.caller.grants}", _look_at_wrong(visit)
         case _:
             about, look = f"clusters of {visit.caller.grants}", _look_at_clusters(visit)
     changes = visit.request.app.state.watches.changes(about, look)
@@ -159,7 +162,18 @@ def _look_at_operation(visit: Visit, operation_id: str) -> Look:
 
 def _look_at_clusters(visit: Visit) -> Look:
     async def look() -> str:
-        return "".join(view.model_dump_json() for view in await visit.clusters())
+        rows = await visit.rows()
+        if len(rows) > MOST_JUDGED:
+            return "".join(row.model_dump_json() for row in rows)
+        return "".join(view.model_dump_json() for view in await visit.mpg.views([row.id for row in rows]))
+
+    return look
+
+
+def _look_at_wrong(visit: Visit) -> Look:
+    async def look() -> str:
+        rows = await visit.rows(wrong=True)
+        return "".join(view.model_dump_json() for view in await visit.mpg.views([row.id for row in rows]))
 
     return look
 

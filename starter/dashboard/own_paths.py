@@ -2,7 +2,7 @@
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-_OWN = ("/assets", "/clusters", "/components", "/live", "/operations", "/sign-in", "/sign-out")
+_OWN = ("/assets", "/clusters", "/destroyed", "/components", "/live", "/operations", "/sign-in", "/sign-out", "/wrong")
 
 
 class OwnPaths:

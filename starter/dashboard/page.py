@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
 from starter.client.shapes import phase
-from starter.dashboard.health import health
+from starter.dashboard.health import health, reasons
 from starter.dashboard.visit import Visit
 
 HERE = Path(__file__).parent
@@ -42,6 +42,7 @@ HEADERS: Mapping[str, str] = {
 def render(visit: Visit, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
     """Return the page that *template* makes of *values*, for somebody who is signed in."""
     known = {"visit": visit, "csrf": visit.session.csrf, "partial": visit.by_htmx, "path": visit.request.url.path}
+    known["base"] = str(visit.request.base_url)
     return HTMLResponse(_ENVIRONMENT.get_template(template).render(known | values), status, HEADERS)
 
 
@@ -107,6 +108,11 @@ def moment(at: datetime | None) -> str:
     return "–" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
+def local(at: datetime) -> str:
+    """Return a time in UTC as a field for date and time holds it."""
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
+
+
 def words(name: str) -> str:
     """Return the name of a type in words: ``ChangePlan`` is ``Change plan``."""
     spaced = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip()
@@ -118,8 +124,8 @@ def _environment() -> Environment:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     filters = cast("dict[str, object]", made.filters)  # pyright: ignore[reportUnknownMemberType]
-    filters.update({each.__name__: each for each in (size, duration, ago, moment, words, operation_path, phase)})
-    cast("dict[str, object]", made.globals).update(health=health)  # pyright: ignore[reportUnknownMemberType]
+    filters.update({each.__name__: each for each in (size, duration, ago, moment, local, words, operation_path, phase)})
+    cast("dict[str, object]", made.globals).update(health=health, reasons=reasons)  # pyright: ignore[reportUnknownMemberType]
     return made
 
 

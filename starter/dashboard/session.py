@@ -55,12 +55,19 @@ def verified(token: str, keyring: Keyring) -> Session | None:
 
 def begin(request: Request, answer: Response, token: str) -> None:
     """Have the browser send *token* from now on, to this address only and never for another site."""
-    answer.set_cookie(_cookie(request), quote(token, safe=""), httponly=True, samesite="strict", path="/")
+    answer.set_cookie(
+        _cookie(request), quote(token, safe=""), httponly=True, secure=_is_secure(request), samesite="strict", path="/"
+    )
 
 
 def end(request: Request, answer: Response) -> None:
     """Have the browser forget its token."""
-    answer.delete_cookie(_cookie(request), httponly=True, samesite="strict", path="/")
+    answer.delete_cookie(_cookie(request), httponly=True, secure=_is_secure(request), samesite="strict", path="/")
+
+
+def _is_secure(request: Request) -> bool:
+    """Over TLS the token is never sent without."""
+    return request.url.scheme == "https"
 
 
 def _cookie(request: Request) -> str:

@@ -1,4 +1,4 @@
-"""What this machine needs before a stack can run: a Docker engine, Temporal, the node images.
+"""What this machine needs before a stack can run: a Docker engine, Temporal, the node images, Prometheus.
 
 :func:`check` only looks; :func:`ensure` also starts, installs and builds. Both answer with one result a prerequisite.
 """

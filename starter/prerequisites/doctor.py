@@ -10,6 +10,7 @@ from model.settings import Settings
 from starter.prerequisites.engine import check_engine, ensure_engine
 from starter.prerequisites.master_key import check_master_key, ensure_master_key
 from starter.prerequisites.node_image import check_image, ensure_image, wants_postgis
+from starter.prerequisites.prometheus_binary import check_prometheus, ensure_prometheus
 from starter.prerequisites.result import CheckName, CheckResult, CheckState, Missing, OnProgress
 from starter.prerequisites.storage_limit import check_storage_limit, ensure_storage_limit
 from starter.prerequisites.temporal_binary import check_temporal, ensure_temporal
@@ -24,7 +25,10 @@ _STEPS: dict[CheckName, tuple[Look, Fix]] = {
     CheckName.STORAGE_LIMIT: (check_storage_limit, ensure_storage_limit),
     CheckName.NODE_IMAGE: (check_image, ensure_image),
     CheckName.POSTGIS_IMAGE: (partial(check_image, postgis=True), partial(ensure_image, postgis=True)),
+    CheckName.PROMETHEUS: (check_prometheus, ensure_prometheus),
 }
+_DONE_WITHOUT = frozenset({CheckName.PROMETHEUS})
+"""What the stack is up without."""
 
 
 async def check(settings: Settings) -> list[CheckResult]:
@@ -35,6 +39,7 @@ async def check(settings: Settings) -> list[CheckResult]:
         CheckName.MASTER_KEY,
         CheckName.STORAGE_LIMIT,
         *await _images(settings),
+        CheckName.PROMETHEUS,
     )
     return await asyncio.gather(*(asyncio.to_thread(_look, name, settings) for name in names))
 
@@ -60,7 +65,8 @@ async def _engine_then_images(settings: Settings, on_progress: OnProgress) -> li
     step = _look_and_fix if results[0].passed else _look_only
     for name in (CheckName.STORAGE_LIMIT, *await _images(settings)):
         results.append(await asyncio.to_thread(step, name, settings, on_progress))
-    return results
+    # Last: it may need apt, which one at a time uses.
+    return [*results, await asyncio.to_thread(_look_and_fix, CheckName.PROMETHEUS, settings, on_progress)]
 
 
 async def _images(settings: Settings) -> tuple[CheckName, ...]:
@@ -80,7 +86,7 @@ def _look_only(name: CheckName, settings: Settings, on_progress: OnProgress) -> 
 
 def _look_and_fix(name: CheckName, settings: Settings, on_progress: OnProgress) -> CheckResult:
     result = _look(name, settings)
-    if not result.passed:
+    if result.state is not CheckState.OK:
         on_progress(f"{name}: {result.detail}")
         fix = _STEPS[name][1]
         result = _timed(name, CheckState.FIXED, lambda: fix(settings, lambda line: on_progress(f"{name}: {line}")))
@@ -97,12 +103,13 @@ def describe(result: CheckResult) -> str:
 def _timed(name: CheckName, success: CheckState, step: Callable[[], str]) -> CheckResult:
     started = time.monotonic()
     state, remedy = success, ""
+    missing_state = CheckState.WITHOUT if name in _DONE_WITHOUT else CheckState.FAILED
     try:
         detail = step()
     except Missing as missing:
-        state, detail, remedy = CheckState.FAILED, missing.detail, missing.remedy
+        state, detail, remedy = missing_state, missing.detail, missing.remedy
     except MpgError as error:
-        state, detail, remedy = CheckState.FAILED, error.message, error.remedy
+        state, detail, remedy = missing_state, error.message, error.remedy
     return CheckResult(
         name=name, state=state, detail=detail, seconds=round(time.monotonic() - started, 3), remedy=remedy
     )

@@ -2,11 +2,8 @@
 
 import contextlib
 import hashlib
-import shutil
-import tempfile
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import IO, Any
 
 from docker import DockerClient
 from docker.errors import DockerException, ImageNotFound
@@ -14,17 +11,17 @@ from requests.exceptions import RequestException
 
 from images.recipe import VERSION_LABEL, Recipe, build_context, recipe_for
 from model.settings import POSTGIS_SUFFIX, Settings
-from starter.prerequisites.command import CommandFailed, apt_install, can_install_packages, run
+from starter.prerequisites.command import CommandFailed
 from starter.prerequisites.engine import PING_SECONDS, connect
 from starter.prerequisites.lock import file_lock
 from starter.prerequisites.paths import cache_dir
 from starter.prerequisites.result import Missing, OnProgress
+from starter.prerequisites.root_filesystem import bootstrap
 
 DEFAULT_MAJOR = 17
 REGISTRY_SECONDS = 20
 """How long a registry may be silent before it counts as absent."""
 BUILD_SECONDS = 600
-BOOTSTRAP_SECONDS = 600
 
 _BASE_REPOSITORY = "mpg-base"
 _REMEDY = "Give this machine a registry or a Debian mirror that answers, or load an image with that name."
@@ -46,7 +43,7 @@ def check_image(settings: Settings, pg_major: int = DEFAULT_MAJOR, *, postgis: b
     remedy = f"Run: mpg doctor{' --postgis' if postgis else ''} --fix"
     try:
         with contextlib.closing(connect(settings)) as client:
-            built = _label(client, tag)
+            built = version_of(client, tag)
     except (DockerException, RequestException):
         raise Missing("The node image can't be looked up.", "Start the Docker engine first.") from None
     if built is None:
@@ -66,7 +63,7 @@ def wants_postgis(settings: Settings) -> bool:
         return True
     try:
         with contextlib.closing(connect(settings, timeout=PING_SECONDS)) as client:
-            return _label(client, settings.node_image_for(DEFAULT_MAJOR, postgis=True)) is not None
+            return version_of(client, settings.node_image_for(DEFAULT_MAJOR, postgis=True)) is not None
     except (DockerException, RequestException):
         return False
 
@@ -104,7 +101,7 @@ def build_from_any_base(
     Raises ``CommandFailed``, or an error of the engine's client.
     """
     base = _bootstrapped_base(recipe)
-    if _label(client, base) is None:
+    if version_of(client, base) is None:
         smaller = _smaller_base(client, recipe, settings, on_progress)
         if smaller is not None:
             try:
@@ -113,19 +110,19 @@ def build_from_any_base(
             except CommandFailed as error:
                 # The mirror did not answer from inside a container: this machine's apt still may.
                 on_progress(f"not from {smaller}: {error}")
-        _bootstrap(client, recipe, base, on_progress)
+        bootstrap(client, base, recipe.suite, recipe.packages, on_progress)
     _build(client, recipe, tag, base, on_progress)
 
 
 def _smaller_base(client: DockerClient, recipe: Recipe, settings: Settings, on_progress: OnProgress) -> str | None:
     """Return an image to which the build only has to add packages: the one below the plain image, or a registry's."""
     plain = _bootstrapped_base(recipe_for(recipe.pg_major))
-    if recipe.extra_packages and _label(client, plain) is not None:
+    if recipe.extra_packages and version_of(client, plain) is not None:
         return plain
-    return recipe.base_image if _pull(settings, recipe.base_image, on_progress) else None
+    return recipe.base_image if pull(settings, recipe.base_image, on_progress) else None
 
 
-def _label(client: DockerClient, tag: str) -> str | None:
+def version_of(client: DockerClient, tag: str) -> str | None:
     """Return the version label of *tag*, empty for an image without one, None where there is no such image."""
     try:
         labels = client.images.get(tag).labels
@@ -134,7 +131,7 @@ def _label(client: DockerClient, tag: str) -> str | None:
     return str(labels.get(VERSION_LABEL, ""))
 
 
-def _pull(settings: Settings, image: str, on_progress: OnProgress) -> bool:
+def pull(settings: Settings, image: str, on_progress: OnProgress) -> bool:
     """Fetch *image*; tell whether a registry had it. Fails fast, because there is another way."""
     on_progress(f"asking the registry for {image}")
     repository, _, tag = image.partition(":")
@@ -152,24 +149,43 @@ def _build(client: DockerClient, recipe: Recipe, tag: str, base: str, on_progres
     on_progress(f"building {tag} from {base}")
     previous = client.images.list(name=tag)
     arguments = {"BASE": base, "PG_MAJOR": str(recipe.pg_major), "EXTRA_PACKAGES": " ".join(recipe.extra_packages)}
-    events: Iterable[Any] = client.api.build(
-        fileobj=build_context(),
-        custom_context=True,
-        tag=tag,
-        buildargs=arguments,
-        labels={VERSION_LABEL: recipe.version},
-        rm=True,
-        forcerm=True,
-        decode=True,
-    )
-    _follow(events, on_progress)
+    build_image(client, build_context(), tag, arguments=arguments, version=recipe.version, on_progress=on_progress)
     for image in previous:
         with contextlib.suppress(DockerException):  # containers may still run from it
             client.images.remove(str(image.id))
 
 
+def build_image(
+    client: DockerClient,
+    context: IO[bytes],
+    tag: str,
+    *,
+    arguments: Mapping[str, str],
+    version: str,
+    on_progress: OnProgress,
+    dockerfile: str = "Dockerfile",
+) -> None:
+    """Build *tag* from *context*, a tar stream, labelled with the *version* that :func:`version_of` returns.
+
+    Raises :class:`CommandFailed`, or an error of the engine's client.
+    """
+    api: Any = client.api  # its stubs leave this call's answer untyped
+    events: Iterable[Any] = api.build(
+        fileobj=context,
+        custom_context=True,
+        dockerfile=dockerfile,
+        tag=tag,
+        buildargs=dict(arguments),
+        labels={VERSION_LABEL: version},
+        rm=True,
+        forcerm=True,
+        decode=True,
+    )
+    _follow(events, on_progress)
+
+
 def _follow(events: Iterable[Any], on_progress: OnProgress) -> None:
-    """Pass on the engine's progress.
+    """Pass on the engine's progress with a build or a pull.
 
     Raises:
         CommandFailed: the stream ends with an error.
@@ -186,41 +202,6 @@ def _bootstrapped_base(recipe: Recipe) -> str:
     """Return the name of the base image with all packages: one for each suite and list of packages."""
     content = " ".join([recipe.suite, *recipe.packages])
     return f"{_BASE_REPOSITORY}:{recipe.suite}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
-
-
-def _bootstrap(client: DockerClient, recipe: Recipe, base: str, on_progress: OnProgress) -> None:
-    """Make a root filesystem with every package, by this machine's apt, and import it as *base*."""
-    if shutil.which("mmdebstrap") is None:
-        if not can_install_packages():
-            raise CommandFailed("mmdebstrap is not installed")
-        on_progress("installing mmdebstrap")
-        apt_install(["mmdebstrap"], on_progress)
-    on_progress(f"making a root filesystem of Debian {recipe.suite}, one to two minutes")
-    with tempfile.TemporaryDirectory(prefix="mpg-base-", dir=cache_dir()) as directory:
-        tarball = Path(directory) / "rootfs.tar"
-        run(_mmdebstrap(recipe, tarball), on_line=on_progress, timeout=BOOTSTRAP_SECONDS)
-        on_progress("importing it")
-        repository, _, tag = base.partition(":")
-        api: Any = client.api
-        answer = str(api.import_image_from_file(str(tarball), repository=repository, tag=tag))
-        if '"error"' in answer:
-            raise CommandFailed(answer[-200:])
-
-
-def _mmdebstrap(recipe: Recipe, tarball: Path) -> list[str]:
-    return [
-        "mmdebstrap",
-        "--variant=minbase",
-        f"--include={','.join(recipe.packages)}",
-        "--dpkgopt=path-exclude=/usr/share/man/*",
-        "--dpkgopt=path-exclude=/usr/share/doc/*",
-        "--dpkgopt=path-include=/usr/share/doc/*/copyright",
-        "--dpkgopt=path-exclude=/usr/share/locale/*",
-        # The server package makes a database of its own, 40 MB that every layer above would carry.
-        '--customize-hook=rm -rf "$1"/var/lib/postgresql/* "$1"/etc/postgresql/*',
-        recipe.suite,
-        str(tarball),
-    ]
 
 
 def _sentence(error: Exception) -> str:

@@ -18,6 +18,8 @@ class CheckState(StrEnum):
     """It was missing and is there now."""
     FAILED = "failed"
     """It is missing; the remedy says what to do."""
+    WITHOUT = "without"
+    """It is missing, and the stack does without; the remedy says what to do."""
 
 
 class CheckName(StrEnum):
@@ -29,6 +31,7 @@ class CheckName(StrEnum):
     STORAGE_LIMIT = "storage limit"
     NODE_IMAGE = "node image"
     POSTGIS_IMAGE = "PostGIS image"
+    PROMETHEUS = "Prometheus"
 
 
 class CheckResult(Record):
@@ -41,7 +44,7 @@ class CheckResult(Record):
     seconds: float
     """How long the check took, with what it repaired."""
     remedy: str = ""
-    """What to do about a failure; empty otherwise."""
+    """What to do about what is missing; empty otherwise."""
 
     @property
     def passed(self) -> bool:

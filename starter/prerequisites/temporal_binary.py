@@ -3,23 +3,22 @@
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from model.settings import Settings
 from starter.prerequisites.command import CommandFailed, run
+from starter.prerequisites.go_programs import install
 from starter.prerequisites.lock import file_lock
 from starter.prerequisites.paths import cache_dir
+from starter.prerequisites.programs import first_program, obtain
 from starter.prerequisites.result import Missing, OnProgress
 
 VERSION = "v1.5.1"
 PACKAGE = f"github.com/temporalio/cli/cmd/temporal@{VERSION}"
-BUILD_SECONDS = 900
 TRIAL_SECONDS = 300
 """More than what a trial bounds itself: a download and the start of a server."""
 _NAME = "temporal"
-_FRESH = ".new-"
 
 
 def candidates(settings: Settings, environ: Mapping[str, str], cache: Path) -> list[Path]:
@@ -32,10 +31,7 @@ def candidates(settings: Settings, environ: Mapping[str, str], cache: Path) -> l
 
 def find_temporal(settings: Settings) -> Path | None:
     """Return the ``temporal`` to run, or None if this machine has none."""
-    for path in candidates(settings, os.environ, cache_dir()):
-        if os.access(path, os.X_OK) and path.is_file():
-            return path
-    return None
+    return first_program(candidates(settings, os.environ, cache_dir()))
 
 
 def check_temporal(settings: Settings) -> str:
@@ -66,20 +62,16 @@ def ensure_temporal(settings: Settings, on_progress: OnProgress) -> str:
 
 def _obtain(directory: Path, on_progress: OnProgress) -> Path:
     """The fast way first: a download takes seconds where there is a network, and is given up after a few elsewhere."""
-    directory.mkdir(parents=True, exist_ok=True)
-    for abandoned in directory.glob(f"{_FRESH}*"):  # by one that was killed: nobody else is here
-        shutil.rmtree(abandoned, ignore_errors=True)
-    problems: list[str] = []
-    for way in (_download, _build):
-        with tempfile.TemporaryDirectory(dir=directory, prefix=_FRESH) as fresh:
-            try:
-                return way(Path(fresh), on_progress).rename(directory / _NAME)
-            except CommandFailed as error:
-                problems.append(str(error))
-                on_progress(str(error))
-    raise Missing(
-        f"There is no 'temporal' program and it could not be had: {'; '.join(problems)}.",
-        "Install it from temporal.io, or set MPG_TEMPORAL_ADDRESS to a Temporal service.",
+
+    def move(program: Path) -> None:
+        program.rename(directory / _NAME)
+
+    return obtain(
+        directory,
+        _NAME,
+        [lambda fresh: move(_download(fresh, on_progress)), lambda fresh: move(_build(fresh, on_progress))],
+        on_progress,
+        otherwise="Install it from temporal.io, or set MPG_TEMPORAL_ADDRESS to a Temporal service.",
     )
 
 
@@ -98,11 +90,7 @@ def downloaded(directory: Path) -> Path:
 
 
 def _build(directory: Path, on_progress: OnProgress) -> Path:
-    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
-    if go is None:
-        raise CommandFailed("Go is not installed")
-    on_progress(f"building {VERSION} with Go, about 3 minutes once")
-    run([go, "install", "-v", PACKAGE], on_line=on_progress, timeout=BUILD_SECONDS, env={"GOBIN": str(directory)})
+    install(PACKAGE, directory, on_progress, told=f"building {VERSION} with Go, about 3 minutes once")
     built = directory / _NAME
     try:
         _try_out(directory, on_progress, "--program", str(built))

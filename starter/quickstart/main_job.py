@@ -23,6 +23,7 @@ from starter.client import MpgClient
 from starter.client.connection import EndpointKind
 from starter.client.operation import Operation
 from starter.quickstart.counting_writer import CREATE_TABLE, CountingWriter, WriterReport
+from starter.stack.embedded import api_url
 from starter.stack.serving import await_serving
 
 NAME = "quickstart"
@@ -132,14 +133,14 @@ class Quickstart:
         print(f"\nConnection strings of user {USER}, database {DATABASE}; they never change:")
         for kind, uri in uris.items():
             print(f"  {kind.value.replace('_', '-'):<9}  {uri}")
-        if settings.api_port:
-            print(f"\nThe dashboard, at {settings.api_url}; this signs you in:  mpg dashboard")
         if settings.embedded:
             page = f"http://127.0.0.1:{settings.temporal_ui_port}/namespaces/{settings.temporal_namespace}/workflows"
             print(f"\nEvery operation, in Temporal's UI:  {page}")
         print(f"The cluster:                        mpg status {self._name}")
         print("Stop the stack, clusters go on:     mpg down")
         print(f"Remove the cluster:                 mpg destroy {self._name} --yes")
+        if settings.api_port:
+            print(f"\nThe dashboard, at {api_url(settings)}; this signs you in:  mpg dashboard")
 
 
 def _other_plan(settings: Settings, current: str) -> str:

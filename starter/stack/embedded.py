@@ -24,6 +24,7 @@ __all__ = [
     "StackState",
     "StackStatus",
     "Started",
+    "api_url",
     "renew_key",
     "run_foreground",
     "start_detached",
@@ -58,6 +59,12 @@ async def status(settings: Settings) -> StackStatus:
     left = initial_status(settings, ended)
     alive = tuple(part for part in recorded.parts if part.process and part.process.is_alive())
     return left.model_copy(update={"error": recorded.error, "parts": alive})
+
+
+def api_url(settings: Settings) -> str:
+    """Return where the API answers: as the stack was started, with ``--tls`` or without; else as it would be."""
+    recorded = read_status(settings) if is_held(settings) else None
+    return (recorded and recorded.api_url) or settings.api_url
 
 
 def renew_key(settings: Settings) -> None:

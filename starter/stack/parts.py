@@ -13,6 +13,7 @@ from pathlib import Path
 from model.base import Record
 from model.errors import Refused, StackDown
 from model.settings import LOOPBACK, Settings
+from starter.prerequisites.prometheus_binary import find_prometheus
 from starter.prerequisites.temporal_binary import find_temporal
 from starter.prerequisites.temporal_flags import always_set, flags
 
@@ -20,6 +21,8 @@ TEMPORAL = "temporal"
 """Name of the part that is Temporal; every other part works for it."""
 API = "api"
 """Name of the part that is the HTTP API."""
+PROMETHEUS = "prometheus"
+"""Name of the part that keeps metrics."""
 
 _POLL_SECONDS = 0.05
 _RESTORE = "Move it away with its -wal and -shm; then restore it from a backup, or start with an empty one."
@@ -63,27 +66,30 @@ def temporal_part(settings: Settings) -> Part:
 def worker_parts(settings: Settings) -> list[Part]:
     """Return the worker processes."""
     names = ["worker", *(f"worker-{number}" for number in range(2, settings.worker_processes + 1))]
-    return [
-        Part(
-            name=name,
-            command=(sys.executable, "-m", settings.worker_module),
-            env=settings.child_environment(os.environ),
-            log=settings.logs_dir / f"{name}.log",
-            stop_seconds=20,
-        )
-        for name in names
-    ]
+    return [_module_part(settings, name, settings.worker_module, stop_seconds=20) for name in names]
 
 
 def api_part(settings: Settings) -> Part:
     """Return the HTTP API."""
+    return _module_part(settings, API, "starter.api", stop_seconds=8, vital=False)
+
+
+def prometheus_part(settings: Settings) -> Part | None:
+    """Return the Prometheus that keeps metrics; None where it is left out, or there is no program for it."""
+    if not settings.runs_prometheus or find_prometheus(settings) is None:
+        return None
+    return _module_part(settings, PROMETHEUS, "starter.stack.prometheus", stop_seconds=10, vital=False)
+
+
+def _module_part(settings: Settings, name: str, module: str, *, stop_seconds: float, vital: bool = True) -> Part:
+    """Return a Python *module* that runs with the same settings."""
     return Part(
-        name=API,
-        command=(sys.executable, "-m", "starter.api"),
+        name=name,
+        command=(sys.executable, "-m", module),
         env=settings.child_environment(os.environ),
-        log=settings.logs_dir / "api.log",
-        stop_seconds=8,
-        vital=False,
+        log=settings.logs_dir / f"{name}.log",
+        stop_seconds=stop_seconds,
+        vital=vital,
     )
 
 
@@ -99,10 +105,14 @@ def refuse_taken_ports(settings: Settings) -> None:
         Refused: a port is in use; the remedy names the setting.
     """
     for setting in ("temporal_port", "temporal_ui_port") if settings.embedded else ():
-        port = int(getattr(settings, setting))
-        if is_taken(port):
-            remedy = f"Set MPG_{setting.upper()} to a free port, or stop what listens there."
-            raise Refused(f"Port {port} of {LOOPBACK} is in use by another program.", remedy=remedy)
+        remedy = f"Set MPG_{setting.upper()} to a free port, or stop what listens there."
+        refuse_taken(int(getattr(settings, setting)), remedy)
+
+
+def refuse_taken(port: int, remedy: str) -> None:
+    """Raise Refused where a program listens on *port* of loopback."""
+    if is_taken(port):
+        raise Refused(f"Port {port} of {LOOPBACK} is in use by another program.", remedy=remedy)
 
 
 def is_taken(port: int) -> bool:

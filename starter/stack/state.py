@@ -10,11 +10,19 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from model.base import Record
-from model.settings import LOOPBACK, Settings
+from model.errors import Refused
+from model.private_files import put
+from model.settings import Settings
 from starter.stack.process import ProcessId
 
 LOCK_SECONDS = 0.5
 """How long to try for the lock: someone who only looks holds it for less than a millisecond."""
+
+
+PRODUCTION_FILE = "production"
+"""In a state directory whose clusters are the production stack's: a second stack would fail over against that one."""
+_MOVED = b"moved\n"
+"""What that file holds where the production stack has a state directory of its own by now."""
 
 
 class StackState(StrEnum):
@@ -48,10 +56,14 @@ class StackStatus(Record):
     logs_dir: Path
     temporal_address: str
     temporal_ui_url: str | None = None
-    """None for a Temporal service of your own."""
+    """None for a Temporal service of your own whose page is not in the settings."""
     namespace: str
     api_url: str | None = None
     """None where it is left out."""
+    prometheus_url: str | None = None
+    """None where it is left out, or there is no program for it."""
+    warnings: tuple[str, ...] = ()
+    """What the stack does without, a sentence each."""
     supervisor: ProcessId | None = None
     parts: tuple[PartStatus, ...] = ()
     error: str = ""
@@ -59,16 +71,45 @@ class StackStatus(Record):
 
 def initial_status(settings: Settings, state: StackState = StackState.DOWN) -> StackStatus:
     """Return the status of a stack with *settings* that has no process."""
-    ui = f"http://{LOOPBACK}:{settings.temporal_ui_port}" if settings.embedded else None
     return StackStatus(
         state=state,
         home=settings.home,
         logs_dir=settings.logs_dir,
         temporal_address=settings.temporal_target,
-        temporal_ui_url=ui,
+        temporal_ui_url=settings.temporal_page,
         namespace=settings.temporal_namespace,
         api_url=settings.api_url if settings.api_port else None,
+        prometheus_url=settings.prometheus_target,
     )
+
+
+def is_production(home: Path) -> bool:
+    """Tell whether the clusters of the state directory *home* are the production stack's."""
+    return (home / PRODUCTION_FILE).exists()
+
+
+def mark_moved(home: Path) -> None:
+    """Note in the state directory *home* that its clusters are the production stack's, which has one of its own."""
+    put(home / PRODUCTION_FILE, _MOVED)
+
+
+def mark_own(home: Path) -> None:
+    """Note in the state directory *home* that its clusters are its own."""
+    (home / PRODUCTION_FILE).unlink(missing_ok=True)
+
+
+def require_own_api(home: Path) -> None:
+    """Check that the API which goes by what the state directory *home* holds is not elsewhere by now.
+
+    Raises:
+        Refused: its clusters were moved to the production stack, whose API has its own keys and tokens.
+    """
+    file = home / PRODUCTION_FILE
+    if file.is_file() and file.read_bytes() == _MOVED:
+        raise Refused(
+            "The API is the production stack's by now, with tokens and codes of its own.",
+            remedy="Say it there: docker compose exec api mpg …",
+        )
 
 
 def read_status(settings: Settings) -> StackStatus | None:

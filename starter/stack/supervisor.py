@@ -11,19 +11,29 @@ from typing import Any
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from model.errors import MpgError, StackDown
+from model.errors import MpgError, Refused, StackDown
 from model.master_key import load_or_create_master_key
 from model.settings import Settings, load_settings
+from starter.leave import leave
 from starter.stack import parts, temporal_setup
 from starter.stack.part_runner import PartRunner, bound_log
 from starter.stack.parts import Part
 from starter.stack.process import ProcessId, end
-from starter.stack.state import StackState, StackStatus, initial_status, read_status, stack_lock, write_status
+from starter.stack.state import (
+    PRODUCTION_FILE,
+    StackState,
+    StackStatus,
+    initial_status,
+    is_production,
+    read_status,
+    stack_lock,
+    write_status,
+)
 
 READY_SECONDS = 60
 """How long the stack may take from its start until a worker asks for work."""
-API_SECONDS = 20
-"""How long the start waits for the API, without which the stack is up all the same."""
+BESIDE_SECONDS = 20
+"""How long the start waits for the API and for Prometheus, without which the stack is up all the same."""
 LOG_CHECK_SECONDS = 30
 HELD_BY_ANOTHER = 3
 """Exit code of the process when another supervisor has this state directory."""
@@ -69,6 +79,11 @@ class Supervisor:
 
     def _prepare_home(self) -> None:
         settings = self._settings
+        if is_production(settings.home):
+            raise Refused(
+                "The clusters of this state directory are the production stack's: 'docker compose up' brings that up.",
+                remedy=f"To have them here all the same, end that one and remove {settings.home / PRODUCTION_FILE}.",
+            )
         settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         settings.logs_dir.mkdir(exist_ok=True)
         end_leftovers(settings)
@@ -93,7 +108,7 @@ class Supervisor:
             self._keep_running(parts.temporal_part(self._settings))
         client = await temporal_setup.await_temporal(self._settings)
         await temporal_setup.prepare(client, self._settings)
-        await asyncio.gather(self._start_workers(client), self._start_api())
+        await asyncio.gather(self._start_workers(client), self._start_api(), self._start_prometheus())
         for runner in self._runners:
             runner.ready = True
 
@@ -106,13 +121,25 @@ class Supervisor:
     async def _start_api(self) -> None:
         """Start the API, which the stack is up without: clusters and the command line don't need it."""
         if self._settings.api_port:
-            port = self._settings.api_port
-            # Where another program answers, only the API's own end tells.
-            taken = parts.is_taken(port)
-            api = self._keep_running(parts.api_part(self._settings))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(API_SECONDS):
-                    await parts.await_start(port, trouble=lambda: api.status.trouble, taken=taken)
+            await self._start_beside(parts.api_part(self._settings), self._settings.api_port)
+
+    async def _start_prometheus(self) -> None:
+        """Start Prometheus, without which metrics are read and not kept."""
+        part = parts.prometheus_part(self._settings)
+        if part is not None:
+            await self._start_beside(part, self._settings.prometheus_port)
+        elif self._settings.runs_prometheus:
+            warning = "Metrics are not kept: there is no 'prometheus' program. 'mpg doctor --fix' gets it."
+            self._status = self._status.model_copy(update={"prometheus_url": None, "warnings": (warning,)})
+
+    async def _start_beside(self, part: Part, port: int) -> None:
+        """Start a part that the stack is up without, and give it some time to answer on *port*."""
+        # Where another program answers, only the part's own end tells.
+        taken = parts.is_taken(port)
+        runner = self._keep_running(part)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(BESIDE_SECONDS):
+                await parts.await_start(port, trouble=lambda: runner.status.trouble, taken=taken)
 
     def _keep_running(self, part: Part) -> PartRunner:
         runner = PartRunner(part, home=self._settings.home, on_change=self._note)
@@ -199,4 +226,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -1,13 +1,21 @@
-"""Make a Temporal service ready for us: the namespace, its retention, the search attributes, and who polls."""
+"""Make a Temporal service ready for us: namespace, retention, search attributes, the endpoint, and who polls."""
 
 import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 
+import structlog
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.enums.v1 import IndexedValueType, TaskQueueType
 from temporalio.api.namespace.v1 import NamespaceConfig
-from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.api.nexus.v1 import EndpointSpec, EndpointTarget
+from temporalio.api.operatorservice.v1 import (
+    AddSearchAttributesRequest,
+    CreateNexusEndpointRequest,
+    ListNexusEndpointsRequest,
+    ListSearchAttributesRequest,
+    UpdateNexusEndpointRequest,
+)
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import (
     DescribeNamespaceRequest,
@@ -21,10 +29,14 @@ from temporalio.service import RPCError, RPCStatusCode
 from model import search_attributes
 from model.errors import StackDown
 from model.names import MAIN_QUEUE, host_queue
+from model.nexus import ENDPOINT
 from model.settings import Settings
 from starter.client.temporal import connect
 
+log = structlog.get_logger()
+
 _POLL_SECONDS = 0.05
+_ENDPOINT_SECONDS = 10.0
 _ATTRIBUTE_TYPES = {
     "Keyword": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
     "Bool": IndexedValueType.INDEXED_VALUE_TYPE_BOOL,
@@ -45,6 +57,38 @@ async def prepare(client: Client, settings: Settings) -> None:
     """Make the namespace, its retention and the search attributes what they should be. Safe to run again."""
     await _ensure_namespace(client, timedelta(days=settings.temporal_retention_days))
     await _ensure_search_attributes(client)
+    if settings.embedded:  # an endpoint is of the whole service, so with one of your own it is yours to make
+        await offer_endpoint(client)
+
+
+async def offer_endpoint(client: Client) -> None:
+    """Make the endpoint once the service knows the namespace. A stack without it does everything else."""
+    try:
+        async with asyncio.timeout(_ENDPOINT_SECONDS):
+            while True:
+                try:
+                    return await ensure_nexus_endpoint(client)
+                except RPCError as error:
+                    if error.status not in (RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.UNAVAILABLE):
+                        raise
+                await asyncio.sleep(_POLL_SECONDS)
+    except (RPCError, TimeoutError) as error:
+        log.warning("there is no Nexus endpoint", error=str(error))
+
+
+async def ensure_nexus_endpoint(client: Client) -> None:
+    """Have the Nexus endpoint lead to *client*'s namespace: docs/nexus.md. Safe to run again."""
+    worker = EndpointTarget.Worker(namespace=client.namespace, task_queue=MAIN_QUEUE)
+    spec = EndpointSpec(name=ENDPOINT, target=EndpointTarget(worker=worker))
+    found = await client.operator_service.list_nexus_endpoints(ListNexusEndpointsRequest(name=ENDPOINT))
+    if not found.endpoints:
+        await client.operator_service.create_nexus_endpoint(CreateNexusEndpointRequest(spec=spec))
+        return
+    endpoint = found.endpoints[0]
+    if endpoint.spec.target != spec.target:
+        await client.operator_service.update_nexus_endpoint(
+            UpdateNexusEndpointRequest(id=endpoint.id, version=endpoint.version, spec=spec)
+        )
 
 
 async def _ensure_namespace(client: Client, retention: timedelta) -> None:

@@ -29,9 +29,21 @@ class Caller:
         """Tell whether that cluster of organization *slug* exists for the caller."""
         return any(grant.covers_cluster(slug, cluster_id) for grant in self.grants)
 
+    def clusters_of(self, slug: str) -> frozenset[str] | None:
+        """Return the ids of the clusters of organization *slug* that there may be for the caller; None for all."""
+        allowed = [grant.clusters for grant in self.grants if grant.covers_organization(slug)]
+        limited = [clusters for clusters in allowed if clusters is not None]
+        return frozenset[str]().union(*limited) if len(limited) == len(allowed) else None
+
     def sees_passwords(self, slug: str, cluster_id: str) -> bool:
         """Tell whether the caller may know the passwords of a cluster's users: who may only read may not."""
         return any(grant.covers_cluster(slug, cluster_id) and not grant.read_only for grant in self.grants)
+
+    def sees_secrets(self, slug: str) -> bool:
+        """Tell whether the caller may know secrets of an organization: only who may change all of it."""
+        return any(
+            grant.covers_organization(slug) and grant.clusters is None and not grant.read_only for grant in self.grants
+        )
 
     def may_create(self, slug: str) -> bool:
         """Tell whether the caller may make clusters in an organization that it sees."""

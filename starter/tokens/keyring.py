@@ -124,6 +124,11 @@ class Keyring:
         self._change(lambda tokens: tuple(revoked(token) for token in tokens))
         return self._current()[token_id]
 
+    def edition(self) -> int:
+        """Return a number that is another one once something was issued or revoked. Raises Refused."""
+        self._current()
+        return hash(self._read_as)
+
     def verify(self, token: str) -> Grant:
         """Return what *token* allows now. Raises :class:`TokenRefused`."""
         try:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from cli_program import Mpg, running_stack
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 
 from tests.browser.chromium import find_chromium
-from tests.browser.visitor import Visitor
+from tests.browser.visitor import BOUND_MS, Visitor
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 
@@ -27,6 +27,7 @@ async def chromium() -> AsyncGenerator[Browser]:
     async with async_playwright() as playwright:
         # Its own sandbox needs a user that is not root.
         browser = await playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
+        expect.set_options(timeout=BOUND_MS)
         yield browser
         await browser.close()
 

@@ -33,6 +33,10 @@ class Visitor:
         assert answer is not None
         assert answer.status == 200, f"{path}: {answer.status}"
 
+    def picture(self, name: str) -> Path:
+        """Return where a picture called *name* goes."""
+        return self._screenshots / f"{name}.png"
+
     async def look(self, name: str) -> None:
         """See that the page fits at each width and that axe finds nothing serious in either scheme; keep pictures."""
         for scheme in SCHEMES:
@@ -41,7 +45,7 @@ class Visitor:
                 await self.page.set_viewport_size({"width": pixels, "height": 800})
                 wider = await self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
                 assert wider <= 0, f"{name} is {wider} pixels wider than {pixels}"
-                picture = self._screenshots / f"{name}-{width}-{scheme}.png"
+                picture = self.picture(f"{name}-{width}-{scheme}")
                 await self.page.screenshot(path=picture, full_page=True, animations="disabled")
             found = await self._serious()
             assert found == [], f"{name}, {scheme}: {found}"

@@ -62,5 +62,5 @@ async def small_disk_cluster(eyes: Eyes, name: str, *nodes: str) -> AsyncGenerat
         await eyes.temporal.execute_workflow(request.operation, request, id=operation, task_queue=MAIN_QUEUE)
         yield SmallDisks(keeper)
     finally:
-        await asyncio.to_thread(keeper.remove, force=True)
+        await asyncio.to_thread(keeper.remove, force=True, v=True)
         await (await eyes.mpg.destroy_cluster(cluster_id, keep_backups_days=0)).result()

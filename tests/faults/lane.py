@@ -5,7 +5,6 @@ import contextlib
 import os
 import secrets
 import shutil
-import socket
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -21,7 +20,7 @@ from temporalio.service import RPCError
 
 from activities.postgres.sql import SqlSessions
 from model.base import Record
-from model.cluster import ClusterSpec, ClusterState, PoolMode
+from model.cluster import ClusterSpec, ClusterState, Durability, PoolMode
 from model.errors import Cancelled, MpgError
 from model.names import (
     DEFAULT_ORG,
@@ -49,13 +48,14 @@ from tests.faults.scenarios import (
     ADOPT,
     CREATE,
     DESTROY,
-    ON_A_CLUSTER,
     ON_ANOTHER_CLUSTER,
     RESTORE,
     Prepared,
+    prepare,
     use_roles,
 )
 from tests.faults.steps import steps_of
+from tests.free_ports import free_port
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 END_S = 180.0
@@ -202,7 +202,7 @@ class Lane:
             ran = await self.mpg.destroy_cluster(made.request.cluster_id, keep_backups_days=0)
             await ran.result()
         else:
-            prepared = await ON_A_CLUSTER[operation](self)
+            prepared = await prepare(operation, self)
             ran = await prepared.start(secrets.token_hex(3))
             await ran.result()
             if problems := await self._until_none(lambda: violations(self.eyes, self.name, [ran.id])):
@@ -233,7 +233,7 @@ class Lane:
         return result.model_copy(update={"seconds": round(time.monotonic() - begun, 2)})
 
     async def _change(self, case: Case) -> Result:
-        prepared = await ON_A_CLUSTER[case.operation](self)
+        prepared = await prepare(case.operation, self)
         mode = prepared.before.pool_mode
         uri = connection_uri(await self.state(), master_key=read_master_key(self.settings.master_key_file))
         await _make_table(uri)
@@ -246,7 +246,8 @@ class Lane:
             recovery = self._since_fault()
             problems += await self._as_ended(prepared, outcome)
         report = await writer.report()
-        if report.lost:
+        durable = {prepared.before.durability, prepared.after.durability} == {Durability.SYNC}
+        if report.lost and durable:
             problems.append(f"{report.lost} acknowledged rows are lost")
         if not await _in_order(uri, key):
             problems.append("the rows are not in the order in which they were acknowledged")
@@ -462,9 +463,10 @@ async def open_lane(number: int) -> AsyncGenerator[Lane]:
     first = 27000 + (os.getpid() + number) % 50 * 40
     settings = load_settings(
         home=home,
-        temporal_port=_free_port(),
-        temporal_ui_port=_free_port(),
+        temporal_port=free_port(),
+        temporal_ui_port=free_port(),
         api_port=0,
+        prometheus_port=0,
         port_range=(first, first + 39),
         subnet_pool=f"10.216.{(os.getpid() + number) % 256}.0/24",
         extra_labels={"mpg.test": "true", "mpg.lane": run},
@@ -488,12 +490,6 @@ async def open_lane(number: int) -> AsyncGenerator[Lane]:
         await asyncio.to_thread(remove_all, engine, f"mpg.lane={run}")
         engine.close()
         shutil.rmtree(home, ignore_errors=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _without_policy(spec: ClusterSpec) -> ClusterSpec:

@@ -91,19 +91,28 @@ class Injury:
 
     async def remove(self, container: str) -> None:
         found = await asyncio.to_thread(self._engine.containers.get, container)
-        await asyncio.to_thread(found.remove, force=True)
+        await asyncio.to_thread(found.remove, force=True, v=True)
 
-    async def died(self, container: str, since: float) -> float:
-        """When *container* died, by the engine's events; *since* and the answer are seconds since 1970."""
+    @asynccontextmanager
+    async def deaths(self, container: str) -> AsyncGenerator[list[float]]:
+        """Lend a list to which is added when *container* dies, by the engine's events, in seconds since 1970.
 
-        def ask() -> list[float]:
-            filters: dict[str, Any] = {"container": container, "event": "die"}
-            found = self._engine.api.events(since=int(since), until=int(time.time()) + 1, filters=filters, decode=True)
-            return [event["timeNano"] / 1e9 for event in found]
+        They are followed: the engine keeps its last 256 only, which with other tests on it is less than a minute.
+        """
+        times: list[float] = []
+        filters: dict[str, Any] = {"container": container, "event": "die"}
+        events: Any = await asyncio.to_thread(self._engine.api.events, filters=filters, decode=True)
 
-        times = [each for each in await asyncio.to_thread(ask) if each >= since]
-        assert times, f"{container} has not died"
-        return times[0]
+        def follow() -> None:
+            for event in events:
+                times.append(event["timeNano"] / 1e9)
+
+        following = asyncio.create_task(asyncio.to_thread(follow))
+        try:
+            yield times
+        finally:
+            events.close()
+            await following
 
     async def until_phase(self, phase: ClusterPhase) -> None:
         async def met() -> bool:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from model.backups import BackupType
-from model.cluster import ClusterSpec, ClusterState, ClusterStatus, Database, PoolMode, Role, Tls, User
-from model.facts import AllowListIs, Fact, TlsIs, UserGone, UserIs, apply
+from model.cluster import ClusterSpec, ClusterState, ClusterStatus, Database, Durability, PoolMode, Role, Tls, User
+from model.facts import AllowListIs, DurabilityIs, Fact, TlsIs, UserGone, UserIs, apply
 from model.names import kebab
-from model.operations import REQUESTS, OperationOutcome
+from model.operations import REQUESTS, OperationOutcome, SetDurabilityRequest
 from model.plans import DEFAULT_PLANS
 from starter.client import MpgClient
 from starter.client.operation import Operation
@@ -223,6 +223,24 @@ async def set_tls(bench: Bench) -> Prepared:
     )
 
 
+async def be_sync(bench: Bench) -> None:
+    """See that no acknowledged row may be lost: a case may have left the cluster otherwise."""
+    if (await bench.state()).spec.durability is not Durability.SYNC:
+        await (await bench.mpg.set_durability(bench.name, Durability.SYNC)).result()
+
+
+async def set_durability(bench: Bench) -> Prepared:
+    # Always to sync, which has the more that may go wrong: the steps of a case are those of the other way round else.
+    if (await bench.state()).spec.durability is Durability.SYNC:
+        await (await bench.mpg.set_durability(bench.name, Durability.ASYNC)).result()
+    spec = (await bench.state()).spec
+    return Prepared(
+        lambda key: bench.mpg.set_durability(bench.name, Durability.SYNC, request_id=key),
+        spec,
+        _after(spec, DurabilityIs(durability=Durability.SYNC)),
+    )
+
+
 async def set_allow_list(bench: Bench) -> Prepared:
     spec = (await bench.state()).spec
     # The tests' own clients stay in.
@@ -295,6 +313,7 @@ ON_A_CLUSTER: dict[str, Prepare] = {
         set_pool_mode,
         set_tls,
         set_allow_list,
+        set_durability,
         grow_storage,
         restart,
         switchover,
@@ -312,6 +331,15 @@ ON_A_CLUSTER: dict[str, Prepare] = {
         set_backup_policy,
     )
 }
+
+
+async def prepare(operation: str, bench: Bench) -> Prepared:
+    """Bring the cluster to where *operation* has something to do."""
+    if operation != kebab(SetDurabilityRequest.operation):
+        await be_sync(bench)
+    return await ON_A_CLUSTER[operation](bench)
+
+
 CREATE, RESTORE, DESTROY, ADOPT = "create-cluster", "restore-cluster", "destroy-cluster", "adopt-cluster"
 ON_ANOTHER_CLUSTER = (CREATE, RESTORE, DESTROY)
 """What is not about the lane's own cluster."""

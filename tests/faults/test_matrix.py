@@ -15,7 +15,7 @@ SAMPLE = 40
 KINDS = [kind for kind in Kind if kind is not Kind.ENGINE]
 """Not the engine that other tests use."""
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

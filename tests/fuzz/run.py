@@ -27,8 +27,17 @@ class Report:
 
     sent: int = 0
     statuses: Counter[int] = field(default_factory=Counter[int])
+    kinds: Counter[str] = field(default_factory=Counter[str])
     slowest_s: float = 0.0
     found: list[str] = field(default_factory=list[str])
+
+    def add(self, other: "Report") -> None:
+        """Count what *other* counted as well."""
+        self.sent += other.sent
+        self.statuses += other.statuses
+        self.kinds += other.kinds
+        self.slowest_s = max(self.slowest_s, other.slowest_s)
+        self.found += other.found
 
     @property
     def failures(self) -> tuple[str, ...]:
@@ -98,6 +107,7 @@ class Sender:
             status = 0
         report.sent += 1
         report.statuses[status] += 1
+        report.kinds.update(request.kinds)
         report.slowest_s = max(report.slowest_s, time.monotonic() - begun)
         if status >= 500:
             report.found.append(f"{status}: {request}")

@@ -16,23 +16,33 @@ msgpack: Any = _msgpack
 FIELDS = (
     "username", "role", "name", "plan", "pool_mode", "schema", "create_schema", "org_slug", "region", "disk_size_gb",
     "storage_in_gb", "pg_major_version", "kill_sessions", "query", "variables", "operationName", "type", "backup_id",
-    "pitr_time", "app_name",
+    "pitr_time", "app_name", "since", "url",
 )  # fmt: skip
+QUERY = ("force", "since", "until", "limit", "state", "user", "database", "kind", "include_deleted", "org_slug")
+GRAPHQL = "/graphql"
+GRAPHQL_SHARE = 8
+"""One of so many requests is a GraphQL document: it is one route among dozens."""
 GRAPHQL_FIELDS = ("id", "slug", "name", "viewer", "platform", "regions", "organization", "nodes", "__schema", "type")
 _SENSIBLE = ("fly-user", "fly-db", "personal", "writer", "vector", "basic", "a" * 63, "pg_x", "session", "full")
+EDGES = ("\ud800", "\udfff", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00Z")
+"""Halves of surrogate pairs, which JSON can hold, and times that are none in UTC, or nearly so."""
 
 
 class FuzzedRequest(NamedTuple):
-    """One request. ``token`` None: the valid one."""
+    """One request. ``authorization`` None: the valid token."""
 
     method: str
     path: str
     headers: tuple[tuple[str, str], ...]
     content: bytes
     authorization: str | None
+    kinds: tuple[str, ...]
+    """What of it is random: ``token``, ``name`` (in the path), ``body``, ``header``, ``GraphQL``."""
 
 
-text = st.one_of(st.sampled_from(_SENSIBLE), st.text(max_size=40), st.sampled_from(["", "\0", "x" * 5000, "'; --"]))
+text = st.one_of(
+    st.sampled_from(_SENSIBLE), st.text(max_size=40), st.sampled_from(["", "\0", "x" * 5000, "'; --", *EDGES])
+)
 scalars = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), text, st.integers(min_value=2**60, max_value=2**80)
 )
@@ -76,7 +86,12 @@ bodies = st.one_of(
     objects.map(lambda value: json.dumps(value).encode()),
     documents.map(lambda value: json.dumps(value).encode()),
     st.builds(
-        lambda query, variables: json.dumps({"query": query, "variables": variables}).encode(), queries, documents
+        lambda query, variables, name: json.dumps(
+            {"query": query, "variables": variables, "operationName": name}
+        ).encode(),
+        queries,
+        documents,
+        st.none() | text,
     ),
     st.integers(1, 60_000).map(lambda n: b"[" * n),
     st.integers(60_000, 80_000).map(lambda n: b" " * n),
@@ -130,13 +145,24 @@ def requests(
     @st.composite
     def request(draw: Any) -> FuzzedRequest:
         method, path = draw(st.sampled_from(routes))
+        if draw(st.integers(1, GRAPHQL_SHARE)) == 1:
+            method, path = "POST", GRAPHQL
         given = {} if _takes_it(method, path) else known
         segments = [_segment(draw, part, given) for part in path.split("/")]
-        query = draw(st.just("") | st.text(max_size=20).map(lambda value: "?force=" + quote(value)))
-        content = draw(bodies) if method in {"POST", "PATCH"} else b""
-        return FuzzedRequest(
-            method, "/".join(segments) + query, tuple(draw(extra_headers)), content, draw(authorization)
+        query = draw(
+            st.just("") | st.builds(lambda name, value: f"?{name}={_quoted(value)}", st.sampled_from(QUERY), text)
         )
+        content = draw(bodies) if method in {"POST", "PATCH"} else b""
+        headers, token = tuple(draw(extra_headers)), draw(authorization)
+        random = {
+            "token": token is not None,
+            "name": "{" in path or query != "",
+            "GraphQL": path == GRAPHQL,
+            "body": content != b"" and path != GRAPHQL,
+            "header": headers != (),
+        }
+        kinds = tuple(kind for kind, is_random in random.items() if is_random)
+        return FuzzedRequest(method, "/".join(segments) + query, headers, content, token, kinds)
 
     return request()
 
@@ -147,9 +173,13 @@ def _segment(draw: Any, part: str, known: Mapping[str, str]) -> str:
     name = part.strip("{}").partition(":")[0]
     if name in known and draw(st.booleans()):
         return known[name]
-    return quote(draw(text)[:500], safe="")
+    return _quoted(draw(text))
+
+
+def _quoted(value: str) -> str:
+    return quote(value[:500], safe="", errors="surrogatepass")
 
 
 def _takes_it(method: str, path: str) -> bool:
     ends = ("/restart", "/switchover", "/failover", "/restore", "/fork", "/backups", "/retry")
-    return path.endswith(ends) or (method != "GET" and path.endswith("/{cluster}"))
+    return path.endswith(ends) or (method != "GET" and path.endswith(("/{cluster}", "/operations")))

@@ -38,7 +38,7 @@ class BackedUp:
         self.a, self.b = a, b
         self.pgbackrest = PgBackRest(rig.docker, rig.keys)
         self.repositories = RepositoryActivities(self.pgbackrest, rig.sql)
-        self.backups = BackupActivities(self.pgbackrest)
+        self.backups = BackupActivities(self.pgbackrest, cpus=0.5)
         self.archive = ArchiveActivities(self.pgbackrest, rig.sql)
 
     @property

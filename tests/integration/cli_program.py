@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,13 +16,9 @@ from typing import Any
 
 from rig import TEST_LABEL
 
+from tests.free_ports import free_port
+
 PROGRAM = Path(sys.executable).with_name("mpg")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @dataclass
@@ -84,9 +79,16 @@ def _heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def _remove_kept(program: Mpg) -> None:
+    """Remove the backups of clusters that tests destroyed: nobody would, once the stack is gone."""
+    for cluster in program("list", "--deleted", "--json").json:
+        if cluster["restorable_until"]:
+            program("backup", "remove-kept", cluster["id"], "--yes")
+
+
 @contextmanager
-def running_stack(**settings: str) -> Generator[Mpg]:
-    """A stack of its own, with *settings*; its clusters are destroyed and it is stopped at the end."""
+def running_stack(*options: str, **settings: str) -> Generator[Mpg]:
+    """A stack with *settings*, started with *options*; its clusters are destroyed and it is stopped at the end."""
     home = Path(tempfile.mkdtemp(prefix="mpg"))
     # By process id, so that runs of the tests side by side do not take each other's addresses and ports.
     first = 16000 + os.getpid() % 100 * 40
@@ -97,6 +99,7 @@ def running_stack(**settings: str) -> Generator[Mpg]:
             "MPG_TEMPORAL_PORT": str(free_port()),
             "MPG_TEMPORAL_UI_PORT": str(free_port()),
             "MPG_API_PORT": str(free_port()),
+            "MPG_PROMETHEUS_PORT": "0",
             "MPG_PORT_RANGE": f"{first}-{first + 39}",
             "MPG_SUBNET_POOL": f"10.218.{os.getpid() % 256}.0/24",
             "MPG_EXTRA_LABELS": json.dumps(TEST_LABEL),
@@ -106,10 +109,11 @@ def running_stack(**settings: str) -> Generator[Mpg]:
         | settings
     )
     try:
-        program.done("up", "--detach")
+        program.done("up", "--detach", *options)
         yield program
         for cluster in program("list", "--json").json:
             program("destroy", cluster["id"], "--yes", "--keep-backups", "0")
+        _remove_kept(program)
     finally:
         program("down")
         shutil.rmtree(home, ignore_errors=True)

@@ -69,7 +69,7 @@ class Described:
             case.body["plan"] = "none" if isinstance(case.body["plan"], str) else case.body["plan"]
         elif isinstance(case.body, dict) and path.endswith(("/postgresv2", "/v1/postgres")):
             case.body["plan"] = "none"  # nothing here makes a cluster
-        takes_it = path.endswith(_ENDS_IT) or (method != "GET" and path.endswith("/{cluster}"))
+        takes_it = path.endswith(_ENDS_IT) or (method != "GET" and path.endswith(("/{cluster}", "/operations")))
         if not known or takes_it or not case.path_parameters:
             return
         for name, value in self._known.items():

@@ -22,9 +22,11 @@ from psycopg.errors import InsufficientPrivilege
 from activities.nodes.replication import ReplicationActivities
 from activities.postgres.databases import DatabaseActivities
 from activities.postgres.extensions import ExtensionActivities
+from activities.postgres.queries import QueryActivities
 from activities.postgres.role_system import RoleSystemActivities
 from activities.postgres.roles import RoleActivities
 from activities.postgres.sql import Connection, SqlSessions
+from activities.postgres.statement_plans import PlanActivities
 from activities.routing.pooled_sessions import PooledSessions
 from activities.routing.pooler_files import pgbouncer_ini, pooler_limits, userlist
 from model.cluster import (
@@ -119,6 +121,8 @@ class Effects:
         self.roles = RoleActivities(self.sql, MASTER_KEY)
         self.databases = DatabaseActivities(self.sql, PooledSessions(MASTER_KEY))
         self.extensions = ExtensionActivities(self.sql)
+        self.queries = QueryActivities(self.sql)
+        self.plans = PlanActivities(self.sql)
         self.replication = ReplicationActivities(self.sql)
 
     def user_input(self, name: str, role: Role, version: int = 1) -> UserInput:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 WEIRD = (
     "", "a", "'; drop table users; --", "\0", "Ä", "../..", "%2e%2e", "😀" * 20, "x" * 300, "postgres", "-1", "{}",
     "a\nb", "a b", '"', "$(id)", "1e999", "0" * 16, "fly-user", "fly-db", "personal", "local", "writer", "vector",
+    "\ud800", "0001-01-01T00:00:00+14:00",
 )  # fmt: skip
 NUMBERS = (0, -1, 17, 2**31, 2**63, 2**70, 1.5, 1e308)
 FIELDS = (
@@ -19,6 +20,10 @@ FIELDS = (
 DOCUMENTS = (
     "{ viewer { id } }", "query($a: [Int!]!) { organization(slug: $a) { id } }", "{ organization(slug: 5) { id } }",
     "{ __schema { types { name } } }", "subscription { a }", "query A { viewer { id } } query B { viewer { id } }",
+)  # fmt: skip
+QUERIES = (
+    "force=maybe", "limit=x", "limit=0", "include_deleted=zz", "org_slug=%00", "user=%ED%A0%80",
+    "since=0001-01-01T00:00:00%2B14:00", "until=9999-12-31T23:59:59-14:00",
 )  # fmt: skip
 HEADERS: tuple[dict[str, str], ...] = (
     {},
@@ -57,7 +62,7 @@ def random_requests(description: Any, known: dict[str, str], *, seed: int, count
         given = {} if _ends_it(method, path) else known
         url = "/".join(_segment(chance, part, given) for part in path.split("/"))
         if chance.random() < 0.2:
-            url += "?" + chance.choice(["force=maybe", "limit=x", "limit=0", "include_deleted=zz", "org_slug=%00"])
+            url += "?" + chance.choice(QUERIES)
         content = _body(chance) if method in {"POST", "PATCH"} else b""
         yield RandomRequest(method, url, chance.choice(HEADERS), content)
 
@@ -73,7 +78,7 @@ def _segment(chance: random.Random, part: str, given: dict[str, str]) -> str:
         return part
     name = part.strip("{}").partition(":")[0]
     use_known = name in given and chance.random() < 0.5
-    return quote(given[name] if use_known else chance.choice(WEIRD), safe="")
+    return quote(given[name] if use_known else chance.choice(WEIRD), safe="", errors="surrogatepass")
 
 
 def _body(chance: random.Random) -> bytes:
@@ -82,7 +87,11 @@ def _body(chance: random.Random) -> bytes:
             return chance.randbytes(chance.randrange(60))
         case 1:
             return json.dumps(
-                {"query": chance.choice(DOCUMENTS), "variables": chance.choice([None, {}, [], "x"])}
+                {
+                    "query": chance.choice(DOCUMENTS),
+                    "variables": chance.choice([None, {}, [], "x"]),
+                    "operationName": chance.choice([None, "A", "\ud800"]),
+                }
             ).encode()
         case 2:
             return b"[" * chance.choice([1, 100, 60_000])

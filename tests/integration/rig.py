@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Identifier, Literal
 
-from activities.authority import Authority
 from activities.engine.cleanup import CleanupActivities
 from activities.engine.disk_promises import DiskPromises
 from activities.engine.docker_engine import DockerEngine
@@ -22,11 +21,13 @@ from activities.postgres.sql import SqlSessions
 from activities.postgres.statements import put_platform_role, user_lookup
 from activities.recovery.cluster_recovery import RecoveryActivities
 from activities.routing.allow_list import AllowListActivities
+from activities.routing.durability_note import DurabilityActivities
 from activities.routing.endpoint import EndpointActivities
 from activities.routing.pooler_console import Console
 from activities.routing.poolers import PoolerActivities
 from activities.routing.tls import TlsActivities
 from activities.takeover_lock import TakeoverLocks
+from model.authority import Authority
 from model.base import Record
 from model.cluster import Address, Endpoint, Network, Node, NodeRole, Pooler, PoolMode, Tls
 from model.disk import Promise
@@ -86,6 +87,7 @@ class Rig:
         self.nodes = NodeActivities(docker, self.sql, self.keys, self.authority)
         self.poolers = PoolerActivities(docker, master_key, settings.pooler_drain_seconds, self.authority)
         self.allow_lists = AllowListActivities(docker)
+        self.durability = DurabilityActivities(docker)
         self.tls = TlsActivities(docker, master_key, self.authority)
         self.cleanup = CleanupActivities(docker, OperationFences(settings.fences_dir))
         fences, takeovers = OperationFences(settings.fences_dir), TakeoverLocks(settings.fences_dir)

@@ -4,7 +4,6 @@ import datetime
 import ipaddress
 import os
 import secrets
-import shutil
 import socket
 import subprocess
 import time
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from starter.prerequisites.go_programs import find_go
 from starter.prerequisites.lock import file_lock
 from starter.prerequisites.paths import cache_dir
 
@@ -105,7 +105,7 @@ def _program() -> Path:
     """Return the gateway, built once and kept beside Temporal's program."""
     directory = cache_dir() / "bin"
     built = directory / "versitygw"
-    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
+    go = find_go()
     with file_lock(cache_dir() / "versitygw.lock", on_wait=lambda: None):
         if not built.exists() and go is None:
             pytest.skip("an S3 server is built with Go, which is not installed")

@@ -1,10 +1,16 @@
 """Fixtures: a development server with a worker, stub activities, and a bench to run operations on."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
+import httpx
 import pytest
 from temporalio.client import Client
 
+from model.master_key import load_or_create_master_key
+from model.settings import load_settings
+from starter.client import MpgClient
+from tests.unit.starter.api.stub_service import service
 from tests.workflows.bench import Bench
 from tests.workflows.server import serving, started_temporal
 from tests.workflows.stubs import Stubs
@@ -42,3 +48,18 @@ async def bench(temporal: Client, stubs: Stubs) -> AsyncIterator[Bench]:
     yield bench
     stubs.reset()
     await bench.clear()
+
+
+@pytest.fixture
+def mpg(bench: Bench, tmp_path: Path) -> MpgClient:
+    """The client of the bench's Temporal, for webhooks that go nowhere but to this machine."""
+    settings = load_settings(home=tmp_path, webhook_private_networks="127.0.0.0/8", webhook_plain_http=True)
+    load_or_create_master_key(settings.master_key_file)
+    return MpgClient(bench.client, settings)
+
+
+@pytest.fixture
+async def http(mpg: MpgClient, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """The API over that client."""
+    async with service(mpg, tmp_path) as client:
+        yield client

@@ -47,6 +47,7 @@ from model.operations import (
     RotatePasswordRequest,
     SetAllowListRequest,
     SetBackupPolicyRequest,
+    SetDurabilityRequest,
     SetPoolModeRequest,
     SetTlsRequest,
     SetUserRoleRequest,
@@ -160,7 +161,8 @@ def cluster_for(scenario: str) -> ClusterState:
     if scenario == "forced-failover":
         lost = [InSync(name="b", value=False), PhaseIs(phase=ClusterPhase.NEEDS_OPERATOR)]
         return apply(ready_cluster(), lost)
-    return ready_cluster(legacy_roles=scenario == "opt-in-roles")
+    durability = Durability.ASYNC if scenario == "set-durability-sync" else Durability.SYNC
+    return ready_cluster(legacy_roles=scenario == "opt-in-roles", durability=durability)
 
 
 def as_labelled(cluster_id: str, name: str | None = None) -> ClusterState:
@@ -186,6 +188,8 @@ SCENARIOS = (
     "set-pool-mode",
     "set-tls",
     "set-allow-list",
+    "set-durability",
+    "set-durability-sync",
     "restart",
     "restart-a",
     "restart-b",
@@ -221,6 +225,8 @@ def request_of(scenario: str, state: ClusterState) -> OperationRequest:
         "set-pool-mode": SetPoolModeRequest(cluster_id=key, pool_mode=PoolMode.SESSION),
         "set-tls": SetTlsRequest(cluster_id=key, required=True),
         "set-allow-list": SetAllowListRequest(cluster_id=key, add=("192.0.2.0/24",)),
+        "set-durability": SetDurabilityRequest(cluster_id=key, durability=Durability.ASYNC),
+        "set-durability-sync": SetDurabilityRequest(cluster_id=key, durability=Durability.SYNC),
         "restart": RestartRequest(cluster_id=key),
         "restart-a": RestartRequest(cluster_id=key, node="a"),
         "restart-b": RestartRequest(cluster_id=key, node="b"),

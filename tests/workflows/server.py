@@ -11,6 +11,8 @@ from temporalio.worker import Worker
 
 from activities.operations import OperationActivities
 from activities.scheduling import ScheduleActivities
+from activities.webhooks.beginning import BeginningActivities
+from activities.webhooks.happenings import HappeningActivities
 from model import search_attributes
 from model.converter import DATA_CONVERTER
 from model.errors import MpgError, NotFound
@@ -50,9 +52,9 @@ async def started_temporal() -> AsyncIterator[Client]:
 async def serving(client: Client) -> AsyncIterator[Stubs]:
     """The stubs behind a running worker."""
     operations, scheduling = OperationActivities(client), ScheduleActivities(client)
-    stubs = Stubs(real=operations, scheduling=scheduling)
+    stubs = Stubs(real=operations, scheduling=scheduling, beginning=BeginningActivities(client))
     async with AsyncExitStack() as stack:
-        for worker in _workers(client, stubs, operations, scheduling):
+        for worker in _workers(client, stubs, operations, scheduling, HappeningActivities(client)):
             await stack.enter_async_context(worker)
         yield stubs
         stubs.reset()

@@ -10,6 +10,7 @@ from temporalio import activity
 
 from activities.operations import OperationActivities
 from activities.scheduling import ScheduleActivities
+from activities.webhooks.beginning import BeginningActivities
 from model import effects
 from model.adoption import Access, AdoptionReading, Catalog, FoundClusters
 from model.backups import BackupType, RepositoryContents
@@ -20,6 +21,7 @@ from model.errors import MpgError, Refused
 from model.plans import DEFAULT_PLANS, HostCapacity, Resources, find_plan
 from model.poolers import plan_generation
 from model.restore import Source
+from model.webhook_book import Attempt
 from tests.workflows import samples
 
 REAL = frozenset(
@@ -29,6 +31,8 @@ REAL = frozenset(
         effects.RELEASE_STALE_NAME.name,
         effects.BEGIN_BACKUP.name,
         effects.BEGIN_DRILL.name,
+        effects.TELL_WEBHOOKS.name,
+        effects.AWAIT_ENDS.name,
     }
 )
 """Effects on Temporal itself: the tests run the real activities."""
@@ -56,6 +60,8 @@ class Stubs:
     """What reports facts to the cluster's workflow."""
     scheduling: ScheduleActivities | None = None
     """What tells it of backups."""
+    beginning: BeginningActivities | None = None
+    """What begins deliveries, unless a test has another answer to that."""
     calls: list[Call] = field(default_factory=list[Call])
     _planned: dict[tuple[str, int], Behaviour] = field(default_factory=dict[tuple[str, int], Behaviour])
     _seen: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
@@ -115,6 +121,9 @@ class Stubs:
         if isinstance(arg, effects.NoteDrillInput):
             assert self.scheduling is not None
             return await self.scheduling.note_drill(arg)
+        if isinstance(arg, effects.BeginDeliveriesInput) and effect.name not in self.answers:
+            assert self.beginning is not None
+            return await self.beginning.begin_deliveries(arg)
         return self.answers.get(effect.name) or answer(effect.name, arg)
 
     def activities(self, *, host: bool) -> list[Callable[..., object]]:
@@ -252,10 +261,12 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "configure_poolers": lambda arg: f"plan={arg.plan.name} primary={_node_at(arg.primary_address)}",
     "set_routes": _route,
     "set_allow_list": lambda arg: " ".join(arg.networks) or "everywhere",
+    "note_durability": lambda arg: str(arg.durability),
     "set_tls": lambda arg: f"{arg.tls} on={len(arg.nodes)}+{len(arg.poolers)}",
     "switch_primary": lambda arg: f"to={arg.target}",
     "set_synchronous": lambda arg: f"on={_node_at(arg.target.address)} standby={arg.standby}",
     "await_caught_up": lambda arg: f"{arg.replica.name} behind {arg.primary.name} for {arg.timeout_s:g}s",
+    "begin_reading": lambda arg: arg.reading.backup_id or "to choose one",
     "restore_data": lambda arg: f"{arg.spec.name} from {arg.point.backup_id} {arg.point.type}",
     "archive_now": lambda arg: f"{arg.primary.name} for {arg.timeout_s:g}s",
     "renew_passwords": lambda arg: f"on={_node_at(arg.target.address)}",
@@ -285,6 +296,8 @@ def _fact(fact: dict[str, object]) -> str:
 def _short(name: str, value: object) -> str:
     match value:
         case str() if name == "until":
+            return ""
+        case None | str() if name == "since":
             return ""
         case {"role": role, "plan": plan, "name": node}:
             return f"{node} {role} plan={plan}"
@@ -345,6 +358,7 @@ def _catalog(arg: effects.Target) -> Catalog:
 
 
 _ANSWERS: dict[str, Callable[[Any], Record]] = {
+    "deliver_message": lambda arg: Attempt(at=samples.MADE_AT, status=200),
     "take_backup": lambda arg: samples.backup(arg.type, arg.request_id),
     "drill_backup": lambda arg: samples.REPORT,
     "expire_backups": lambda arg: RepositoryContents(backups=(samples.backup(BackupType.FULL),)),

@@ -9,7 +9,7 @@ from temporalio.exceptions import CancelledError
 
 import workflows.operations.backup as backup_workflow
 from activities.scheduling import ScheduleActivities
-from model.backups import ARCHIVE_GAP, BackupPolicy, BackupType
+from model.backups import ARCHIVE_GAP, BackupPolicy, BackupType, RepositoryContents
 from model.cluster import ClusterPhase, ClusterState, Condition
 from model.effects import ClusterKey, GapReport
 from model.errors import NotFound, Refused
@@ -238,24 +238,30 @@ async def test_policy_that_is_so_already_puts_the_schedules_back(bench: Bench, s
     assert (await bench.free(state.spec.id)).state == state
 
 
-async def test_hole_in_the_archive_is_shown_until_the_backup_that_is_begun_for_it(bench: Bench, stubs: Stubs):
+async def test_hole_in_the_archive_is_shown_until_no_backup_is_left_from_before_it(bench: Bench, stubs: Stubs):
     state = ready_cluster()
     await bench.cluster(state)
-    started = asyncio.Event()
-    stubs.answers["close_archive_gap"] = GapReport(lost="000000010000000000000007")
-    stubs.answers["take_backup"] = backup(BackupType.INCR, finished_at=datetime.now(UTC) + timedelta(minutes=5))
+    started, lost = asyncio.Event(), "000000010000000000000007"
+    stubs.answers["close_archive_gap"] = GapReport(lost=lost, intact_until=MADE_AT)
+    after = backup(BackupType.INCR, finished_at=datetime(2026, 3, 1, tzinfo=UTC))
+    after = after.model_copy(update={"first_wal": "000000020000000000000008"})
+    stubs.answers["take_backup"] = after
     stubs.plan("take_backup incr from a", hangs(stubs, started))
     await bench.run(SwitchoverRequest(cluster_id=state.spec.id))
     await asyncio.wait_for(started.wait(), 10)
-    found = (await bench.free(state.spec.id)).state.status.condition(ARCHIVE_GAP)
-    assert found is not None
-    assert "000000010000000000000007" in found.message
+
+    async def told(end: str) -> bool:
+        found = (await bench.view(state.spec.id)).state.status.condition(ARCHIVE_GAP)
+        return found is not None and lost in found.message and end in found.message
+
+    assert await told("2026-01-01 00:00:00 UTC on can be restored until there is another backup.")
     stubs.released.set()
-
-    async def gone() -> bool:
-        return (await bench.view(state.spec.id)).state.status.condition(ARCHIVE_GAP) is None
-
-    await until(gone)
+    # A full one from before the hole is kept: the window has the moments that are lost.
+    await until(lambda: told("from 2026-01-01 00:00:00 UTC to 2026-03-01 00:00:01 UTC can be restored."))
+    stubs.answers["expire_backups"] = RepositoryContents(backups=(after,))
+    await (await begin(bench, state)).result()
+    status = (await bench.view(state.spec.id)).state.status
+    assert (status.condition(ARCHIVE_GAP), status.backups.holes) == (None, ())
 
 
 async def test_backup_from_before_the_hole_does_not_mend_it(bench: Bench, stubs: Stubs):

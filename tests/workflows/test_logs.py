@@ -16,6 +16,7 @@ import worker
 from activities.operations import OperationActivities
 from activities.registry import Activities
 from activities.scheduling import ScheduleActivities
+from activities.webhooks.happenings import HappeningActivities
 from model.cluster import PoolMode, Role
 from model.names import cluster_workflow_id
 from model.operations import CreateUserRequest, SetPoolModeRequest
@@ -47,7 +48,7 @@ async def served_by_worker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIte
     async with started_temporal() as client:
         operations, scheduling = OperationActivities(client), ScheduleActivities(client)
         stubs = Stubs(real=operations, scheduling=scheduling)
-        main = [*stubs.activities(host=False), *real_activities(operations, scheduling)]
+        main = [*stubs.activities(host=False), *real_activities(operations, scheduling, HappeningActivities(client))]
         async with worker.serving(client, settings, Activities(main=main, host=stubs.activities(host=True))):
             yield client, stubs
 

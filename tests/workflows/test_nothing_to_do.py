@@ -2,7 +2,7 @@
 
 import pytest
 
-from model.cluster import NodePhase, PoolMode, Role
+from model.cluster import Durability, NodePhase, PoolMode, Role
 from model.facts import NodeIs, apply
 from model.operations import (
     ChangePlanRequest,
@@ -12,6 +12,7 @@ from model.operations import (
     OperationRequest,
     OptInRolesRequest,
     RestartRequest,
+    SetDurabilityRequest,
     SetPoolModeRequest,
     SetUserRoleRequest,
     SwitchoverRequest,
@@ -24,6 +25,7 @@ ID = "0123456789abcdef"
 NO_CHANGE: list[OperationRequest] = [
     ChangePlanRequest(cluster_id=ID, plan="basic"),
     SetPoolModeRequest(cluster_id=ID, pool_mode=PoolMode.TRANSACTION),
+    SetDurabilityRequest(cluster_id=ID, durability=Durability.SYNC),
     SetUserRoleRequest(cluster_id=ID, username="amy", role=Role.READER),
     OptInRolesRequest(cluster_id=ID),
     GrowStorageRequest(cluster_id=ID, storage_gb=10),

@@ -9,7 +9,7 @@ from temporalio.worker import Replayer
 
 from model.converter import DATA_CONVERTER
 from model.errors import MpgError
-from tests.workflows.record_histories import HEALED
+from tests.workflows.record_histories import HEALED, KEPT
 from tests.workflows.samples import SCENARIOS
 from workflows.registry import SANDBOX, WORKFLOWS
 
@@ -36,6 +36,11 @@ async def test_replay(replayer: Replayer, name: str):
 
 def test_every_operation_has_a_history_of_each_way_to_end():
     assert {f"{scenario}.{way}" for scenario in SCENARIOS for way in WAYS} <= HISTORIES.keys()
+
+
+def test_what_is_kept_of_a_destroyed_cluster_has_histories():
+    slept = {"kept-backups-slept"}  # before a signal ended the pause after a removal that failed
+    assert {f"{name}.done" for name in {*KEPT, *slept}} <= HISTORIES.keys()
 
 
 def test_what_a_cluster_does_by_itself_has_histories():

@@ -5,25 +5,36 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
+from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 
-from model.backups import BackupFailure, BackupRecord, BackupRun, BackupType, RepositoryContents
-from model.cluster import ClusterPhase, ClusterState, User
-from model.effects import ArchiveNowInput, CommitInput, RemoveClusterInput, RestoreDataInput
+from model.backups import BackupFailure, BackupRecord, BackupRun, BackupType, Reading, RepositoryContents
+from model.cluster import ARCHIVING_FAILS, ClusterPhase, ClusterState, Condition, User
+from model.effects import (
+    ArchiveNowInput,
+    BeginReadingInput,
+    CommitInput,
+    ExpireBackupsInput,
+    RemoveClusterInput,
+    Restored,
+    RestoreDataInput,
+)
 from model.errors import Refused
-from model.facts import CatalogIs
+from model.facts import CatalogIs, ConditionIs, apply
 from model.names import kept_workflow_id
-from model.operations import DestroyClusterRequest, RestoreClusterRequest
+from model.operations import BackupRequest, DestroyClusterRequest, RestoreClusterRequest
 from model.restore import KeptCluster, Source
-from tests.workflows.bench import Bench, failure, until
+from tests.workflows.bench import Bench, Handle, failure, until
 from tests.workflows.samples import ARCHIVED_TO, MADE_AT, backed_up, new_id, ready_cluster
 from tests.workflows.story import story
-from tests.workflows.stubs import Call, Stubs, fails
+from tests.workflows.stubs import Call, Stubs, fails, hangs
 
 RESTORE = "restore_data a from 20260101-000000F time"
 OPEN = "set_routes pooled=6441+6442 direct=a read_only=a"
 BEFORE = [
+    ("begin_reading to choose one", "archive_now a for 30s"),
     ("archive_now a for 30s", "read_repository"),
+    ("read_repository", "begin_reading 20260101-000000F"),
+    ("begin_reading 20260101-000000F", RESTORE),
     ("read_repository", "create_network"),
     ("create_network", RESTORE),
     (RESTORE, "ensure_node a primary keep plan=basic follows=-"),
@@ -61,7 +72,7 @@ async def test_nothing_of_the_source_is_made_removed_or_changed(bench: Bench, st
     request = new_request()
     await bench.run(request)
     about = {call.effect for call in stubs.effects if getattr(call.arg, "cluster_id", None) == request.source_id}
-    assert about == {"read_source", "archive_now", "read_repository"}
+    assert about == {"read_source", "begin_reading", "archive_now", "read_repository"}
 
 
 async def test_users_and_databases_are_those_that_postgres_tells_of(bench: Bench, stubs: Stubs):
@@ -109,7 +120,7 @@ async def test_what_cannot_be_restored_is_refused_before_anything_is_made(
     assert said in error.message
     assert detail.began is False
     made = {call.effect for call in stubs.effects if call.workflow_id == handle.id}
-    assert made <= {"read_source", "check_host", "archive_now", "read_repository"}
+    assert made <= {"read_source", "begin_reading", "check_host", "archive_now", "read_repository"}
 
 
 @pytest.mark.parametrize(
@@ -160,6 +171,28 @@ async def test_copy_of_a_new_cluster_waits_for_its_first_backup(bench: Bench, st
     assert asked.index("read_source", 1) < asked.index("archive_now a for 30s"), "all until then is in it"
 
 
+async def test_what_a_takeover_left_out_is_waited_for_before_anything_is_chosen(bench: Bench, stubs: Stubs):
+    state = ready_cluster()
+    whole = backed_up(state)
+    since = MADE_AT + timedelta(minutes=1)
+    left = whole.status.backups.model_copy(update={"unclosed_since": since})
+    stubs.answers["read_source"] = Source(state=backed_up(state, left))
+
+    async def closed(_: Call) -> None:
+        stubs.answers["read_source"] = Source(state=whole)
+
+    stubs.plan("read_source", closed, 3)
+    handle = await bench.start(new_request(pitr_time=None, latest=True))
+    result = await handle.result()
+    assert result.steps[0].name == f"wait until it is known that the archive of {state.spec.name} is whole"
+    asked = stubs.texts(handle.id)
+    assert asked.count("read_source") == 3
+    assert asked.index("begin_reading to choose one") < asked.index("archive_now a for 30s")
+    stubs.answers["read_source"] = Source(state=backed_up(state, left))
+    before = await bench.run(new_request(pitr_time=since - timedelta(seconds=1)))
+    assert not before.steps[0].name.startswith("wait")
+
+
 async def test_first_backup_that_failed_is_not_waited_for(bench: Bench, stubs: Stubs):
     failed = BackupFailure(operation_id="x", type=BackupType.FULL, failed_at=MADE_AT, message="No room.")
     stubs.answers["read_source"] = Source(state=backed_up(ready_cluster(), BackupRecord(failure=failed)))
@@ -177,6 +210,82 @@ async def test_nothing_is_asked_of_a_source_that_is_gone(bench: Bench, stubs: St
     assert [call for call in stubs.calls if isinstance(call.arg, ArchiveNowInput)] == []
     (arg,) = [call.arg for call in stubs.calls if isinstance(call.arg, RestoreDataInput)]
     assert (arg.point.type, arg.source.cluster_id) == ("default", state.spec.id)
+
+
+@pytest.mark.parametrize(
+    ("fault", "at_end", "asked", "told"),
+    [
+        (None, False, ARCHIVED_TO, False),
+        # All that was committed until then is archived: after the last commit there was none.
+        (None, True, ARCHIVED_TO, False),
+        (Refused("Node a does not answer."), True, ARCHIVED_TO, True),
+        (Refused("Node a does not answer."), False, ARCHIVED_TO, False),
+    ],
+)
+async def test_where_the_archive_ends_before_the_moment_that_is_told(
+    bench: Bench, stubs: Stubs, fault: Refused | None, at_end: bool, asked: datetime, told: bool
+):
+    if fault:
+        stubs.plan("archive_now a for 30s", fails(fault))
+    last = asked - timedelta(hours=5)
+    stubs.answers["restore_data"] = Restored(timeline=2, at_end=at_end, last_commit_at=last)
+    message = (await bench.run(new_request(pitr_time=asked))).message
+    assert "the last transaction in it is of 2026-01-02 07:00:00 UTC" in message
+    said = (
+        "Its archive ends there, before 2026-01-02 12:00:00 UTC: whether anything was committed between is not known."
+    )
+    assert (said in message) is told
+
+
+@pytest.mark.parametrize("over", [False, True])
+async def test_moment_since_which_archiving_fails_is_refused_as_the_window_shows(
+    bench: Bench, stubs: Stubs, over: bool
+):
+    since = ARCHIVED_TO - timedelta(hours=5)
+    failing = Condition(type=ARCHIVING_FAILS, status=True, since=since, message="m")
+    state = apply(backed_up(ready_cluster()), [ConditionIs(condition=failing)])
+    kept = KeptCluster(state=state, end=ARCHIVED_TO, until=ARCHIVED_TO + timedelta(days=7), flushed=False)
+    stubs.answers["read_source"] = Source(state=state, over=over, kept=kept if over else None)
+    stubs.plan("archive_now a for 30s", fails(Refused("WAL of node a is not archived.")))
+    error, _ = await failure(await bench.start(new_request(pitr_time=since + timedelta(seconds=1))))
+    assert "reach from 2026-01-01 00:00:01 UTC to 2026-01-02 07:00:00 UTC" in error.message
+    await bench.run(new_request(pitr_time=since))
+
+
+async def reading(bench: Bench, stubs: Stubs) -> tuple[Handle, Reading]:
+    """A restore that hangs, as it is on the record of its source."""
+    started = asyncio.Event()
+    stubs.plan(RESTORE, hangs(stubs, started))
+    handle = await bench.start(new_request())
+    await asyncio.wait_for(started.wait(), 10)
+    told = [call.arg.reading for call in stubs.calls if isinstance(call.arg, BeginReadingInput)][-1]
+    return handle, told
+
+
+async def test_expiry_knows_of_a_restore_on_another_host_until_it_has_ended(bench: Bench, stubs: Stubs):
+    state = ready_cluster()
+    cluster = await bench.cluster(state)
+    handle, reader = await reading(bench, stubs)
+    assert reader.backup_id == "20260101-000000F"
+    choosing = reader.model_copy(update={"backup_id": None})
+
+    async def expiry() -> ExpireBackupsInput:
+        await (await bench.start(BackupRequest(cluster_id=state.spec.id, type=BackupType.INCR))).result()
+        return [call.arg for call in stubs.calls if isinstance(call.arg, ExpireBackupsInput)][-1]
+
+    await cluster.signal("begin_reading", choosing)
+    assert (await expiry()).choosing
+    await cluster.signal("begin_reading", reader)
+    asked = await expiry()
+    assert (asked.choosing, asked.read) == (False, ("20260101-000000F",))
+    await handle.terminate()
+
+    async def over() -> bool:
+        return (await bench.view(state.spec.id)).state.status.backups.readers == ()
+
+    await until(over)
+    asked = await expiry()
+    assert (asked.choosing, asked.read) == (False, ())
 
 
 async def test_repository_that_does_not_work_yet_is_said_and_undoes_nothing(bench: Bench, stubs: Stubs):
@@ -237,6 +346,40 @@ async def test_backups_of_a_cluster_that_lives_after_all_stay(bench: Bench, stub
     assert "remove_repository" not in stubs.texts(handle.id)
 
 
+async def test_second_destruction_keeps_what_it_found_and_not_what_the_first_did(bench: Bench, stubs: Stubs):
+    state = ready_cluster()
+    await bench.cluster(state)
+    stubs.plan("remove_cluster", fails(Refused("The disk is read-only.")))
+    stubs.plan("remove_cluster", fails(Refused("The disk is read-only.")), 2)
+    stubs.plan("archive_now a for 10s", fails(Refused("The store does not answer.")))
+    with pytest.raises(WorkflowFailureError):
+        await bench.run(DestroyClusterRequest(cluster_id=state.spec.id, keep_backups_days=1))
+    first = await keeper(bench, state).query("kept", result_type=KeptCluster)
+    await bench.free(state.spec.id)
+    await bench.run(DestroyClusterRequest(cluster_id=state.spec.id, keep_backups_days=7))
+    second = await keeper(bench, state).query("kept", result_type=KeptCluster)
+    assert (first.flushed, second.flushed) == (False, True)
+    assert second.end == ARCHIVED_TO
+    assert second.until - first.until > timedelta(days=5)
+    await keeper(bench, state).terminate()
+
+
+async def test_second_destruction_that_keeps_nothing_ends_what_the_first_kept(bench: Bench, stubs: Stubs):
+    state = ready_cluster()
+    await bench.cluster(state)
+    stubs.plan("remove_cluster", fails(Refused("The disk is read-only.")))
+    stubs.plan("remove_cluster", fails(Refused("The disk is read-only.")), 2)
+    with pytest.raises(WorkflowFailureError):
+        await bench.run(DestroyClusterRequest(cluster_id=state.spec.id, keep_backups_days=7))
+    await bench.free(state.spec.id)
+    gone = await bench.run(DestroyClusterRequest(cluster_id=state.spec.id, keep_backups_days=0))
+    assert "It can be restored until" not in gone.message
+    await asyncio.wait_for(keeper(bench, state).result(), 10)
+    assert "remove_repository" not in stubs.texts(keeper(bench, state).id), "the cluster itself removes it"
+    removals = [call.arg for call in stubs.calls if isinstance(call.arg, RemoveClusterInput)]
+    assert [each.keep_repository for each in removals] == [True, True, False]
+
+
 async def test_backups_that_cannot_be_removed_are_tried_again(bench: Bench, stubs: Stubs):
     state = await destroyed(bench, 7)
     handle = keeper(bench, state)
@@ -249,7 +392,39 @@ async def test_backups_that_cannot_be_removed_are_tried_again(bench: Bench, stub
 
     await until(tried)
     assert (await handle.describe()).status is WorkflowExecutionStatus.RUNNING
-    await handle.terminate()
+    await handle.signal("keep_until", datetime.now(UTC))
+    await asyncio.wait_for(handle.result(), 10)
+
+
+async def test_backups_that_are_read_stay_until_nobody_reads_them(bench: Bench, stubs: Stubs):
+    state = await destroyed(bench, 7)
+    handle = keeper(bench, state)
+    restore, reader = await reading(bench, stubs)
+    stubs.answers["read_source"] = Source(state=state, over=True)
+    await handle.signal("begin_reading", reader)
+    await handle.signal("keep_until", datetime.now(UTC))
+
+    async def followed() -> bool:
+        kept = await handle.query("kept", result_type=KeptCluster)
+        return kept.state.status.backups.readers == (reader,) and kept.until < datetime.now(UTC)
+
+    await until(followed)
+    assert "remove_repository" not in stubs.texts(handle.id)
+    await restore.terminate()
+    await asyncio.wait_for(handle.result(), 10)
+    assert "remove_repository" in stubs.texts(handle.id)
+
+
+async def test_reader_that_comes_with_a_second_destruction_is_followed(bench: Bench, stubs: Stubs):
+    state = await destroyed(bench, 7)
+    handle = keeper(bench, state)
+    restore, reader = await reading(bench, stubs)
+    stubs.answers["read_source"] = Source(state=state, over=True)
+    read = backed_up(state, BackupRecord(readers=(reader,)))
+    await handle.signal("keep", KeptCluster(state=read, end=ARCHIVED_TO, until=datetime.now(UTC)))
+    await restore.terminate()
+    await asyncio.wait_for(handle.result(), 10)
+    assert "remove_repository" in stubs.texts(handle.id)
 
 
 async def test_backups_that_are_not_to_be_kept_go_with_the_cluster(bench: Bench, stubs: Stubs):

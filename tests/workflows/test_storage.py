@@ -6,15 +6,15 @@ import pytest
 from temporalio.client import WorkflowFailureError
 
 from model.cluster import ClusterState
+from model.conditions import DOES_NOT_GROW
 from model.errors import HostFull
 from model.facts import AutoGrowIs, apply
 from model.operations import GrowStorageRequest, SwitchoverRequest
-from model.storage import GB, AutoGrow, NodeUsage, StorageLevel, StorageLook
+from model.storage import GB, KNOWN_FOR, TELL_AT_LEAST_EVERY, AutoGrow, NodeUsage, StorageLevel, StorageLook
 from model.storage_facts import STORAGE_FULL, STORAGE_LOW
 from tests.workflows.bench import Bench, until
 from tests.workflows.samples import ready_cluster
 from tests.workflows.stubs import fails
-from workflows.cluster.storage import DOES_NOT_GROW
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 REFUSE, ALLOW = "set_read_only on=a True", "set_read_only on=a False"
@@ -28,10 +28,19 @@ class Filling:
         self.key = state.spec.id
         self._at = NOW
 
-    async def is_seen(self, used_gb: float, *, read_only: bool | None = None) -> None:
-        self._at += timedelta(minutes=1)
-        node = NodeUsage(name="a", data_bytes=int(used_gb * GB), wal_bytes=0, temp_bytes=0)
-        look = StorageLook(at=self._at, nodes=(node,), read_only=read_only)
+    async def is_seen(
+        self,
+        used_gb: float,
+        *,
+        read_only: bool | None = None,
+        silent: tuple[str, ...] = ("b",),
+        after: timedelta = timedelta(minutes=1),
+    ) -> None:
+        self._at += after
+        used = int(used_gb * GB)
+        names = [name for name in ("a", "b") if name not in silent]
+        nodes = tuple(NodeUsage(name=name, data_bytes=used, wal_bytes=0, temp_bytes=0) for name in names)
+        look = StorageLook(at=self._at, nodes=nodes, read_only=read_only)
         await self.bench.client.get_workflow_handle(f"cluster/{self.key}").signal("storage_seen", look)
 
     @property
@@ -71,6 +80,26 @@ async def test_full_cluster_is_read_only_until_there_is_room(filling: Filling):
     await filling.is_seen(1, read_only=False)
     assert await filling.conditions() == {}
     assert filling.told == [REFUSE, ALLOW]
+
+
+async def test_silent_replica_holds_nobody_back(filling: Filling):
+    """Its primary was freed of what filled both; the replica's own figure is from before."""
+    await filling.is_seen(9.6, silent=())
+    await filling.until_told(REFUSE)
+    await filling.is_seen(2, read_only=True, silent=("b",))
+    assert list(await filling.conditions()) == [STORAGE_FULL], "it may answer the next time"
+    await filling.is_seen(2, read_only=True, silent=("b",), after=KNOWN_FOR)
+    await filling.until_told(REFUSE, ALLOW)
+    assert await filling.conditions() == {}
+
+
+async def test_replica_that_is_missed_long_after_what_is_on_record_is_given_its_time(filling: Filling):
+    await filling.is_seen(9.6, silent=())
+    await filling.until_told(REFUSE)
+    await filling.is_seen(2, read_only=True, silent=("b",), after=TELL_AT_LEAST_EVERY)
+    assert list(await filling.conditions()) == [STORAGE_FULL], "nobody knows yet that it is silent for long"
+    await filling.is_seen(2, read_only=True, silent=("b",), after=2 * KNOWN_FOR)
+    await filling.until_told(REFUSE, ALLOW)
 
 
 async def test_primary_that_is_otherwise_than_on_record_is_told(filling: Filling):

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from model.archive_facts import gap_held
     from model.backup_runs import begun, noted
-    from model.backups import ARCHIVE_GAP, BackupNote, BackupType
+    from model.backups import ARCHIVE_GAP, BackupNote, BackupType, Reading
     from model.effects import BackupClaim, BackupStart
     from model.facts import BackupRecordIs, ConditionIs, Fact
     from model.names import operation_workflow_id
@@ -46,10 +47,20 @@ class BackupBook:
         """Record what an operation tells of its backup."""
         if note.failure is not None:
             workflow.logger.error("backup failed", extra={"operation": note.operation_id, "why": note.failure.message})
-        self._record.learn(BackupRecordIs(record=noted(self._record.status.backups, note)))
+        before = self._record.status.backups
+        after = noted(before, note)
+        self._record.learn(BackupRecordIs(record=after))
         gap = self._record.status.condition(ARCHIVE_GAP)
-        if gap is not None and any(made.started_at >= gap.since for made in note.made):
+        if before.holes:
+            self._record.learn(gap_held(after.holes, gap.since if gap else workflow.now()))
+        elif gap is not None and any(made.started_at >= gap.since for made in note.made):
+            # From before holes were on record.
             self._record.learn(no_condition(ARCHIVE_GAP))
+
+    def put_readers(self, readers: tuple[Reading, ...]) -> None:
+        """Record who reads backups."""
+        record = self._record.status.backups.model_copy(update={"readers": readers})
+        self._record.learn(BackupRecordIs(record=record))
 
     def hear(self, facts: Sequence[Fact]) -> None:
         """Hear what an operation reported; begin a backup where that is a hole in the archive."""

@@ -15,27 +15,30 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     from model import effects
     from model.apps import Attachment
-    from model.backups import BackupNote
+    from model.backups import BackupNote, Reading
     from model.base import Record
     from model.cluster import OVER, ClusterPhase, ClusterState, ClusterView, OperationRef
     from model.drills import DrillNote
-    from model.effects import OperationEnd, Target
-    from model.errors import MpgError
+    from model.effects import Alarm, OperationEnd, Target
+    from model.events import Event
     from model.facts import AbsencesPlanned, PhaseIs, apply
     from model.names import operation_workflow_id
     from model.operations import ChangePlanRequest, Commit, ForcedFailoverRequest, TurnRequest
     from model.storage import StorageLook
-    from workflows.call import call
+    from workflows.call import answering, call
     from workflows.cluster.apps import attach, detach
+    from workflows.cluster.archive import ArchiveKeeper
     from workflows.cluster.backups import BackupBook
     from workflows.cluster.claims import release_name
     from workflows.cluster.draining import Draining
     from workflows.cluster.drills import DrillBook
     from workflows.cluster.healing import Healing
     from workflows.cluster.losses import Losses
+    from workflows.cluster.readers import ReaderBook
     from workflows.cluster.record import ClusterRecord
     from workflows.cluster.settling import EndedOperation, Settling
     from workflows.cluster.storage import StorageKeeper
+    from workflows.cluster.tidings import Tidings
     from workflows.cluster.turns import Turns
     from workflows.cluster.watch import Watch
 
@@ -53,6 +56,7 @@ class ClusterStart(Record):
     queue: tuple[TurnRequest, ...] = ()
     handled: tuple[str, ...] = ()
     ended: tuple[EndedOperation, ...] = ()
+    untold: tuple[Event, ...] = ()
 
 
 @workflow.defn
@@ -68,20 +72,27 @@ class Cluster:
         self._record.listen(self._losses.hear)
         self._settling = Settling(self._record, start.ended, lambda: self._losses.primary is not None)
         self._healing = Healing(self._record, self._turns, self._losses, self._settling)
-        self._watch = Watch(self._record, self._healing.note)
+        self._watch = Watch(self._record, self._hear)
         self._draining = Draining(self._record)
         self._backups = BackupBook(self._record)
+        self._archive = ArchiveKeeper(self._record, self._backups, lambda: self._turns.holder is None)
         self._drills = DrillBook(self._record)
+        self._readers = ReaderBook(lambda: self._record.status.backups.readers, self._backups.put_readers)
         self._storage = StorageKeeper(self._record)
+        self._tidings = Tidings(self._record, start.untold)
+        self._record.observe(self._tidings.hear)
 
     @workflow.run
     async def run(self, start: ClusterStart) -> ClusterState:
         """Grant turns until the cluster is destroyed. Returns its last state."""
         self._storage.begin()
+        self._tidings.begin()
         while self._record.status.phase not in OVER:
             self._record.show()
             self._draining.begin()
             self._watch.begin()
+            self._archive.begin()
+            self._readers.follow()
             if self._turns.holder is not None:
                 await self._follow(self._turns.holder)
             elif (alarm := self._losses.next) is not None:
@@ -122,6 +133,7 @@ class Cluster:
         self._record.learn(*commit.facts)
         self._backups.hear(commit.facts)
         self._storage.hear(commit.facts)
+        self._archive.begin()
 
     @workflow.update
     async def begin_backup(self, claim: effects.BackupClaim) -> effects.BackupStart:
@@ -132,6 +144,7 @@ class Cluster:
     def note_backup(self, note: BackupNote) -> None:
         """An operation tells of the backup that it made, or did not make."""
         self._backups.note(note)
+        self._drills.hear_of_backup()
 
     @workflow.update
     async def begin_drill(self, claim: effects.DrillClaim) -> effects.DrillStart:
@@ -142,6 +155,11 @@ class Cluster:
     def note_drill(self, note: DrillNote) -> None:
         """An operation tells what came of its drill."""
         self._drills.note(note)
+
+    @workflow.signal
+    def begin_reading(self, reading: Reading) -> None:
+        """A restore is about to choose a backup, or has chosen one: what it reads stays until it has ended."""
+        self._readers.begin(reading)
 
     @workflow.signal
     def storage_seen(self, look: StorageLook) -> None:
@@ -166,37 +184,32 @@ class Cluster:
             raise ApplicationError(f"Cluster {spec.name} has no database {database!r}.", type="NotFound")
         target = Target.of(spec.id, primary)
         arg = effects.ReadExtensionsInput(target=target, database=database)
-        try:
+        with answering():
             return await call(effects.READ_EXTENSIONS, arg, summary=f"read the extensions of {database}")
-        except MpgError as error:
-            # Any other exception would fail the workflow's task, not the update.
-            raise ApplicationError(str(error), type=type(error).__name__) from error
 
     @workflow.update
     async def read_storage(self) -> StorageLook:
         """What the nodes use, asked now."""
-        try:
+        with answering():
             return await self._storage.read()
-        except MpgError as error:
-            raise ApplicationError(str(error), type=type(error).__name__) from error
 
     @workflow.update
     async def attach_app(self, name: str) -> Attachment:
         """Put an application on record; one that is there stays as it is."""
-        try:
+        with answering():
             return attach(self._record, name)
-        except MpgError as error:
-            raise ApplicationError(str(error), type=type(error).__name__) from error
 
     @workflow.update
     async def detach_app(self, name: str) -> None:
         """Take an application off the record."""
-        try:
+        with answering():
             detach(self._record, name)
-        except MpgError as error:
-            raise ApplicationError(str(error), type=type(error).__name__) from error
 
     # --- turns ----------------------------------------------------------------------------------------------------
+
+    def _hear(self, alarm: Alarm) -> None:
+        self._healing.note(alarm)
+        self._archive.hear(alarm)
 
     async def _grant(self, request: TurnRequest) -> None:
         """Hand the turn over. An operation that ended while it waited is passed over."""
@@ -239,6 +252,7 @@ class Cluster:
             self._settling.not_after(holder.id)
         else:
             await self._settling.settle()
+            self._archive.lost(self._turns.granted)
             await self._return_to_plan(holder)
 
     async def _return_to_plan(self, lost: OperationRef) -> None:
@@ -279,6 +293,7 @@ class Cluster:
                 queue=self._turns.waiting,
                 handled=self._turns.handled,
                 ended=self._settling.ended,
+                untold=self._tidings.untold,
             )
         )
 
@@ -286,13 +301,17 @@ class Cluster:
         self._watch.stop()
         self._losses.stop()
         self._draining.stop()
+        self._archive.stop()
+        self._readers.stop()
         self._storage.stop()
+        self._tidings.stop()
 
     async def _close(self) -> None:
         """Free the name, and tell those who wait that there is nothing left to change."""
         await workflow.wait_condition(workflow.all_handlers_finished)
         self._turns.give_to(None)
         self._record.show()
+        await self._tidings.told()
         self._stop()
         await release_name(self._record.spec.org, self._record.spec.name, self._record.spec.id)
         await self._turns.dismiss()

@@ -25,6 +25,7 @@ with workflow.unsafe.imports_passed_through():
         ClusterPhase,
         OperationRef,
     )
+    from model.conditions import DEGRADED
     from model.effects import Alarm, AlarmKind, Target
     from model.errors import MpgError
     from model.facts import AbsencesPlanned, ConditionIs, InSync
@@ -32,7 +33,7 @@ with workflow.unsafe.imports_passed_through():
     from model.names import operation_workflow_id
     from model.operations import HEALING, FailoverRequest, HealRequest, RepairRequest
     from workflows.call import failure_of
-    from workflows.cluster.losses import DEGRADED, LOST_PRIMARY, WATCHED, Losses
+    from workflows.cluster.losses import LOST_PRIMARY, WATCHED, Losses
     from workflows.cluster.record import ClusterRecord, no_condition
     from workflows.cluster.settling import Settling
     from workflows.cluster.turns import Turns

@@ -7,6 +7,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from model.cluster import WRONG_MASTER_KEY, ClusterPhase, ClusterState, Durability
+    from model.conditions import DEGRADED
     from model.effects import Alarm, AlarmKind
     from model.facts import AbsencesPlanned, Fact, InSync, PhaseIs
     from model.healing import Remedy, pause_s, remedy
@@ -15,9 +16,6 @@ with workflow.unsafe.imports_passed_through():
 LOST_PRIMARY = frozenset({Remedy.FAIL_OVER, Remedy.RESTART_PRIMARY})
 WATCHED = frozenset({ClusterPhase.READY, ClusterPhase.NEEDS_OPERATOR})
 """Phases in which a cluster has something to lose."""
-DEGRADED = "Degraded"
-"""Type of the condition of a cluster that serves without something: a replica that commits waited for, or what does not
-come back."""
 
 
 class Losses:

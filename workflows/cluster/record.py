@@ -9,19 +9,19 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes
 with workflow.unsafe.imports_passed_through():
     from model import search_attributes
     from model.cluster import ClusterPhase, ClusterSpec, ClusterState, ClusterStatus, Condition
+    from model.conditions import NEEDS_OPERATOR
     from model.effects import Effect, I, O
     from model.facts import ConditionIs, Fact, PhaseIs, apply
     from workflows.call import call
     from workflows.search import upsert
-
-NEEDS_OPERATOR = "NeedsOperator"
-"""Type of the condition that says what an operator has to do."""
 
 SHOWS_CONDITIONS = "shows-conditions"
 """Runs that began before lists showed conditions go on without."""
 
 Listener = Callable[[Sequence[Fact]], Sequence[Fact]]
 """Hears facts before they are recorded, and returns them with those that follow from them."""
+Observer = Callable[[Sequence[Condition], Sequence[Condition]], None]
+"""Is told which conditions held before facts were recorded, and which do then."""
 
 
 class ClusterRecord:
@@ -32,6 +32,7 @@ class ClusterRecord:
         self._state = state
         self._shown: tuple[str, str] | None = None
         self._listener: Listener = _as_they_are
+        self._observer: Observer = _unseen
 
     @property
     def state(self) -> ClusterState:
@@ -52,10 +53,16 @@ class ClusterRecord:
         """Have *listener* hear every fact from now on; there is one at most."""
         self._listener = listener
 
+    def observe(self, observer: Observer) -> None:
+        """Have *observer* hear of the conditions from now on; there is one at most."""
+        self._observer = observer
+
     def learn(self, *facts: Fact) -> None:
         """Record *facts*."""
+        before = self.status.conditions
         self._state = apply(self._state, self._listener(facts))
         self.show()
+        self._observer(before, self.status.conditions)
 
     def take_back(self, granted: ClusterState) -> None:
         """Take back what an operation recorded that was *granted* the turn with this state, and then undid what it did.
@@ -117,6 +124,10 @@ class ClusterRecord:
 def no_condition(kind: str) -> ConditionIs:
     """Return the fact that no condition of this *kind* holds."""
     return ConditionIs(condition=Condition(type=kind, status=False, since=workflow.now(), message=""))
+
+
+def _unseen(before: Sequence[Condition], after: Sequence[Condition]) -> None:
+    """Stand for an observer where there is none."""
 
 
 def _as_they_are(facts: Sequence[Fact]) -> Sequence[Fact]:

@@ -14,19 +14,18 @@ from temporalio.exceptions import FailureError, is_cancelled_exception
 with workflow.unsafe.imports_passed_through():
     from model import effects
     from model.cluster import Node
+    from model.conditions import DOES_NOT_GROW
     from model.effects import Target
     from model.errors import MpgError
     from model.facts import Fact, PrimaryIs, StorageIs
     from model.names import operation_workflow_id
     from model.operations import GrowStorageRequest
-    from model.storage import GB, StorageLevel, StorageLook, filled_in, is_worth_telling
+    from model.storage import GB, StorageLevel, StorageLook, filled_in, is_worth_telling, without_silence
     from model.storage_facts import facts_after, grown_to
     from workflows.call import failure_of
     from workflows.cluster.losses import WATCHED
     from workflows.cluster.record import ClusterRecord, no_condition
 
-DOES_NOT_GROW = "StorageDoesNotGrow"
-"""Type of the condition of a cluster that was to grow by itself and could not."""
 TRY_AGAIN_AFTER = timedelta(hours=1)
 
 
@@ -50,7 +49,10 @@ class StorageKeeper:
         last = self._record.status.storage.look
         if self._record.status.phase not in WATCHED or (last is not None and look.at == last.at):
             return
-        self._judge(filled_in(look, last))
+        look = self._filled_in(look)
+        if look.known != look.nodes and not workflow.patched("silent-nodes"):
+            look = without_silence(look)
+        self._judge(look)
         self._grow()
 
     def hear(self, facts: Iterable[Fact]) -> None:
@@ -68,10 +70,15 @@ class StorageKeeper:
         look = await self._record.effect(effects.READ_STORAGE, arg, "see what storage is used")
         if not look.nodes:
             return look
-        look = filled_in(look, self._record.status.storage.look)
+        look = self._filled_in(look)
         if is_worth_telling(self._record.status.storage, look, self._record.spec.storage_gb * GB):
             self.seen(look)
         return look
+
+    def _filled_in(self, look: StorageLook) -> StorageLook:
+        last = self._record.status.storage.look
+        filled, formerly = filled_in(look, last), filled_in(look, last, tells_for=timedelta.max)
+        return filled if filled == formerly or workflow.patched("silent-since-missed") else formerly
 
     def stop(self) -> None:
         """Leave what is under way to whoever looks next."""

@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from model.cluster import OVER, ClusterPhase, ClusterState
     from model.errors import MpgError, NotFound, Refused
     from model.operations import BackupRequest, OperationResult
+    from model.readers import backups_read, is_chosen
     from workflows.call import call, failure_of
     from workflows.operation import Done, Operation
     from workflows.operations.scheduling import unschedule
@@ -158,7 +159,15 @@ class Backup(Operation):
     async def _expire(self) -> backups.RepositoryContents:
         # Read anew: the policy may have been changed while the backup was made.
         await self._claim()
-        arg = effects.ExpireBackupsInput(**self._repository(), policy=self._backups.policy, now=workflow.now())
+        known = self.state.status.backups
+        arg = effects.ExpireBackupsInput(
+            **self._repository(),
+            policy=self._backups.policy,
+            now=workflow.now(),
+            read=backups_read(known.readers),
+            choosing=not is_chosen(known.readers),
+            proofs=known.proofs,
+        )
         return await self.step(EXPIRE, effects.EXPIRE_BACKUPS, arg)
 
     def _told(self, made: backups.Backup) -> str:

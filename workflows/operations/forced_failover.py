@@ -5,11 +5,11 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from model import effects
     from model.cluster import ClusterPhase, Condition, Node
+    from model.conditions import NEEDS_OPERATOR
     from model.effects import LostPrimary, NodeRef, StandbyPosition
     from model.errors import ReplicaBehind
     from model.facts import ConditionIs, PhaseIs
     from model.operations import ForcedFailoverRequest, OperationResult
-    from workflows.cluster.record import NEEDS_OPERATOR
     from workflows.operation import Done, Operation
     from workflows.operations.takeover import Takeover
 

@@ -24,7 +24,7 @@ class GrowStorage(Operation):
             storage_gb = max(spec.storage_gb, request.storage_gb or 0)
             growth = _growth(request, spec)
             if (storage_gb, growth) == (spec.storage_gb, spec.auto_grow):
-                return Done(f"Cluster {spec.name} has {spec.storage_gb} GB per node already.", changed=False)
+                return Done(_told_already(spec, request), changed=False)
             if storage_gb > spec.storage_gb:
                 # No step: a refusal leaves nothing to look after.
                 arg = effects.CheckDiskInput(cluster_id=spec.id, storage_gb=storage_gb)
@@ -70,6 +70,12 @@ def _growth(request: GrowStorageRequest, spec: ClusterSpec) -> AutoGrow | None:
     if not request.auto_grow_step_gb or request.auto_grow_max_gb is None:
         return None
     return AutoGrow(step_gb=request.auto_grow_step_gb, max_gb=request.auto_grow_max_gb)
+
+
+def _told_already(spec: ClusterSpec, request: GrowStorageRequest) -> str:
+    if request.storage_gb is None and spec.auto_grow is None:
+        return f"Cluster {spec.name} is set already not to grow by itself."
+    return f"Cluster {spec.name} has {spec.storage_gb} GB per node already."
 
 
 def _told(spec: ClusterSpec, storage_gb: int, growth: AutoGrow | None) -> str:

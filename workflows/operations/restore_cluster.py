@@ -10,8 +10,9 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from model import effects
-    from model.backups import Backups, BackupType, RepositoryKind
-    from model.cluster import ClusterPhase, ClusterSpec, ClusterState, NodePhase, NodeRole, Tls
+    from model.archive_facts import unknown_since
+    from model.backups import Backups, BackupType, Reading, RepositoryKind
+    from model.cluster import ARCHIVING_FAILS, ClusterPhase, ClusterSpec, ClusterState, NodePhase, NodeRole, Tls
     from model.effects import Bootstrap, ClusterKey, HostCheck, RepositoryRef
     from model.errors import InvalidInput, MpgError, Refused
     from model.facts import CatalogIs, PhaseIs
@@ -29,6 +30,8 @@ ARCHIVE_S = 30.0
 FIRST_BACKUP = timedelta(minutes=5)
 """How long a living source that has no backup may take to begin one; its watch does within a minute."""
 LOOK_AGAIN_S = 2.0
+OPEN_TAKEOVER = timedelta(minutes=2)
+"""How long a living source may take to archive what a takeover left out; it looks again after half a minute."""
 GIVE_PASSWORDS = "give the users their passwords"
 SET_UP_REPOSITORY = "set up the repository of backups"
 
@@ -42,6 +45,9 @@ class RestoreCluster(Operation):
         super().__init__()
         self._warnings: list[str] = []
         self._last_commit_at: datetime | None = None
+        self._archived_until: datetime | None = None
+        """Every commit until then is in the archive for certain; None: not known."""
+        self._at_end = False
 
     @workflow.run
     async def run(self, request: RestoreClusterRequest) -> OperationResult:
@@ -79,10 +85,23 @@ class RestoreCluster(Operation):
         key = ClusterKey(cluster_id=request.source_id)
         self._source = await call(effects.READ_SOURCE, key, summary="look the source up")
         check_reachable(self._source)
+        # Before anything is chosen: what is read from here on stays, whichever host removes backups.
+        self._on_record = workflow.patched("reads-on-record")
+        await self._begin_reading(request)
         room = await new_cluster.see_room(_room(request, self._source.state.spec), request.host)
         self._point = await self._choose(request)
+        await self._begin_reading(request, self._point.backup_id)
         self._new = NewCluster(self, room)
         return await self._new.begin(_spec(request, room, self._source.state.spec), request.operation)
+
+    async def _begin_reading(self, request: RestoreClusterRequest, backup_id: str | None = None) -> None:
+        if not self._on_record:
+            return
+        info = workflow.info()
+        reading = Reading(operation_id=info.workflow_id, run_id=info.run_id, backup_id=backup_id)
+        arg = effects.BeginReadingInput(cluster_id=request.source_id, reading=reading)
+        summary = f"have backup {backup_id} stay" if backup_id else "have its backups stay"
+        await call(effects.BEGIN_READING, arg, summary=summary)
 
     async def _choose(self, request: RestoreClusterRequest) -> RecoveryPoint:
         source = self._source.state.spec
@@ -93,11 +112,16 @@ class RestoreCluster(Operation):
             )
         if request.latest and self._lacks_backup() and workflow.patched("first-backup"):
             await self.do(f"wait for the first backup of {source.name}", self._await_first_backup)
+        if self._is_open(request) and workflow.patched("open-takeover"):
+            known = f"wait until it is known that the archive of {source.name} is whole"
+            await self.do(known, lambda: self._await_closed(request))
         end = await self._end_of_archive(request)
+        # Not the source's host, which may be lost: a volume is on this one as well, and a store is reached from any.
         contents = await call(
-            effects.READ_REPOSITORY, self._repository, summary="see what can be restored", host=source.host
+            effects.READ_REPOSITORY, self._repository, summary="see what can be restored", host=request.host
         )
-        return choose(contents, request.target, end)
+        known = self._source.state.status.backups
+        return choose(contents, request.target, end, known.holes, known.proofs)
 
     def _lacks_backup(self) -> bool:
         """Tell whether the source is so new that its first backup is still to come."""
@@ -107,7 +131,6 @@ class RestoreCluster(Operation):
     async def _await_first_backup(self) -> None:
         """It is being made, or the source's watch is about to begin it. Where it fails there is nothing to restore."""
         bound = workflow.now() + FIRST_BACKUP
-        key = ClusterKey(cluster_id=self._source.state.spec.id)
         while self._lacks_backup():
             running = self._source.state.status.backups.running
             if running is not None:
@@ -116,8 +139,26 @@ class RestoreCluster(Operation):
             elif workflow.now() > bound:
                 return
             # Also after its end, which is noted in whole seconds: what was committed later can be restored.
-            await workflow.sleep(LOOK_AGAIN_S)
-            self._source = await call(effects.READ_SOURCE, key, summary="look the source up again")
+            await self._look_again()
+
+    async def _look_again(self) -> None:
+        await workflow.sleep(LOOK_AGAIN_S)
+        key = ClusterKey(cluster_id=self._source.state.spec.id)
+        self._source = await call(effects.READ_SOURCE, key, summary="look the source up again")
+
+    def _is_open(self, request: RestoreClusterRequest) -> bool:
+        """Tell whether what is asked for may lie behind WAL that a takeover left to be archived, and soon will be."""
+        status = self._source.state.status
+        since = unknown_since(status)
+        if self._source.over or request.backup_id is not None or since is None or status.condition(ARCHIVING_FAILS):
+            return False
+        return request.pitr_time is None or request.pitr_time >= since
+
+    async def _await_closed(self, request: RestoreClusterRequest) -> None:
+        """Where it takes too long the restore itself finds out whether there is a hole."""
+        bound = workflow.now() + OPEN_TAKEOVER
+        while self._is_open(request) and workflow.now() < bound:
+            await self._look_again()
 
     async def _end_of_archive(self, request: RestoreClusterRequest) -> datetime:
         """Return the last moment that can be restored, after everything until now was archived where that is possible.
@@ -128,7 +169,9 @@ class RestoreCluster(Operation):
         if self._source.over and kept is not None:
             if not kept.flushed and request.backup_id is None:
                 self._warnings.append("What was committed last before the destruction may be lacking in its archive.")
-            return kept.end
+            if kept.flushed:
+                self._archived_until = kept.end
+            return self._known_end(kept.end)
         if request.backup_id is not None:
             return workflow.now()
         try:
@@ -138,8 +181,16 @@ class RestoreCluster(Operation):
             archived = await call(effects.ARCHIVE_NOW, arg, summary="have everything until now archived")
         except MpgError as error:
             self._warnings.append(f"What was not archived of {self._source.state.spec.name} could not be had: {error}")
-            return workflow.now()
+            return self._known_end(workflow.now())
+        self._archived_until = archived.at
         return archived.at
+
+    def _known_end(self, end: datetime) -> datetime:
+        """Return *end*, or where archiving failed by then, since when: what is shown as the end of the window."""
+        failing = self._source.state.status.condition(ARCHIVING_FAILS)
+        if failing is None or self._archived_until is not None or not self._on_record:
+            return end
+        return min(end, failing.since)
 
     @property
     def _repository(self) -> RepositoryRef:
@@ -155,6 +206,7 @@ class RestoreCluster(Operation):
         )
         restored = await self.step(step, effects.RESTORE_DATA, arg)
         self._last_commit_at = restored.last_commit_at
+        self._at_end = restored.at_end
         await self._new.make_primary(Bootstrap.KEEP)
 
     async def _serve(self) -> None:
@@ -185,8 +237,12 @@ class RestoreCluster(Operation):
             self._warnings.append(f"Its own backups do not work yet: {error}")
 
     def _told(self, request: RestoreClusterRequest) -> str:
-        source, last = self._source.state.spec, self._last_commit_at
+        source, last, asked = self._source.state.spec, self._last_commit_at, request.pitr_time
         until = f"; the last transaction in it is of {say(last)}" if last else ""
+        if asked and self._at_end and (self._archived_until is None or self._archived_until < asked):
+            self._warnings.append(
+                f"Its archive ends there, before {say(asked)}: whether anything was committed between is not known."
+            )
         return " ".join([f"Cluster {request.name} was made from {source.name}{until}.", *self._warnings])
 
 

@@ -60,10 +60,25 @@ async def end_backups(operation: Operation) -> None:
     """Start no backup of the operation's cluster any more, and no drill; end those that are under way."""
     spec = operation.state.spec
     await operation.step(UNSCHEDULE, effects.REMOVE_SCHEDULES, effects.ClusterKey(cluster_id=spec.id))
-    known = operation.state.status.backups
-    for running in (known.running, known.drill):
-        if running is not None:
-            await operation.do(f"end {running.operation_id}", partial(_end, running))
+    for running in await _under_way(operation):
+        await operation.do(f"end {running.operation_id}", partial(_end, running))
+
+
+async def _under_way(operation: Operation) -> tuple[BackupRun | DrillRun, ...]:
+    """Return what was under way when the turn came, and what has begun since: neither waits for a turn.
+
+    With the phase ``destroying`` on record, the cluster lets none begin any more.
+    """
+    known = [operation.state.status.backups]
+    if workflow.patched("end-what-began-since"):
+        key = effects.ClusterKey(cluster_id=operation.state.spec.id)
+        try:
+            source = await call(effects.READ_SOURCE, key, summary="see which backups have begun since")
+            known.append(source.state.status.backups)
+        except MpgError as error:
+            workflow.logger.warning("what has begun since is not known", extra={"error": str(error)})
+    found = {run.operation_id: run for each in known for run in (each.running, each.drill) if run is not None}
+    return tuple(found.values())
 
 
 async def _end(running: BackupRun | DrillRun) -> None:

@@ -8,7 +8,7 @@ with workflow.unsafe.imports_passed_through():
     from model.effects import Bootstrap
     from model.errors import MpgError
     from model.facts import Fact, PrimaryIs
-    from workflows.nodes import Nodes, resources_of
+    from workflows.nodes import Nodes, resources_of, takeover_begins
     from workflows.operation import Operation
 
 
@@ -22,7 +22,7 @@ class Takeover:
 
     async def promote(self, name: str, *facts: Fact) -> None:
         """Fence the primary, promote *name* and record it with *facts*; start the way in if that was lost as well."""
-        spec = self._operation.state.spec
+        spec, began = self._operation.state.spec, takeover_begins()
         report = await self._operation.effect(
             effects.FAIL_OVER,
             effects.FailoverInput(
@@ -34,7 +34,7 @@ class Takeover:
             ),
             f"fail over to {name}",
         )
-        await self._operation.commit(PrimaryIs(name=name, timeline=report.timeline), *facts)
+        await self._operation.commit(PrimaryIs(name=name, timeline=report.timeline, since=began), *facts)
         if not report.way_in_whole:
             await self._mend_way_in()
 

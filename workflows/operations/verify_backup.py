@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from model.effects import RepositoryRef
     from model.errors import MpgError, NotFound, Refused
     from model.operations import OperationResult, VerifyBackupRequest
+    from model.timelines import timeline_of
     from workflows.call import call, failure_of
     from workflows.operation import Done, Operation
     from workflows.operations.scheduling import unschedule
@@ -77,12 +78,15 @@ class VerifyBackup(Operation):
     async def _prove(self) -> Done:
         contents = await self.step(CHOOSE, effects.READ_REPOSITORY, self._repository)
         self._chosen = chosen = choose_backup(contents, self._request.backup_id)
+        leads_on = contents.is_on_history(chosen)
         arg = effects.DrillInput(
             **dict(self._repository),
             cluster_name=self.state.spec.name,
             backup_id=chosen.id,
             size_bytes=chosen.size_bytes,
-            to_end=self._request.backup_id is None,
+            # The archive goes on along the newest timeline, to which not every backup leads.
+            to_end=self._request.backup_id is None and leads_on,
+            timeline=None if leads_on else timeline_of(chosen.last_wal),
             request_id=self._id.rpartition("/")[2],
         )
         report = await self.do(RESTORE, lambda: self._restore(arg))
@@ -107,7 +111,7 @@ class VerifyBackup(Operation):
         if self._chosen is not None and not is_cancelled_exception(error):
             # One that was reported and could not be recorded is proven all the same.
             report = self._report or effects.DrillReport(fault=str(failure_of(error)))
-            proof = self._proof(self._chosen, report)
+            proof = self._proof(self._chosen, report).model_copy(update={"verdict": self._report is not None})
         try:
             await self._note(proof)
         except MpgError as lost:

@@ -2,10 +2,11 @@
 
 from datetime import datetime
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from model.backups import BackupType
 from model.base import Record
+from starter.api.backing_up import back_up
 from starter.api.call import Asked
 from starter.api.copying import Copy, Moment, fork, restore
 from starter.api.machines import shapes
@@ -58,11 +59,10 @@ async def list_backups(cluster: str, call: Asked) -> list[Backup]:
 
 
 @router.post("/backups", status_code=202)
-async def create_backup(cluster: str, wanted: NewBackup, call: Asked) -> Begun:
+async def create_backup(cluster: str, wanted: NewBackup, call: Asked, request: Request) -> Begun:
     """Begin to make a backup; 409 while one is made."""
     spec = (await view(call, cluster)).state.spec
-    key = call.request_id(spec.org)
-    return begun(await call.mpg.create_backup(spec.id, BackupType(wanted.type), org=spec.org, request_id=key))
+    return begun(await back_up(call, request.app.state.beginnings, spec, BackupType(wanted.type)))
 
 
 @router.post("/restore", status_code=201)
@@ -85,7 +85,7 @@ async def fork_cluster(cluster: str, call: Asked, wanted: NewFork | None = None)
 async def attach_app(cluster: str, wanted: NewAttachment, call: Asked, response: Response) -> OneAttachment:
     """Put an application on a cluster's record; 200 where it is there already."""
     spec = (await view(call, cluster)).state.spec
-    found = await call.mpg.attach_app(spec.id, wanted.app_name, org=spec.org)
+    found = await call.mpg.attach_app(spec.id, wanted.app_name, org=spec.org, request_id=call.key)
     if not found.made:
         response.status_code = 200
     shape = Attachment(app_name=found.app.name, attached_at=found.app.attached_at, postgres_cluster_id=spec.id)
@@ -96,7 +96,7 @@ async def attach_app(cluster: str, wanted: NewAttachment, call: Asked, response:
 async def detach_app(cluster: str, app: str, call: Asked) -> None:
     """Take an application off a cluster's record."""
     spec = (await view(call, cluster)).state.spec
-    await call.mpg.detach_app(spec.id, app, org=spec.org)
+    await call.mpg.detach_app(spec.id, app, org=spec.org, request_id=call.key)
 
 
 def _shape(found: BackupShape) -> Backup:

@@ -62,7 +62,7 @@ async def create_cluster(wanted: NewCluster, call: Asked, request: Request) -> O
     org = await organization(call, wanted.org_slug)
     made = await create(
         call,
-        request.app.state.creations,
+        request.app.state.beginnings,
         Wanted(
             name=wanted.name or name_for(call, org),
             org=org,

@@ -10,7 +10,7 @@ from starter.api import extensions
 from starter.api.call import Asked
 from starter.api.errors import ApiError
 from starter.api.machines.lookup import view
-from starter.api.operating import Body, finished
+from starter.api.operating import Body, Force, finished
 from starter.api.rest.databases import Databases, NewDatabase, OneDatabase
 from starter.client import shapes
 from starter.client.shapes import DatabaseShape, InstalledShape
@@ -57,7 +57,7 @@ async def create_database(cluster: str, database: NewDatabase, call: Asked) -> O
 
 
 @router.delete("/{database}", status_code=204)
-async def delete_database(cluster: str, database: str, call: Asked, force: bool = False) -> None:
+async def delete_database(cluster: str, database: str, call: Asked, force: Force = False) -> None:
     """Remove a database with its data; force ends the sessions in it."""
     spec = (await view(call, cluster)).state.spec
     await finished(
@@ -85,7 +85,7 @@ async def enable_extension(cluster: str, database: str, wanted: NewExtension, ca
 
 
 @router.delete("/{database}/extensions/{extension}", status_code=204)
-async def disable_extension(cluster: str, database: str, extension: str, call: Asked, force: bool = False) -> None:
+async def disable_extension(cluster: str, database: str, extension: str, call: Asked, force: Force = False) -> None:
     """Remove an extension; force also removes what depends on it."""
     await view(call, cluster)
     if await extensions.is_system(call, cluster, database, extension):

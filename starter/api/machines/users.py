@@ -6,10 +6,10 @@ from model.base import Record
 from model.cluster import Role
 from model.names import is_reserved_username
 from starter.api.call import Asked
-from starter.api.errors import ApiError
+from starter.api.errors import ApiError, after_acceptance
 from starter.api.machines.lookup import view
 from starter.api.operating import Body, finished
-from starter.api.passwords import user_credentials
+from starter.api.passwords import credentials_after_rotation, user_credentials
 from starter.api.rest.users import NewRole, NewUser, OneUserCredentials
 
 router = APIRouter(prefix="/postgres/{cluster}/users", tags=["machines: users"])
@@ -91,5 +91,8 @@ async def rotate_password(
     spec = (await view(call, cluster)).state.spec
     kill = rotation is not None and rotation.kill_sessions
     key = call.request_id(spec.org)
-    await finished(await call.mpg.rotate_password(spec.id, username, kill_sessions=kill, org=spec.org, request_id=key))
-    return OneUserCredentials(data=user_credentials(call, await view(call, cluster), username))
+    operation = await call.mpg.rotate_password(spec.id, username, kill_sessions=kill, org=spec.org, request_id=key)
+    await finished(operation)
+    with after_acceptance(operation.id):
+        rotated = await view(call, cluster)
+    return OneUserCredentials(data=credentials_after_rotation(call, rotated, username))

@@ -43,6 +43,6 @@ async def show_audit(
         since=since or now - timedelta(days=DEFAULT_DAYS),
         until=until or now,
         limit=limit,
-        sees=lambda entry: call.caller.sees_cluster(org, entry.cluster_id),
+        clusters=call.caller.clusters_of(org),
     )
     return JsonLines("".join(f"{entry.model_dump_json(exclude_none=True)}\n" for entry in entries))

@@ -1,5 +1,7 @@
 """Live events: one stream per connection (Server-Sent Events) with all that its token may see."""
 
+import math
+import time
 from collections.abc import AsyncGenerator, Callable
 from typing import Annotated, Any
 
@@ -12,10 +14,13 @@ from starter.api.authentication import tokens_of
 from starter.api.call import Asked, Call
 from starter.api.errors import ApiError
 from starter.client.events import Delivered, EventHub, Sees, Subscription, TooManyListeners
+from starter.tokens.grants import Grant
 from starter.tokens.keyring import Keyring, TokenRefused
 
 HEARTBEAT_S = 15.0
 """A comment after so long without an event: it keeps the connection open, and shows who has hung up."""
+VERIFIED_FOR_S, LOOKED_FOR_S = 5.0, 0.1
+"""How late the end of a token's time may be noticed on a stream, and how late that it was revoked."""
 RETRY_MS = 2000
 """How long clients are asked to wait before they connect anew."""
 WAIT_S = 10
@@ -87,16 +92,37 @@ async def _stream(request: Request, call: Call, sees: Sees, last_id: str | None)
 
 
 def _admission(request: Request, call: Call) -> Callable[[], bool]:
-    """Return what tells whether the tokens are still in force with which the stream began."""
+    """Return what tells whether the tokens are still in force with which the stream began.
+
+    It is asked for each event of each stream. So the record is looked at ten times a second at most, and they are
+    verified again when it is another one, or after a while.
+    """
     keyring: Keyring = request.app.state.keyring
-    used = {grant.token_id for grant in call.caller.grants}
+    used = set(call.caller.grants)
     tokens = tokens_of(request.headers.get("authorization", ""))
 
+    looked_at = verified_at = -math.inf
+    known = 0
+
     def admitted() -> bool:
-        in_force: set[str] = set()
+        nonlocal looked_at, verified_at, known
+        now = time.monotonic()
+        if now - looked_at < LOOKED_FOR_S:
+            return True
+        edition = keyring.edition()
+        if edition != known or now - verified_at >= VERIFIED_FOR_S:
+            if not verified():
+                return False
+            verified_at, known = now, edition
+        looked_at = now
+        return True
+
+    def verified() -> bool:
+        # By what each grants, not by their ids: two that were attenuated from one token have one id.
+        in_force: set[Grant] = set()
         for token in tokens:
             try:
-                in_force.add(keyring.verify(token).token_id)
+                in_force.add(keyring.verify(token))
             except TokenRefused:
                 continue
         return used <= in_force
@@ -116,8 +142,22 @@ async def _lines(subscription: Subscription, admitted: Callable[[], bool]) -> As
             yield ":\n\n"
 
 
+_written: dict[str, tuple[Event, str]] = {}
+_MOST_WRITTEN = 64
+
+
 def as_text(delivered: Delivered) -> str:
-    """Return an event as the stream has it: its id, its kind, and a document in one line."""
-    event = delivered.event
+    """Return an event as the stream has it: its id, its kind, and a document in one line.
+
+    Written once for all streams that it is on.
+    """
+    id, event = delivered
+    known = _written.get(id)
+    if known is not None and known[0] is event:
+        return known[1]
     document = event.model_dump_json(exclude_none=True)
-    return f"id: {delivered.id}\nevent: {event.kind.value}\ndata: {document}\n\n"
+    text = f"id: {id}\nevent: {event.kind.value}\ndata: {document}\n\n"
+    if len(_written) >= _MOST_WRITTEN:
+        _written.clear()
+    _written[id] = event, text
+    return text

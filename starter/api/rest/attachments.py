@@ -49,7 +49,7 @@ class Detached(Record):
 async def attach_app(cluster: str, wanted: NewAttachment, call: Asked) -> OneAttachment:
     """Put an application on a cluster's record; one that is there already stays as it is."""
     spec = (await call.view(cluster)).state.spec
-    found = await call.mpg.attach_app(spec.id, wanted.app_name, org=spec.org)
+    found = await call.mpg.attach_app(spec.id, wanted.app_name, org=spec.org, request_id=call.key)
     return OneAttachment(data=_shape(found.app, spec.id))
 
 
@@ -57,7 +57,7 @@ async def attach_app(cluster: str, wanted: NewAttachment, call: Asked) -> OneAtt
 async def detach_app(cluster: str, app: str, call: Asked) -> Detached:
     """Take an application off a cluster's record."""
     spec = (await call.view(cluster)).state.spec
-    await call.mpg.detach_app(spec.id, app, org=spec.org)
+    await call.mpg.detach_app(spec.id, app, org=spec.org, request_id=call.key)
     return Detached(data=Said(message=f"Application {app} is detached from cluster {spec.name}."))
 
 

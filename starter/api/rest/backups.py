@@ -1,23 +1,19 @@
 """Backups of a cluster, and clusters made from them."""
 
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from model.backups import BackupType
 from model.base import Record
-from model.cluster import ClusterPhase, ClusterSpec
+from model.cluster import ClusterPhase
 from model.errors import Refused
-from starter.api.call import Asked, Call
+from starter.api.backing_up import back_up, repeated_backup
+from starter.api.call import Asked
 from starter.api.copying import Moment, restore
 from starter.api.operating import Begun, Body, begun
 from starter.client import shapes
-from starter.client.operation import Operation
 from starter.client.shapes import BackupShape, ClusterShape
-
-REPEAT_WITHIN = timedelta(seconds=60)
-"""A backup asked for again within this, without a key, is the client trying again."""
 
 router = APIRouter(prefix="/postgresv2/{cluster}", tags=["backups"])
 
@@ -56,14 +52,14 @@ async def list_backups(cluster: str, call: Asked) -> Backups:
 
 
 @router.post("/backups", status_code=202)
-async def create_backup(cluster: str, wanted: NewBackup, call: Asked) -> Begun:
+async def create_backup(cluster: str, wanted: NewBackup, call: Asked, request: Request) -> Begun:
     """Begin to make a backup. While another one is made that is 409, unless it is the same one asked for again."""
     spec = (await call.view(cluster)).state.spec
     type = BackupType(wanted.type)
     try:
-        return begun(await call.mpg.create_backup(spec.id, type, org=spec.org, request_id=call.request_id(spec.org)))
+        return begun(await back_up(call, request.app.state.beginnings, spec, type))
     except Refused:
-        repeated = None if call.key else await _repeated(call, spec, type)
+        repeated = None if call.key else await repeated_backup(call, spec, type)
         if repeated is None:
             raise
         return Begun(data=await repeated.describe())
@@ -88,11 +84,3 @@ async def restore_cluster(cluster: str, moment: Moment, call: Asked) -> Restored
         }
     )
     return Restored(data=as_asked)
-
-
-async def _repeated(call: Call, spec: ClusterSpec, type: BackupType) -> Operation | None:
-    """Return the backup that a first call with the same content began a moment ago, if one did."""
-    running = (await call.view(spec.id)).state.status.backups.running
-    if running is None or running.type is not type or datetime.now(UTC) - running.started_at > REPEAT_WITHIN:
-        return None
-    return call.mpg.operation(running.operation_id)

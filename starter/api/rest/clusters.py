@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from pydantic import BeforeValidator, Field, model_validator
 
 from model.base import Record
-from model.cluster import ClusterPhase, PoolMode
+from model.cluster import ClusterPhase, Durability, PoolMode
 from starter.api.call import Asked
 from starter.api.creation import Made, Wanted, create, region_of
 from starter.api.operating import Begun, Body, begun
@@ -66,6 +66,9 @@ class NewCluster(Body):
     pg_major_version: MajorVersion = 17
     storage_in_gb: int = Field(10, description="Per node.")
     postgis_enabled: bool = False
+    pool_mode: PoolMode = PoolMode.TRANSACTION
+    durability: Durability = Durability.SYNC
+    require_tls: bool = False
 
 
 class CreatedCluster(Record):
@@ -97,11 +100,13 @@ class Change(Body):
     plan: str | None = None
     pool_mode: PoolMode | None = None
     storage_in_gb: int | None = Field(None, description="Per node; it never shrinks.")
+    durability: Durability | None = None
 
     @model_validator(mode="after")
     def _is_one(self) -> "Change":
-        if sum(each is not None for each in (self.plan, self.pool_mode, self.storage_in_gb)) != 1:
-            raise ValueError("One change at a time: plan, pool_mode or storage_in_gb.")
+        asked = (self.plan, self.pool_mode, self.storage_in_gb, self.durability)
+        if sum(each is not None for each in asked) != 1:
+            raise ValueError("One change at a time: plan, pool_mode, storage_in_gb or durability.")
         return self
 
 
@@ -124,7 +129,7 @@ async def create_cluster(org: str, wanted: NewCluster, call: Asked, request: Req
     """Begin to make a cluster. It is ready when its status says so."""
     made = await create(
         call,
-        request.app.state.creations,
+        request.app.state.beginnings,
         Wanted(
             name=wanted.name,
             org=org,
@@ -133,6 +138,9 @@ async def create_cluster(org: str, wanted: NewCluster, call: Asked, request: Req
             storage_gb=wanted.storage_in_gb,
             pg_major_version=wanted.pg_major_version,
             postgis_enabled=wanted.postgis_enabled,
+            pool_mode=wanted.pool_mode,
+            durability=wanted.durability,
+            require_tls=wanted.require_tls,
         ),
     )
     return Created(data=_created(made))
@@ -167,7 +175,7 @@ async def destroy_cluster(org: str, cluster: str, call: Asked) -> Begun:
 
 @router.patch("/postgresv2/{cluster}", status_code=202)
 async def change_cluster(cluster: str, change: Change, call: Asked) -> Begun:
-    """Begin to move a cluster to another plan, to give pooled connections another mode, or to give it more storage."""
+    """Begin one change of a cluster: of its plan, its pool mode, its storage or its durability."""
     spec = (await call.view(cluster)).state.spec
     key = call.request_id(spec.org)
     operation: Operation
@@ -175,6 +183,8 @@ async def change_cluster(cluster: str, change: Change, call: Asked) -> Begun:
         operation = await call.mpg.change_plan(spec.id, change.plan.lower(), org=spec.org, request_id=key)
     elif change.storage_in_gb is not None:
         operation = await call.mpg.grow_storage(spec.id, change.storage_in_gb, org=spec.org, request_id=key)
+    elif change.durability is not None:
+        operation = await call.mpg.set_durability(spec.id, change.durability, org=spec.org, request_id=key)
     else:
         assert change.pool_mode is not None
         operation = await call.mpg.set_pool_mode(spec.id, change.pool_mode, org=spec.org, request_id=key)

@@ -6,7 +6,7 @@ from pydantic import Field
 from model.base import Record
 from starter.api import extensions
 from starter.api.call import Asked
-from starter.api.operating import Body, finished
+from starter.api.operating import Body, Force, finished
 from starter.client import shapes
 from starter.client.shapes import DatabaseShape, ExtensionShape
 
@@ -90,6 +90,6 @@ async def enable_extension(cluster: str, database: str, wanted: NewExtension, ca
 
 
 @router.delete("/{database}/extensions/{extension}", status_code=204)
-async def disable_extension(cluster: str, database: str, extension: str, call: Asked, force: bool = False) -> None:
+async def disable_extension(cluster: str, database: str, extension: str, call: Asked, force: Force = False) -> None:
     """Remove an extension; force also removes what depends on it."""
     await extensions.disable(call, cluster, database, extension, force=force)

@@ -24,10 +24,65 @@
   window.addEventListener("pagehide", deaf);
   window.addEventListener("pageshow", listen);
 
+  // What is wrong with others than this page is about, and only where somebody sees it.
+  const wrong = document.getElementById("wrong");
+  let known = "";
+  function look() { if (wrong && !document.hidden) htmx.trigger(wrong, "look"); }
+  setInterval(look, 15000);
+  document.addEventListener("visibilitychange", look);
+  if (wrong) wrong.addEventListener("htmx:beforeSwap", (event) => {
+    // Notes that are put in again would be read out again.
+    if (event.target !== wrong || event.detail.xhr.status !== 200) return;
+    event.detail.shouldSwap = event.detail.serverResponse !== known;
+    known = event.detail.serverResponse;
+  });
+
   const dialog = document.getElementById("dialog");
+  const inDialog = document.getElementById("dialog-body");
+  let opener = null;
+  function open() { if (!dialog.open) { opener = document.activeElement; dialog.showModal(); } }
+  function isOpening(event) { return event.detail.target === inDialog && event.detail.requestConfig.verb === "get"; }
+  function busy(event, is) { if (event.detail.elt.matches("form, #dialog-body")) event.detail.elt.setAttribute("aria-busy", is); }
+  // What is waited for is shown at once: a dialog opens before there is anything to show in it.
+  document.body.addEventListener("htmx:beforeRequest", (event) => {
+    if (isOpening(event)) {
+      inDialog.replaceChildren(document.getElementById("loading").content.cloneNode(true));
+      open();
+    }
+    busy(event, true);
+  });
+  document.body.addEventListener("htmx:afterRequest", (event) => busy(event, false));
+  document.body.addEventListener("htmx:sendError", (event) => { if (isOpening(event)) dialog.close(); });
+  // A part that is shown anew takes away what has the focus: it goes to the same there.
+  function focusAgain(was) {
+    if (!was || was.isConnected) return;
+    const fold = was.matches("summary") && was.parentElement.id;
+    const same = was.id ? `#${CSS.escape(was.id)}` : fold ? `#${fold} > summary` : `a[href="${CSS.escape(was.getAttribute("href") || "")}"]`;
+    document.querySelector(same)?.focus({ preventScroll: true });
+  }
+  let focused = null;
+  let unfolded = [];
+  document.body.addEventListener("htmx:beforeSwap", (event) => {
+    const { target, xhr } = event.detail;
+    if (target === inDialog && xhr.status >= 400) {
+      event.detail.shouldSwap = true; // It is a page that says why.
+      event.detail.isError = xhr.status >= 500;
+    }
+    if (isOpening(event) && !dialog.open) event.detail.shouldSwap = false; // It was closed meanwhile.
+    focused = document.activeElement;
+    unfolded = Array.from(document.querySelectorAll("details[id][open]"), (each) => each.id);
+  });
   document.body.addEventListener("htmx:afterSwap", (event) => {
-    if (event.detail.target.id === "dialog-body" && dialog && !dialog.open) dialog.showModal();
+    if (event.detail.target === inDialog) {
+      open();
+      (inDialog.querySelector("input:not([type=hidden]), select") || inDialog.querySelector(".card-foot [data-close], a"))?.focus();
+    } else focusAgain(focused);
+    unfolded.forEach((id) => { const again = document.getElementById(id); if (again) again.open = true; });
     prepare(event.detail.target.parentElement || document);
+  });
+  dialog?.addEventListener("close", () => {
+    htmx.trigger(inDialog, "htmx:abort");
+    focusAgain(opener);
   });
   document.body.addEventListener("click", (event) => {
     const close = event.target.closest("[data-close]");

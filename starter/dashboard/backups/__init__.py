@@ -1,11 +1,13 @@
 """The Backups tab: the recovery window, the backups, and what can be made from them."""
 
 from datetime import UTC, datetime
+from urllib.parse import urlencode
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
 from model.cluster import ClusterView
+from model.cron import OFF
 from model.errors import MpgError
 from starter.client import shapes
 from starter.client.shapes import BackupScheduleShape, BackupShape
@@ -38,8 +40,15 @@ async def show_backups(visit: Visiting, cluster_id: str) -> Response:
         schedule=schedule,
         known=known,
         line=timeline(known.window, found, datetime.now(UTC)) if known else None,
+        schedule_query=schedule_query(schedule) if schedule else "",
         error=error,
     )
+
+
+def schedule_query(schedule: BackupScheduleShape) -> str:
+    """Return the schedule as the fields of the form that changes it."""
+    fields = schedule.model_dump(include={"full", "incr", "drill", "keep_full", "keep_days"})
+    return urlencode(fields | {"drill": schedule.drill or OFF})
 
 
 async def _look(visit: Visit, view: ClusterView) -> tuple[tuple[BackupShape, ...], BackupScheduleShape]:

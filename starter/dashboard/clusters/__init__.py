@@ -1,5 +1,7 @@
 """The list of clusters, and making one."""
 
+from collections.abc import Sequence
+
 from fastapi import APIRouter
 from starlette.responses import Response
 
@@ -7,20 +9,20 @@ from model.cluster import ClusterView, Durability, PoolMode
 from model.errors import MpgError, Refused, StackDown
 from model.names import DEFAULT_ORG
 from model.plans import load_plans
+from starter.client.listing import ClusterRow
 from starter.dashboard.action import Given, whole_number
 from starter.dashboard.health import health
 from starter.dashboard.page import go_to, operation_path, render
-from starter.dashboard.settings.actions import POOL_MODES
+from starter.dashboard.same import creating
+from starter.dashboard.settings.actions import DURABILITIES, POOL_MODES
 from starter.dashboard.visit import Visit, Visiting
 
 router = APIRouter()
 
 PAGE = 50
 """How many clusters a page lists."""
-DURABILITIES = {
-    Durability.SYNC: "An acknowledged commit is on both nodes: a failover loses nothing.",
-    Durability.ASYNC: "A commit waits for the primary alone: faster, and a failover may lose the last ones.",
-}
+MOST_JUDGED = 200
+"""Of so many it is looked at in full which need a person first; of more, at those that lists show not to be well."""
 DEFAULTS = {
     "name": "",
     "org": DEFAULT_ORG,
@@ -37,23 +39,40 @@ DEFAULTS = {
 @router.get("/")
 async def list_clusters(visit: Visiting, search: str = "", page: int = 1) -> Response:
     """List the clusters, those that need a person first."""
-    found = await visit.clusters()
-    matching = sorted((view for view in found if search.lower() in view.state.spec.name), key=_urgency)
+    rows = await visit.rows()
+    matching = [row for row in rows if search.lower() in row.name]
     pages = max(1, -(-len(matching) // PAGE))
     page = min(max(page, 1), pages)
-    shown = matching[(page - 1) * PAGE : page * PAGE]
+    judged = await _judged(visit, matching)
+    shown = await _shown(visit, matching, judged, (page - 1) * PAGE, page * PAGE)
     return render(
         visit,
         "clusters/list.html",
         clusters=shown,
-        total=len(found),
+        total=len(rows),
         matching=len(matching),
         search=search,
         page=page,
         pages=pages,
-        several=len({view.state.spec.org for view in found}) > 1,
-        urgent=[view for view in matching if health(view).urgency < 3],
+        several=len({row.org for row in rows}) > 1,
     )
+
+
+async def _judged(visit: Visit, rows: Sequence[ClusterRow]) -> list[ClusterView]:
+    """Return those that come first, in their order: all where they are few, else those that are not simply ready."""
+    if len(rows) > MOST_JUDGED:
+        rows = [row for row in rows if not row.steady][:MOST_JUDGED]
+    return sorted(await visit.mpg.views([row.id for row in rows]), key=_urgency)
+
+
+async def _shown(
+    visit: Visit, rows: Sequence[ClusterRow], judged: Sequence[ClusterView], first: int, end: int
+) -> list[ClusterView]:
+    """Return the clusters at places *first* to *end* of all: the *judged* ones, then the others by name."""
+    known = {view.state.spec.id for view in judged}
+    others = [row.id for row in rows if row.id not in known]
+    before = len(judged)
+    return [*judged[first:end], *await visit.mpg.views(others[max(0, first - before) : max(0, end - before)])]
 
 
 def _urgency(view: ClusterView) -> tuple[int, str]:
@@ -96,6 +115,7 @@ async def _form(visit: Visit, given: Given, error: MpgError | None) -> Response:
         "clusters/new.html",
         status=422 if error else 200,
         given=given,
+        same=creating(given),
         error=error,
         organizations=[slug for slug in await visit.organizations() if visit.caller.may_create(slug)],
         plans=list(load_plans(visit.settings.plans_file).values()),

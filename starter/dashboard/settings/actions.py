@@ -1,6 +1,6 @@
 """What can be done to a cluster as a whole."""
 
-from model.cluster import ClusterView, PoolMode
+from model.cluster import ClusterView, Durability, PoolMode
 from model.operations import DEFAULT_DAYS_KEPT
 from starter.client import MpgClient
 from starter.client.operation import Operation
@@ -13,6 +13,11 @@ POOL_MODES = {
     "locks, LISTEN and session settings.",
 }
 """When to use which mode of the poolers."""
+DURABILITIES = {
+    Durability.SYNC: "An acknowledged commit is on both nodes: a failover loses nothing.",
+    Durability.ASYNC: "A commit waits for the primary alone: faster, and a failover may lose the last ones.",
+}
+"""What a commit waits for."""
 
 _ONE_WAIT = "Pooled clients in transaction mode wait once, for a moment, and see no error."
 _CUT = "Direct connections, and sessions in session mode, are cut once and can connect again."
@@ -26,9 +31,19 @@ async def _set_pool_mode(mpg: MpgClient, view: ClusterView, given: Given) -> Ope
     return await mpg.set_pool_mode(view.state.spec.id, given["pool_mode"], org=view.state.spec.org)
 
 
+async def _set_durability(mpg: MpgClient, view: ClusterView, given: Given) -> Operation:
+    return await mpg.set_durability(view.state.spec.id, given["durability"], org=view.state.spec.org)
+
+
 async def _grow(mpg: MpgClient, view: ClusterView, given: Given) -> Operation:
     spec = view.state.spec
     return await mpg.grow_storage(spec.id, whole_number(given["storage_gb"], "Storage"), org=spec.org)
+
+
+async def _grow_by_itself(mpg: MpgClient, view: ClusterView, given: Given) -> Operation:
+    spec, step = view.state.spec, whole_number(given["step_gb"], "A step of")
+    most = whole_number(given["max_gb"], "Storage") if step else None
+    return await mpg.grow_storage(spec.id, auto_grow_step_gb=step, auto_grow_max_gb=most, org=spec.org)
 
 
 async def _restart(mpg: MpgClient, view: ClusterView, given: Given) -> Operation:
@@ -57,6 +72,17 @@ def _plan_effects(view: ClusterView, given: Given) -> list[str]:
     ]
 
 
+def _restart_effects(view: ClusterView, given: Given) -> list[str]:
+    node, replica = given["node"], view.state.status.replica
+    if replica and node == replica.name:
+        return [
+            f"Replica {node} is restarted. Reads on it get 30 s to end; new ones go to the primary meanwhile.",
+            "No commit waits for it until it has caught up. Nobody else notices.",
+        ]
+    first = "takes over" if node else "is restarted first and takes over"
+    return [f"The replica {first}; then the old primary is restarted.", _ONE_WAIT, _CUT]
+
+
 ACTIONS = (
     Action(
         name="change-plan",
@@ -76,10 +102,26 @@ ACTIONS = (
         fields=(Field("pool_mode", "New pool mode", fixed=True),),
         effects=lambda view, given: (
             "New poolers serve new connections in the new mode, at the same address.",
+            "Nobody waits.",
             "No session is cut: the ones that are open keep their mode until they end, or until the drain limit.",
         ),
         command=lambda view, given: ("set-pool-mode", name_of(view), given["pool_mode"]),
         start=_set_pool_mode,
+    ),
+    Action(
+        name="set-durability",
+        tab="settings",
+        title=lambda view, given: f"Make {name_of(view)} {given['durability']}",
+        button="Update Durability",
+        fields=(Field("durability", "New durability", fixed=True),),
+        effects=lambda view, given: (
+            "Commits wait until the replica has them too. It is proven to have all of them before that is claimed."
+            if given["durability"] == Durability.SYNC.value
+            else "Commits wait for the primary alone: faster, and a failover may lose the last ones.",
+            "No session is cut and nothing is restarted.",
+        ),
+        command=lambda view, given: ("set-durability", name_of(view), given["durability"]),
+        start=_set_durability,
     ),
     Action(
         name="grow-storage",
@@ -95,6 +137,26 @@ ACTIONS = (
         start=_grow,
     ),
     Action(
+        name="auto-grow",
+        tab="settings",
+        title=lambda view, given: f"Let the storage of {name_of(view)} grow by itself",
+        button="Update Growth",
+        fields=(
+            Field("step_gb", "Step in GB", default="10", number=True, hint="0: it does not grow by itself."),
+            Field("max_gb", "Up to GB for each node", number=True),
+        ),
+        effects=lambda view, given: (
+            "Whenever storage is low it is given a step more, up to the most. Nothing is restarted and nobody waits."
+            if given["step_gb"] != "0"
+            else "Storage stays as it is, and becomes read-only before it is full.",
+        ),
+        command=lambda view, given: (
+            "storage", name_of(view), "--auto-grow-step", given["step_gb"] or "GB",
+            *(("--auto-grow-max", given["max_gb"] or "GB") if given["step_gb"] != "0" else ()),
+        ),
+        start=_grow_by_itself,
+    ),
+    Action(
         name="restart",
         tab="settings",
         title=lambda view, given: f"Restart {name_of(view)}",
@@ -104,11 +166,7 @@ ACTIONS = (
                 "node", "Which", choices=(("", "Both nodes, one after the other"), ("a", "Node a"), ("b", "Node b"))
             ),
         ),
-        effects=lambda view, given: (
-            "The replica is restarted first and takes over; then the old primary is restarted.",
-            _ONE_WAIT,
-            _CUT,
-        ),
+        effects=_restart_effects,
         command=lambda view, given: (
             "restart", name_of(view), *(("--node", given["node"]) if given["node"] else ()),
         ),

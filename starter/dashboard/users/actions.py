@@ -6,7 +6,8 @@ from starter.client.operation import Operation
 from starter.dashboard.action import Action, Field, Given, name_of
 
 ROLES = {
-    Role.SCHEMA_ADMIN: "Changes schemas and rows: creates, alters and drops tables.",
+    Role.SCHEMA_ADMIN: "Changes schemas and rows: creates, alters and drops tables. Cannot make roles or databases, "
+    "nor reach files.",
     Role.WRITER: "Reads and writes rows. Does not change schemas.",
     Role.READER: "Reads rows. Changes nothing.",
 }

@@ -1,10 +1,13 @@
 """Backups on real containers: the repository, full and incremental backups, what is kept, and the end of it all."""
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
+import docker
 import pytest
 from backed_up import BackedUp
+from docker.errors import NotFound as Missing
 from rig import Rig, until
 
 from activities.engine.labels import read_state
@@ -50,36 +53,49 @@ async def test_same_request_makes_one_backup(backed_up: BackedUp) -> None:
 async def test_try_that_was_cut_off_is_gone_on_with(backed_up: BackedUp, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("activities.backups.backup._is_given_up", lambda: False)
     first = asyncio.create_task(backed_up.take("cut off"))
-    docker, name = backed_up.rig.docker, backup_container(backed_up.id)
+    engine, name = backed_up.rig.docker, backup_container(backed_up.id)
 
     async def begun() -> bool:
-        return await docker.inspect(name) is not None
+        return await engine.inspect(name) is not None
 
     await until(begun, what="the backup's container")
-    before = await docker.inspect(name)
+    before = await engine.inspect(name)
     first.cancel()
     await asyncio.wait([first])
     assert before is not None
     made = await backed_up.take("cut off")
     assert made.request_id == "cut off"
     assert len([each for each in (await backed_up.contents()).backups if each.request_id == "cut off"]) == 1
-    assert await docker.inspect(name) is None
+    assert await engine.inspect(name) is None
 
 
 async def test_backup_that_is_cancelled_leaves_nothing_running(backed_up: BackedUp) -> None:
     taking = asyncio.create_task(backed_up.take("cancelled"))
-    docker, name = backed_up.rig.docker, backup_container(backed_up.id)
+    engine, name = backed_up.rig.docker, backup_container(backed_up.id)
 
     async def runs() -> bool:
-        found = await docker.inspect(name)
+        found = await engine.inspect(name)
         return found is not None and found.running
 
     await until(runs, what="the backup's container")
     taking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await taking
-    assert await docker.inspect(name) is None
+    assert await engine.inspect(name) is None
     assert (await backed_up.take("after it")).request_id == "after it"
+
+
+async def test_backup_that_takes_long_goes_on_slowly(backed_up: BackedUp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("activities.backups.backup.HURRIES_S", 0)
+    engine, name, processors = docker.from_env(), backup_container(backed_up.id), set[int]()
+    taking = asyncio.create_task(backed_up.take("slow"))
+    while not taking.done():
+        with suppress(Missing):
+            found = await asyncio.to_thread(engine.api.inspect_container, name)
+            processors.add(found["HostConfig"]["NanoCpus"])
+        await asyncio.sleep(0.05)
+    assert (await taking).request_id == "slow"
+    assert processors == {10**9, 10**9 // 2}
 
 
 async def test_one_backup_at_a_time(backed_up: BackedUp) -> None:
@@ -107,12 +123,15 @@ async def test_expiry_keeps_what_the_policy_promises(backed_up: BackedUp) -> Non
     fulls = [each for each in (await backed_up.contents()).backups if each.type is BackupType.FULL]
     policy, now = BackupPolicy(keep_full=2, keep_days=7), datetime.now(UTC)
 
-    async def expire(at: datetime) -> list[str]:
-        arg = ExpireBackupsInput(**dict(backed_up.ref), policy=policy, now=at)
+    async def expire(at: datetime, *read: str, choosing: bool = False) -> list[str]:
+        arg = ExpireBackupsInput(**dict(backed_up.ref), policy=policy, now=at, read=read, choosing=choosing)
         left = await backed_up.repositories.expire_backups(arg)
         return [each.id for each in left.backups if each.type is BackupType.FULL]
 
     assert await expire(now) == [each.id for each in fulls], "the window needs them all"
+    # Somebody on another host reads the first one, or is about to choose one.
+    assert await expire(now + timedelta(days=8), fulls[0].id) == [each.id for each in fulls]
+    assert await expire(now + timedelta(days=8), choosing=True) == [each.id for each in fulls]
     assert await expire(now + timedelta(days=8)) == [each.id for each in fulls[-2:]]
     contents = await backed_up.contents()
     assert contents.archive_first == fulls[-2].first_wal, "the archive before them went too"

@@ -2,11 +2,12 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 
 import pytest
 import pytest_asyncio
 from backed_up import BackedUp, make_backed_up
+from disturbed import make_small_volume
 from rig import Rig, new_cluster_id, until
 
 from activities.backups.contents import INFO, read_annotation
@@ -17,10 +18,14 @@ from activities.engine.docker_types import ContainerSpec, Mount
 from activities.engine.labels import Kind, cluster_labels, make_labels
 from model.backups import Backup
 from model.effects import DrillInput, DrillReport, RemoveClusterInput, SampleRowsInput, Target
+from model.errors import NotYet
 from model.names import LABEL_KIND, REPOSITORY_PATH, backups_volume, drill_container
 from model.row_samples import ANNOTATION, Sample
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+
+SMALL_MB = 16
+"""A disk that no backup fits on."""
 
 
 class Drills:
@@ -141,6 +146,33 @@ async def test_backup_of_a_busy_cluster_is_proven_to_the_end_of_its_archive(dril
     assert None not in (report.copied_s, report.recovered_s, report.archive_s)
     # amcheck was needed in the copy alone.
     assert await drills.source.ask("SELECT count(*) FROM pg_extension WHERE extname = 'amcheck'") == 0
+
+
+async def test_drill_that_is_killed_or_meets_a_full_disk_leaves_nothing_and_the_next_one_proves(
+    drills: Drills, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup, name = await drills.take("disturbed"), drill_container(drills.source.id)
+
+    async def small(volume: str, labels: Mapping[str, str]) -> None:
+        make_small_volume(volume, labels, SMALL_MB)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(drills.docker, "create_volume", small)
+        with pytest.raises(NotYet, match="unable to write"):
+            await drills.prove(backup)
+    assert await drills.left() == []
+    drilling = asyncio.create_task(drills.drill.drill_backup(drills.asked(backup, request_id="killed")))
+
+    async def runs() -> bool:
+        found = await drills.docker.inspect(name)
+        return found is not None and found.running
+
+    await until(runs, what="the container of the drill")
+    await drills.docker.kill(name)
+    with pytest.raises(NotYet, match="could not restore the backup: "):
+        await drilling
+    assert await drills.left() == []
+    assert (await drills.prove(backup)).fault is None
 
 
 async def test_rows_that_are_not_as_they_were_sampled_are_a_fault(drills: Drills) -> None:

@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from typing import LiteralString, cast
 
 import pytest
 import pytest_asyncio
 from backed_up import BackedUp, make_backed_up
+from disturbed import held, make_small_volume
 from rig import Rig, new_cluster_id, node_spec, until
 
 from activities.backups.archive_now import FlushActivities
+from activities.backups.drill import DrillActivities
 from activities.backups.restore import RestoreActivities
 from activities.engine.docker_types import ContainerSpec, Mount
 from activities.engine.labels import Kind, make_labels
@@ -20,19 +23,23 @@ from model.effects import (
     ArchiveNowInput,
     Bootstrap,
     ClusterKey,
+    DrillInput,
     EnsureNodeInput,
     RemoveClusterInput,
     Restored,
     RestoreDataInput,
     Target,
 )
-from model.errors import Refused, WrongMasterKey
-from model.names import backups_volume, restore_container
+from model.errors import NotYet, Refused, WrongMasterKey
+from model.names import REPOSITORY_PATH, backups_volume, drill_container, node_volume, restore_container
 from model.restore import RecoveryType, RestoreTarget, choose
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 WRITE: LiteralString = "INSERT INTO public.written (at) SELECT clock_timestamp()"
+SMALL_MB, REPOSITORY_MB = 16, 128
+"""A disk that no restore fits on, and one for the repository of all these tests that is soon filled."""
+FILLER = f"{REPOSITORY_PATH}/filler"
 COUNT = "SELECT count(*) FROM public.written"
 
 
@@ -92,6 +99,7 @@ async def copies(rig: Rig) -> AsyncGenerator[Copies]:
     """Lend a source with a backup and rows before and after it."""
     made = new_cluster_id()
     try:
+        make_small_volume(backups_volume(made), make_labels(made, Kind.BACKUPS, "backups"), REPOSITORY_MB)
         source = await make_backed_up(rig, made)
         await source.run("CREATE TABLE public.written (n serial PRIMARY KEY, at timestamptz)")
         for _ in range(10):
@@ -113,7 +121,7 @@ async def test_moment_between_two_commits(copies: Copies) -> None:
     assert await copies.ask(node, COUNT) == before
     assert restored.last_commit_at is not None
     assert restored.last_commit_at <= mark
-    assert restored.timeline == 2
+    assert (restored.timeline, restored.at_end) == (2, False)
 
 
 async def test_latest_has_every_commit_until_now(copies: Copies) -> None:
@@ -143,7 +151,8 @@ async def test_moment_after_the_last_commit_is_the_end_of_the_archive(copies: Co
     arg = await copies.arrange(RestoreTarget())
     late = (await copies.moment() + timedelta(minutes=1)).isoformat(sep=" ")
     point = arg.point.model_copy(update={"type": RecoveryType.TIME, "target": late})
-    await copies.restore.restore_data(arg.model_copy(update={"point": point}))
+    restored = await copies.restore.restore_data(arg.model_copy(update={"point": point}))
+    assert restored.at_end, "whether anybody wrote until then is not known here"
     node = await copies.rig.nodes.ensure_node(EnsureNodeInput(spec=arg.spec, bootstrap=Bootstrap.KEEP))
     assert await copies.ask(node, COUNT) == before
 
@@ -200,6 +209,66 @@ async def test_restore_that_is_cancelled_leaves_no_container(copies: Copies) -> 
     assert await copies.rig.docker.inspect(name) is None
 
 
+async def test_try_that_is_killed_or_meets_a_full_disk_is_told_and_the_next_is_whole(copies: Copies) -> None:
+    await copies.write()
+    before, docker = await copies.count(), copies.rig.docker
+    arg = await copies.arrange(RestoreTarget())
+    name, volume = restore_container(arg.spec.cluster_id), node_volume(arg.spec.cluster_id, arg.spec.name)
+    make_small_volume(volume, make_labels(arg.spec.cluster_id, Kind.NODE, arg.spec.name), SMALL_MB)
+    with pytest.raises(NotYet, match="unable to write"):
+        await copies.restore.restore_data(arg)
+    assert await docker.inspect(name) is None
+    await docker.remove_volume(volume)
+    restoring = asyncio.create_task(copies.restore.restore_data(arg))
+    await until(lambda: _runs(copies, name), what="the container of the restore")
+    await docker.kill(name)
+    with pytest.raises(NotYet, match="could not restore the backup: "):
+        await restoring
+    assert await docker.inspect(name) is None
+    await copies.restore.restore_data(arg)
+    node = await copies.rig.nodes.ensure_node(EnsureNodeInput(spec=arg.spec, bootstrap=Bootstrap.KEEP))
+    assert await copies.ask(node, COUNT) == before
+
+
+async def test_full_repository_in_the_middle_of_a_restore_and_a_drill_is_only_the_next_backups_trouble(
+    copies: Copies,
+) -> None:
+    source, before = copies.source, await copies.count()
+    arg = await copies.arrange(RestoreTarget())
+    asked = DrillInput(
+        **dict(source.ref),
+        cluster_name="test",
+        backup_id=copies.backup.id,
+        size_bytes=copies.backup.size_bytes,
+        to_end=True,
+        request_id="full repository",
+    )
+    restoring = asyncio.create_task(copies.restore.restore_data(arg))
+    drilling = asyncio.create_task(DrillActivities(source.pgbackrest, memory_mb=512).drill_backup(asked))
+    names = restore_container(arg.spec.cluster_id), drill_container(source.id)
+    with ExitStack() as stack:
+        for name in names:
+            await until(lambda name=name: _runs(copies, name), what=name)
+            stack.enter_context(held(name))
+        await source.script(f"cat /dev/zero > {FILLER} 2>/dev/null || true")
+    try:
+        assert (await drilling).fault is None
+        await restoring
+        with pytest.raises(NotYet, match="could not make a backup: "):
+            await source.take("no room")
+    finally:
+        await source.script(f"rm -f {FILLER}")
+    node = await copies.rig.nodes.ensure_node(EnsureNodeInput(spec=arg.spec, bootstrap=Bootstrap.KEEP))
+    assert await copies.ask(node, COUNT) == before
+    await source.archived()
+    assert (await source.take("room again")).error is None
+
+
+async def _runs(copies: Copies, container: str) -> bool:
+    found = await copies.rig.docker.inspect(container)
+    return found is not None and found.running
+
+
 async def test_backups_of_another_master_key_are_refused(copies: Copies) -> None:
     arg = await copies.arrange(RestoreTarget())
     other = Repository(kind=copies.source.repository.kind, key_id="0" * 16)
@@ -224,3 +293,40 @@ async def _run(copies: Copies, volume: str, command: str) -> str:
     said = await copies.rig.docker.logs(name, 100)
     await copies.rig.docker.remove(name)
     return said
+
+
+BOUNDED = """
+set -euo pipefail
+. /usr/local/bin/recovery
+segment() { echo 'LOG:  restored log file "00000001000000'"$1"'" from archive'; }
+prepare
+for megabytes in $(seq 40); do
+    yes "$(segment 0000000001)" | head --bytes=4M >> "$log" || true
+    bound_log
+done
+segment 00000000FF >> "$log"
+RESTORE_TYPE=default RESTORE_LAST_WAL=0000000100000000000000FF require_end_of_archive
+! (RESTORE_TYPE=default RESTORE_LAST_WAL=000000010000000100000000 require_end_of_archive)
+df --output=used --block-size=1M /tmp | tail -n 1
+"""
+
+
+async def test_log_of_a_long_recovery_does_not_fill_its_memory(copies: Copies) -> None:
+    """It has a line for each segment, in 64 MB of memory, and its end says whether the archive was read to its end."""
+    rig, source = copies.rig, copies.source
+    name = f"mpg-{source.id}-bounded"
+    await rig.docker.create(
+        ContainerSpec(
+            name=name,
+            image=source.image,
+            command=("bash", "-c", BOUNDED),
+            labels=make_labels(source.id, Kind.BACKUP, name),
+        )
+    )
+    await rig.docker.start(name)
+    code = await rig.docker.wait(name, 60)
+    said = await rig.docker.logs(name, 20)
+    await rig.docker.remove(name)
+    assert code == 0, said
+    assert "the archive has a hole" in said
+    assert int(said.splitlines()[-1]) < 16

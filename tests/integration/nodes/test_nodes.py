@@ -354,7 +354,7 @@ async def test_container_that_does_not_hear_the_first_signal_is_told_again(rig: 
     try:
         assert await rig.docker.stop(name, timeout_s=30) == 7
     finally:
-        _docker("rm", "--force", name)
+        _docker("rm", "--force", "--volumes", name)
 
 
 async def test_node_that_does_not_stop_in_time_is_left_running(rig: Rig, cluster: TestCluster) -> None:

@@ -306,7 +306,7 @@ async def test_repair_that_fails_leaves_the_data_and_one_with_evidence_replaces_
         kept = engine.images.get(image)
         # As after an image was untagged, and the host's containers were tidied up.
         engine.images.remove(image, noprune=True)
-        engine.containers.get(replica.container).remove(force=True)
+        engine.containers.get(replica.container).remove(force=True, v=True)
 
         async def told() -> bool:
             conditions = (await cluster.state()).status.conditions

@@ -2,22 +2,35 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
 
 import docker
 import pytest
 import pytest_asyncio
+from cli_program import Mpg
+from docker.errors import NotFound
+from docker.models.containers import Container
 from live_cluster import LiveCluster
-from rig import until
-from temporalio.client import Client, ScheduleHandle
+from rig import TEST_LABEL, new_cluster_id, until
+from temporalio.client import Client, ScheduleHandle, ScheduleOverlapPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.backups.left_behind import OPERATION_LABEL, RUN_LABEL
+from activities.engine.labels import Kind, make_labels
 from activities.postgres.sql import SqlSessions
 from model.backups import BackupRecord, BackupType
 from model.cluster import ARCHIVING_FAILS, Condition
 from model.errors import Refused
-from model.names import REPOSITORY_PATH, backups_volume
-from model.schedules import SCHEDULED, drill_schedule_id, schedule_id, timing
+from model.names import (
+    REPOSITORY_PATH,
+    backup_container,
+    backup_helper_container,
+    backups_volume,
+    drill_container,
+)
+from model.schedules import SCHEDULED, drill_schedule_id, schedule_id, timing, timing_of
 from model.settings import Settings
 from starter.client import MpgClient
 from starter.client.connection import EndpointKind, read_master_key
@@ -84,14 +97,21 @@ async def test_cluster_is_backed_up_from_its_creation(cluster: LiveCluster) -> N
 
 
 async def test_schedules_are_readable_and_never_paused(cluster: LiveCluster, temporal: Client) -> None:
-    backups = (await cluster.state()).spec.backups
-    assert backups is not None
-    for type in SCHEDULED:
-        found = (await (await schedule(cluster, temporal, type)).describe()).schedule
-        wanted = timing(backups.policy, type, datetime.now(UTC))
-        assert found.state.note == f"Backups of {NAME}, {type}: {wanted.line} (UTC)"
+    spec, now = (await cluster.state()).spec, datetime.now(UTC)
+    assert spec.backups is not None
+    policy = spec.backups.policy
+    wanted = {
+        schedule_id(spec.id, type): (f"Backups of {NAME}, {type}", timing(policy, type, now)) for type in SCHEDULED
+    }
+    wanted[drill_schedule_id(spec.id)] = (f"Drills of {NAME}", timing_of(policy.drill, now))
+    for id, (said, by) in wanted.items():
+        found = (await temporal.get_schedule_handle(id).describe()).schedule
+        assert found.state.note == f"{said}: {by.line} (UTC)"
+        assert not found.state.paused
         assert not found.policy.pause_on_failure
-        assert (found.spec.jitter, found.policy.catchup_window) == (wanted.jitter, wanted.catch_up)
+        assert found.policy.overlap is ScheduleOverlapPolicy.SKIP
+        assert (found.spec.jitter, found.policy.catchup_window) == (by.jitter, by.catch_up)
+        assert timedelta() < by.jitter < by.catch_up < by.cron.interval(now)
 
 
 async def test_schedule_starts_a_backup_that_the_list_shows(cluster: LiveCluster, temporal: Client) -> None:
@@ -156,6 +176,34 @@ async def test_backup_gives_way_to_a_switchover_and_is_made_all_the_same(cluster
     await cluster.until_whole()
 
 
+async def test_change_of_plan_ends_a_backup_which_begins_again(cluster: LiveCluster) -> None:
+    """The backup is held where it reads files, so that it cannot be over before its nodes are made anew."""
+    await idle(cluster)
+    taking = await cluster.mpg.create_backup(NAME)
+    name = backup_container((await cluster.state()).spec.id)
+    await until(lambda: _copies(cluster, name), timeout_s=BOUND_S, what="the backup's beginning")
+    held = (await cluster.attributes(name))["Id"]
+    await cluster.freeze(name)
+    await (await cluster.mpg.change_plan(NAME, "starter")).result()
+    changed = datetime.now(UTC)
+    await cluster.thaw(held)
+    assert (await taking.result()).changed
+    made = (await idle(cluster)).latest()
+    assert made is not None
+    # It is noted in whole seconds.
+    assert made.started_at > changed - timedelta(seconds=1), "it is not the one that was held"
+    await cluster.until_whole()
+
+
+async def _copies(cluster: LiveCluster, container: str) -> bool:
+    """Tell whether a backup has begun to read its node's files."""
+    try:
+        said = (await asyncio.to_thread(cluster.engine.containers.get, container)).logs()
+    except NotFound:
+        return False
+    return b"backup start archive" in said
+
+
 async def test_policy_changes_the_schedules(cluster: LiveCluster, temporal: Client) -> None:
     handle = await schedule(cluster, temporal, BackupType.INCR)
     await handle.pause()
@@ -194,6 +242,68 @@ async def test_schedule_of_drills_proves_the_latest_backup(cluster: LiveCluster,
     assert (policy.drill, policy.next_drill) == ("", None)
     with pytest.raises(RPCError):
         await schedule.describe()
+
+
+async def test_verdict_of_a_drill_is_one_document(cluster: LiveCluster, program: Mpg) -> None:
+    latest = (await idle(cluster)).latest()
+    assert latest is not None
+    verdict = (await asyncio.to_thread(program.done, "backup", "verify", NAME, "--json")).json
+    assert (verdict["status"], verdict["proven"], verdict["proof"]["backup_id"]) == ("done", True, latest.id)
+    assert verdict["proof"]["recovery_seconds"] > 0
+    assert verdict["proof"]["restored_bytes"] > 0
+    assert verdict["proof"]["fault"] is None
+    said = await asyncio.to_thread(program.refused, "backup", "schedule", NAME, "--incr", "* * * * *", code=2)
+    assert "comes more often than every 15 minutes" in said
+
+
+async def test_what_a_terminated_operation_left_is_removed_and_off_the_record(
+    cluster: LiveCluster, temporal: Client
+) -> None:
+    """Long before the next backup or drill, which would be the first to meet it. Another stack's is not touched."""
+    await idle(cluster)
+    spec = (await cluster.state()).spec
+    foreign = await asyncio.to_thread(_foreign_drill, cluster, spec.image)
+    for begin, doing in (
+        (lambda: cluster.mpg.create_backup(NAME), backup_container(spec.id)),
+        (lambda: cluster.mpg.verify_backup(NAME), drill_container(spec.id)),
+    ):
+        operation = await begin()
+        await until(lambda name=doing: _runs(cluster, name), timeout_s=BOUND_S, what=doing)
+        await temporal.get_workflow_handle(operation.id).terminate()
+
+        async def forgotten(names: frozenset[str] = frozenset({doing, backup_helper_container(spec.id)})) -> bool:
+            found = await known(cluster)
+            return (found.running, found.drill) == (None, None) and names.isdisjoint(_carriers(cluster, spec.id))
+
+        await until(forgotten, timeout_s=BOUND_S, what=f"{operation.id} off the record, and nothing of it left")
+    await asyncio.to_thread(foreign.remove)
+
+
+def _foreign_drill(cluster: LiveCluster, image: str) -> Container:
+    """A container of an operation that this stack's Temporal does not know; its removal fails where it is gone."""
+    key = new_cluster_id()
+    labels = {
+        **TEST_LABEL,
+        **make_labels(key, Kind.DRILL, drill_container(key)),
+        OPERATION_LABEL: f"verify-backup/{NAME}/elsewhere",
+        RUN_LABEL: str(uuid4()),
+    }
+    return cluster.engine.containers.create(image, ["true"], name=drill_container(key), labels=labels)
+
+
+async def _runs(cluster: LiveCluster, container: str) -> bool:
+    try:
+        return (await cluster.attributes(container))["State"]["Running"]
+    except NotFound:
+        return False
+
+
+def _carriers(cluster: LiveCluster, cluster_id: str) -> list[str]:
+    """The containers and volumes of a cluster."""
+    chosen: Any = {"label": f"mpg.cluster={cluster_id}"}
+    containers: list[Any] = cluster.engine.containers.list(all=True, filters=chosen, ignore_removed=True)
+    volumes: list[Any] = cluster.engine.volumes.list(filters=chosen)
+    return [each.name for each in (*containers, *volumes)]
 
 
 async def test_archiving_that_fails_is_shown_and_gone_when_it_works_again(cluster: LiveCluster) -> None:

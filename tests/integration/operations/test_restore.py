@@ -63,6 +63,18 @@ class Site:
         networks: list[Any] = self._engine.networks.list(filters=chosen)
         return [each.name for each in (*containers, *volumes, *networks)]
 
+    def unnamed(self, cluster_id: str) -> set[str]:
+        """The volumes of a cluster's containers that have no name, and no label by which they could be found later."""
+        chosen: Any = {"label": f"mpg.cluster={cluster_id}"}
+        containers: list[Any] = self._engine.containers.list(all=True, filters=chosen, ignore_removed=True)
+        mounted = {each["Name"] for container in containers for each in container.attrs["Mounts"] if "Name" in each}
+        return mounted - set(self.carriers(cluster_id))
+
+    def volumes(self) -> set[str]:
+        """All that the engine has, whoever made them."""
+        found: list[Any] = self._engine.volumes.list()
+        return {each.name for each in found}
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def site(program: Mpg, stack: Settings, engine: docker.DockerClient) -> AsyncGenerator[Site]:
@@ -170,11 +182,17 @@ async def test_destroyed_cluster_comes_back_with_its_last_commit(site: Site) -> 
     deleted = (await site.run("list", "--deleted", "--json")).json
     until_then = datetime.fromisoformat(next(each for each in deleted if each["id"] == cluster_id)["restorable_until"])
     assert timedelta(days=1, hours=23) < until_then - datetime.now(UTC) < timedelta(days=2)
+    listed = (await site.run("backup", "list", "gone", "--json")).json
+    assert [each["status"] for each in listed] == ["completed"], "by its name, as it is restored"
+    said = await site.refused("backup", "verify", "gone", "--json")
+    assert f"Cluster gone ({cluster_id}) was destroyed: its backups are proven by restoring it." in said
     await site.run("restore", "gone", "--latest", "--name", "gone")
     assert await count(gone) == 1
     assert (await gone.state()).spec.id != cluster_id
     await site.refused("backup", "remove-kept", cluster_id, code=2)
-    removed = (await site.run("backup", "remove-kept", "gone", "--yes", "--json")).json
+    said = await site.refused("backup", "remove-kept", "gone", "--yes")
+    assert "is not destroyed: its backups are in use, not kept." in said
+    removed = (await site.run("backup", "remove-kept", cluster_id, "--yes", "--json")).json
     assert removed == {"id": cluster_id, "name": "gone"}
     assert site.carriers(cluster_id) == []
     assert "no backups are kept" in await site.refused("backup", "remove-kept", cluster_id, "--yes")
@@ -186,8 +204,11 @@ async def test_destroyed_cluster_comes_back_with_its_last_commit(site: Site) -> 
 async def test_destroyed_cluster_without_its_backups_is_gone(site: Site) -> None:
     await site.run("create", "--name", "forgotten")
     cluster_id = (await site.cluster("forgotten").state()).spec.id
+    unnamed = site.unnamed(cluster_id)
+    assert len(unnamed) >= 3, "two poolers and the endpoint have their files on one each"
     await site.run("destroy", "forgotten", "--yes", "--keep-backups", "0")
     assert site.carriers(cluster_id) == []
+    assert site.volumes().isdisjoint(unnamed)
     assert "no backups are kept" in await site.refused("restore", "forgotten", "--latest")
 
 

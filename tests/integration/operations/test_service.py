@@ -15,7 +15,7 @@ from psycopg.conninfo import make_conninfo
 
 from activities.postgres.sql import SqlSessions
 from activities.routing.pooler_console import Console
-from model.cluster import NodePhase, PoolMode, Role
+from model.cluster import Durability, NodePhase, PoolMode, Role
 from model.errors import LongTransaction, Refused
 from model.settings import Settings
 from starter.client import MpgClient
@@ -155,6 +155,21 @@ async def test_transaction_left_open_fails_a_switchover_and_holds_nobody(cluster
     assert await clients.nothing_lost()
 
 
+async def test_durability_changes_under_load_and_no_client_notices(cluster: LiveCluster) -> None:
+    primary, _ = await cluster.pair()
+    before = await cluster.started()
+    async with load(cluster, writers=4, readers=1) as clients:
+        for wanted in (Durability.ASYNC, Durability.SYNC):
+            await (await cluster.mpg.set_durability(NAME, wanted)).result()
+            assert await cluster.ask(primary, "SELECT sync_state FROM pg_stat_replication") == [(wanted.value,)]
+            assert (await cluster.pair())[1].in_sync is (wanted is Durability.SYNC)
+            await clients.goes_on()
+    assert await cluster.started() == before
+    await cluster.until_whole()
+    assert await clients.failures() == []
+    assert await clients.nothing_lost()
+
+
 # --- pool mode --------------------------------------------------------------------------------------------------------
 
 
@@ -278,8 +293,9 @@ async def test_poolers_that_a_dead_worker_left_paused_serve_again(cluster: LiveC
         console = await Console.open(endpoint.address, pooler.port, master_key=key, cluster_id=state.spec.id)
         await console.pause()
         await console.close()
+    uri = await cluster.uri()  # which a worker is asked for
     kill_worker(stack)
-    async with asyncio.timeout(BOUND_S), await cluster.session() as session:
+    async with asyncio.timeout(BOUND_S), await psycopg.AsyncConnection.connect(uri, autocommit=True) as session:
         assert await rows(session, "SELECT 1") == [(1,)]
     await cluster.until_whole()
 

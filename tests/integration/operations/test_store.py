@@ -8,14 +8,16 @@ import docker
 import pytest
 import pytest_asyncio
 from cli_program import Mpg, running_stack
+from docker.errors import NotFound
 from live_cluster import LiveCluster, rows
 from rig import until
 from s3_server import S3Server, s3_server
 
 from activities.engine.docker_engine import DockerEngine
 from activities.postgres.sql import SqlSessions
-from model.backups import RepositoryKind
+from model.backups import ARCHIVE_GAP, ARCHIVE_UNKNOWN, RepositoryKind
 from model.cluster import ARCHIVING_FAILS
+from model.names import drill_container, restore_container
 from model.settings import Settings
 from starter.client import MpgClient
 from starter.client.connection import read_master_key
@@ -102,13 +104,21 @@ async def test_fork_of_a_cluster_whose_backups_are_in_a_store(cluster: LiveClust
 async def test_store_that_is_gone_is_told_and_archived_to_when_it_is_back(
     cluster: LiveCluster, store: S3Server
 ) -> None:
-    primary, _ = await cluster.pair()
+    """Also by a cluster that failed over meanwhile: until it is back nobody knows what its archive lacks."""
+    await backed_up(cluster)
+    primary, replica = await cluster.pair()
 
     async def fails() -> bool:
         return (await cluster.state()).status.condition(ARCHIVING_FAILS) is not None
 
     async def works() -> bool:
         return not await fails()
+
+    async def unknown() -> bool:
+        return (await cluster.state()).status.condition(ARCHIVE_UNKNOWN) is not None
+
+    async def known() -> bool:
+        return not await unknown()
 
     bound_s = TOLD_WITHIN.total_seconds() + LATE_S
     with store.stopped():
@@ -117,10 +127,64 @@ async def test_store_that_is_gone_is_told_and_archived_to_when_it_is_back(
         await cluster.ask(primary, "SELECT pg_switch_wal()")
         taking = await cluster.mpg.create_backup(NAME)
         await until(fails, timeout_s=bound_s, what="ArchivingFails")
+        await cluster.kill(primary.container)
+        await cluster.until_led_by(replica.name)
+        await until(unknown, timeout_s=bound_s, what="ArchiveUnknown")
         async with await cluster.session() as session:
             await session.execute("INSERT INTO marks VALUES (4)")
     await until(works, timeout_s=bound_s, what="ArchivingFails to be lifted")
+    await until(known, timeout_s=bound_s, what="ArchiveUnknown to be lifted")
+    assert (await cluster.state()).status.condition(ARCHIVE_GAP) is None
     assert (await taking.result()).changed, "it was begun again until the store answered"
+
+
+@pytest.mark.faults
+async def test_store_and_primary_that_go_in_the_middle_of_a_restore_and_a_drill(
+    cluster: LiveCluster, store: S3Server
+) -> None:
+    """Both are held once they have begun, so that neither is over before."""
+    await backed_up(cluster)
+    await cluster.until_whole()
+    before, source = await marks(cluster), (await cluster.state()).spec.id
+    restoring = await cluster.mpg.restore_cluster(NAME, latest=True, name="through")
+    drilling = await cluster.mpg.verify_backup(NAME)
+    names = restore_container((await restoring.progress()).cluster_id), drill_container(source)
+    first = [await _begun(cluster, name) for name in names]
+    primary, _ = await cluster.pair()
+    await cluster.kill(primary.container)
+    with store.stopped():
+        for each in first:
+            await cluster.thaw(each)
+        await cluster.until_whole()
+        # pgBackRest asks again for minutes before it gives up; then the step is begun again.
+        assert [(await each.describe()).status for each in (restoring, drilling)] == ["running", "running"]
+    assert (await restoring.result()).changed
+    assert (await drilling.result()).changed
+    assert await marks(cluster.other("through")) == before
+    assert await marks(cluster) == before
+    status = (await cluster.state()).status
+    assert status.backups.proofs[-1].fault is None
+    assert [await _ended(cluster, name) for name in names] == [True, True]
+    await (await cluster.mpg.destroy_cluster("through", keep_backups_days=0)).result()
+
+
+async def _begun(cluster: LiveCluster, container: str) -> str:
+    """Have a container stand still as soon as it runs, and return its id."""
+
+    async def runs() -> bool:
+        return not await _ended(cluster, container)
+
+    await until(runs, timeout_s=LATE_S, what=container)
+    found = (await cluster.attributes(container))["Id"]
+    await cluster.freeze(found)
+    return found
+
+
+async def _ended(cluster: LiveCluster, container: str) -> bool:
+    try:
+        return not (await cluster.attributes(container))["State"]["Running"]
+    except NotFound:
+        return True
 
 
 async def test_destroyed_cluster_comes_back_from_the_store(cluster: LiveCluster, store: S3Server) -> None:

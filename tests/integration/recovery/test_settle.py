@@ -9,18 +9,30 @@ from rig import PLAN, Rig, TestCluster, cut_off, make_cluster, make_poolers
 
 from activities.engine.docker_types import File
 from activities.nodes.files import FORMER_DATA
+from activities.nodes.replication import ReplicationActivities, waits_for_standby
+from activities.postgres.storage_notes import StorageNoteActivities, read_notes
+from activities.routing.access_file import read_access
 from model.cluster import (
     ClusterPhase,
     ClusterSpec,
     ClusterState,
     ClusterStatus,
+    Durability,
     NodePhase,
     PoolerPhase,
     PoolMode,
 )
-from model.effects import ObserveInput, SettleInput, Target
+from model.effects import (
+    NoteDurabilityInput,
+    NoteStorageInput,
+    ObserveInput,
+    SetSynchronousInput,
+    SettleInput,
+    Target,
+)
 from model.errors import NeedsOperator
 from model.facts import InSync, NodeIs, apply
+from model.storage import AutoGrow
 
 pytestmark = pytest.mark.integration
 
@@ -73,6 +85,40 @@ async def test_healthy_cluster_is_left_as_it_is(rig: Rig, cluster: TestCluster) 
     assert settled.status.poolers == state.status.poolers
     assert {c.id for c in await rig.docker.list_containers({"mpg.cluster": cluster.id})} == {c.id for c in containers}
     await _writes(cluster)
+
+
+async def test_change_of_durability_that_was_cut_off_leaves_no_commit_waiting(rig: Rig, cluster: TestCluster) -> None:
+    """Of an async cluster nobody watches whether its replica acknowledges."""
+    state = _state(cluster)
+    state = state.model_copy(update={"spec": state.spec.model_copy(update={"durability": Durability.ASYNC})})
+    replication, standby = ReplicationActivities(rig.sql), "b"
+    await replication.set_synchronous(SetSynchronousInput(target=cluster.target, standby=standby))
+    await rig.durability.note_durability(
+        NoteDurabilityInput(cluster_id=cluster.id, endpoint=cluster.endpoint, durability=Durability.SYNC)
+    )
+    noted = await read_access(rig.docker, cluster.endpoint.container)
+    assert noted is not None
+    assert noted.durability is Durability.SYNC
+    await _settle(rig, state)
+    async with rig.sql.use(cluster.target) as connection:
+        assert not await waits_for_standby(connection)
+    noted = await read_access(rig.docker, cluster.endpoint.container)
+    assert noted is not None
+    assert noted.durability is Durability.ASYNC
+
+
+async def test_growth_that_was_cut_off_is_noted_as_it_is_on_record(rig: Rig, cluster: TestCluster) -> None:
+    """An adoption goes by the note. It settles too, after no operation, before it has read that."""
+    state = _state(cluster)
+    grown = state.spec.storage_gb + 1
+    note = NoteStorageInput(target=cluster.target, storage_gb=grown, auto_grow=AutoGrow(step_gb=1, max_gb=99))
+    await StorageNoteActivities(rig.sql).note_storage(note)
+    await _settle(rig, state)
+    async with rig.sql.use(cluster.target) as connection:
+        assert await read_notes(connection) == (grown, note.auto_grow)
+    await rig.observer.settle_cluster(SettleInput(state=state, ended=("grow-storage/testing/1",)))
+    async with rig.sql.use(cluster.target) as connection:
+        assert await read_notes(connection) == (state.spec.storage_gb, None)
 
 
 async def test_stopped_primary_held_poolers_and_missing_rules_are_put_right(rig: Rig, cluster: TestCluster) -> None:

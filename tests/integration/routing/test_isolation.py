@@ -11,9 +11,10 @@ from psycopg import errors
 from psycopg.conninfo import make_conninfo
 from rig import Rig, TestCluster, make_cluster, new_cluster_id
 
-from activities.engine.docker_types import BECOMES_ANOTHER
+from activities.engine.docker_types import BECOMES_ANOTHER, CONFIG_DIR, ContainerSpec, File, Mount
+from activities.routing.pooler_files import SOCKETS_PATH
 from model.effects import RemoveClusterInput
-from model.names import POOLER_USER, REPLICATOR, SUPERUSER, node_container
+from model.names import POOLER_USER, REPLICATOR, SUPERUSER, node_container, sockets_volume
 from model.secrets import derive_password
 
 pytestmark = pytest.mark.integration
@@ -33,12 +34,16 @@ def _exec(container: str, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["docker", "exec", container, *command], capture_output=True, text=True)
 
 
+def _docker(*command: str) -> list[str]:
+    return subprocess.run(["docker", *command], check=True, capture_output=True, text=True).stdout.split()
+
+
 def _inspect(container: str) -> list[str]:
-    """Return the capabilities dropped, bounds on processes and memory, count of ports, privilege, and volumes."""
-    asked = "{{json .CapDrop}} {{.PidsLimit}} {{.Memory}} {{len .PortBindings}} {{.Privileged}}"
-    template = f"{{{{with .HostConfig}}}}{asked}{{{{end}}}} {{{{range .Mounts}}}}{{{{.Name}}}} {{{{end}}}}"
-    command = ["docker", "inspect", "-f", template, container]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    """Return capabilities dropped, bounds on processes and memory, count of ports, privilege, root, named volumes."""
+    asked = "{{json .CapDrop}} {{.PidsLimit}} {{.Memory}} {{len .PortBindings}} {{.Privileged}} {{.ReadonlyRootfs}}"
+    volumes = "{{range .Mounts}}{{.Source}} {{end}}"
+    template = f"{{{{with .HostConfig}}}}{asked} {volumes}{{{{end}}}}"
+    return _docker("inspect", "-f", template, container)
 
 
 def _containers(cluster: TestCluster) -> list[str]:
@@ -58,12 +63,14 @@ async def test_each_container_has_what_it_needs_and_no_more(rig: Rig, cluster: T
     for container in (*_containers(cluster), cluster.endpoint.container):
         found = await rig.docker.inspect(container)
         assert found is not None
-        dropped, pids, memory, ports, privileged, *mounts = _inspect(container)
+        dropped, pids, memory, ports, privileged, read_only, *mounts = _inspect(container)
         assert dropped == '["ALL"]'
         assert 0 < int(pids) <= 1024
         assert int(memory) > 0
         assert int(ports) == (3 if container == cluster.endpoint.container else 0)
         assert privileged == "false"
+        assert read_only == "true"
+        assert mounts or container == cluster.endpoint.container
         assert all(cluster.id in name for name in mounts)
         said = _exec(container, "cat", "/proc/1/status").stdout
         status = dict(line.split(":\t", 1) for line in said.splitlines() if ":\t" in line)
@@ -75,6 +82,32 @@ async def test_each_container_has_what_it_needs_and_no_more(rig: Rig, cluster: T
             assert status["Uid"].split() == ["5432"] * 4
             assert effective == 0
             assert int(status["CapBnd"], 16).bit_count() == len(BECOMES_ANOTHER)
+
+
+async def test_root_filesystem_of_each_kind_of_container_is_read_only(rig: Rig, cluster: TestCluster) -> None:
+    for container in (*_containers(cluster), cluster.endpoint.container):
+        for path in ("/usr/local/bin/x", "/etc/x", "/root/x", "/x", "/var/lib/x", "/var/log/x"):
+            tried = _exec(container, "touch", path)
+            assert tried.returncode != 0
+            assert "Read-only file system" in tried.stderr, f"{container}: {path}: {tried.stderr}"
+        assert _exec(container, "sh", "-c", "touch /tmp/x && rm /tmp/x").returncode == 0
+        program = "cp /usr/bin/true /tmp/y && /tmp/y; code=$?; rm /tmp/y; exit $code"
+        assert _exec(container, "sh", "-c", program).returncode == 126, "what is written there cannot be run"
+
+
+async def test_what_a_container_has_of_its_own_goes_with_it(rig: Rig, cluster: TestCluster) -> None:
+    name, kept = f"own-{cluster.id}", sockets_volume(cluster.id)
+    mounts = (Mount(volume=kept, path=SOCKETS_PATH),)
+    await rig.docker.create(
+        ContainerSpec(name=name, image=cluster.image, command=("true",), labels={}, mounts=mounts, own=(CONFIG_DIR,))
+    )
+    await rig.docker.put_files(name, {f"{CONFIG_DIR}/x": File.private("y")})
+    assert await rig.docker.get_file(name, f"{CONFIG_DIR}/x") == b"y"
+    [own] = set(_docker("inspect", "-f", "{{range .Mounts}}{{.Name}} {{end}}", name)) - {kept}
+    assert own in _docker("volume", "ls", "-q")
+    await rig.docker.remove(name)
+    assert own not in (found := _docker("volume", "ls", "-q"))
+    assert kept in found
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ import pytest_asyncio
 from psycopg.conninfo import make_conninfo
 from rig import PLAN, Rig, TestCluster, make_cluster, new_cluster_id, until
 
-from activities.authority import Authority
 from activities.nodes.tls import CERTIFICATE_FILE
 from activities.routing import pooler_files
 from activities.routing.access_file import read_access
 from activities.watching.certificate_watch import CertificateWatch
+from model.authority import Authority
 from model.cluster import (
     Address,
     ClusterSpec,

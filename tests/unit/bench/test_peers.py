@@ -22,10 +22,10 @@ def member(name: str, role: str, state: str) -> Member:
     return Member(name=name, role=role, state=state)
 
 
-def test_section_that_installs_something_runs_only_when_it_is_named() -> None:
+def test_sections_that_need_more_than_others_run_only_when_they_are_named() -> None:
     assert "peers" in SECTIONS
     assert "peers" not in BY_DEFAULT
-    assert set(SECTIONS) - set(BY_DEFAULT) == {"peers"}
+    assert set(SECTIONS) - set(BY_DEFAULT) == {"peers", "dashboard", "tabs"}
     assert arguments(["peers"]).sections == ["peers"]
 
 

@@ -1,6 +1,12 @@
 """What the archive lacks after a takeover, from names alone."""
 
-from model.archive_gap import Gap, WalSeen, directories, find_gap
+from datetime import timedelta
+
+import pytest
+
+from model.archive_gap import Gap, WalSeen, before, directories, find_gap, first_needed, on_line
+from model.backups import BackupType, RepositoryContents
+from tests.workflows.samples import MADE_AT, backup
 
 MB4 = 4 * 2**20
 
@@ -74,3 +80,30 @@ def test_directories_go_over_logs_and_timelines() -> None:
     seen = after_takeover(*names(1, 1022, 1023), *names(2, 1025), current=1026, ended=1024)
     assert directories(seen, name(1, 1022)) == ("0000000100000000", "0000000200000001")
     assert directories(seen, None) == ("0000000100000000", "0000000200000001")
+
+
+def test_backup_that_the_primary_does_not_come_from_is_none_to_begin_at() -> None:
+    seen = after_takeover(*names(1, 3, 4), *names(2, 5, 6, 7))
+    whole = backup(BackupType.FULL).model_copy(update={"last_lsn": "0/1400028"})
+    beyond = whole.model_copy(update={"id": "beyond", "last_lsn": "0/1400029"})
+    # The archive has no history yet.
+    contents = on_line(RepositoryContents(backups=(whole, beyond)), seen)
+    assert [each.id for each in contents.good] == [whole.id]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "needed"),
+    [(None, 3), (0, 1), (5, 2), (60, 3), (-5, 1)],
+    ids=["known", "first", "second", "all", "none"],
+)
+def test_backup_from_since_it_is_not_known_says_nothing_of_what_is_before(minutes: int | None, needed: int) -> None:
+    good = [backup(BackupType.INCR, finished_at=MADE_AT + timedelta(minutes=each)) for each in (0, 5, 10)]
+    since = None if minutes is None else MADE_AT + timedelta(minutes=minutes)
+    assert first_needed(good, since) == tuple(good[:needed])
+    assert first_needed([], since) == ()
+
+
+def test_segments_before_one_are_on_its_line() -> None:
+    seen = after_takeover(*names(2, 5, 6, 7))
+    assert before(seen, name(2, 6), 3) == (name(2, 5), name(1, 4), name(1, 3))
+    assert before(seen, name(1, 1), 3) == (name(1, 0),)

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from model.archive_holes import WAL_SEGMENT_BYTES
 from model.backup_alarms import (
-    WAL_SEGMENT_BYTES,
     archiving_trouble,
     backup_overdue,
     drill_overdue,

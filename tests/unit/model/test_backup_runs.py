@@ -111,6 +111,14 @@ def test_one_that_is_damaged_is_not_a_good_one():
     assert [each.type for each in note.made] == [INCR]
 
 
+def test_the_window_begins_at_a_good_one():
+    damaged = backup(FULL).model_copy(update={"error": "a page"})
+    good = backup(FULL, finished_at=MADE_AT + timedelta(days=1))
+    made = backup(INCR, finished_at=MADE_AT + timedelta(days=2))
+    note = note_of(RUN.operation_id, made, RepositoryContents(backups=(damaged, good, made)))
+    assert noted(BackupRecord(), note).oldest == good
+
+
 def test_failure_stays_until_a_backup_is_made():
     failed = noted(begun(BackupRecord(), RUN), BackupNote(operation_id=RUN.operation_id, failure=FAILURE))
     assert (failed.failure, failed.running) == (FAILURE, None)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from model.cron import check_cron, first_after, parse_cron
+from model.cron import SHORTEST, check_cron, first_after, parse_cron
 
 SATURDAY = datetime(2026, 11, 28, 17, 0, 30, tzinfo=UTC)
 
@@ -72,3 +72,30 @@ def test_what_is_no_cron_line(line: str, said: str):
         check_cron(line)
     assert said in str(caught.value)
     assert str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("line", "too_often"),
+    [
+        ("* * * * *", True),
+        ("*/10 * * * *", True),
+        ("0,14 2 * * 0", True),
+        ("50 0,23 * * *", False),
+        ("0,59 0,23 * * *", True),
+        ("*/15 * * * *", False),
+        ("0,15 2 * * 0", False),
+        ("55 0-23/23 1 * *", False),
+        ("0,50 0,23 1 * *", False),
+        ("0,50 0,23 1,2 * *", True),
+        ("0,50 0,23 31 * *", False),
+        ("0,50 0,23 1,31 * *", True),
+        ("0 0 * * *", False),
+    ],
+)
+def test_schedule_that_comes_too_often_is_refused_in_one_sentence(line: str, too_often: bool):
+    assert parse_cron(line).comes_within(SHORTEST) is too_often
+    if too_often:
+        with pytest.raises(ValueError, match=r"comes more often than every 15 minutes: .*\.$"):
+            check_cron(line)
+    else:
+        assert check_cron(line) == line

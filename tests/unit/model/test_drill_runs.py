@@ -8,6 +8,8 @@ from model.backups import BackupRecord, BackupType, RepositoryContents
 from model.drill_runs import choose_backup, drill_begun, drill_noted, last_proven
 from model.drills import MOST_PROOFS, DrillNote, DrillRun, Proof
 from model.errors import NotFound, Refused
+from model.pg_control import parse_lsn
+from model.timelines import Fork
 from tests.workflows.samples import MADE_AT, backup
 
 RUN = DrillRun(operation_id="verify-backup/orders/1", run_id="r", started_at=MADE_AT)
@@ -34,6 +36,14 @@ def noted(record: BackupRecord, *proofs: Proof) -> BackupRecord:
 @pytest.mark.parametrize(("backup_id", "chosen"), [(None, "later"), (FULL.id, FULL.id), ("damaged", "damaged")])
 def test_latest_good_one_is_proven_or_the_one_that_was_named(backup_id: str | None, chosen: str):
     assert choose_backup(CONTENTS, backup_id).id == chosen
+
+
+def test_one_that_recovery_cannot_go_on_from_is_proven_where_there_is_no_other():
+    forks = (Fork(timeline=1, at=parse_lsn(FULL.last_lsn)),)
+    beyond = LATER.model_copy(update={"last_lsn": "0/9000000"})
+    left = RepositoryContents(backups=(FULL, beyond), timeline=2, forks=forks)
+    assert choose_backup(left, None) == FULL
+    assert choose_backup(left.model_copy(update={"backups": (beyond,)}), None) == beyond
 
 
 def test_what_is_not_there_cannot_be_proven():

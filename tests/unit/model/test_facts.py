@@ -1,6 +1,6 @@
 """How facts change the record."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -13,6 +13,7 @@ from model.cluster import (
     ClusterStatus,
     Condition,
     Database,
+    Durability,
     FormerUser,
     Network,
     Node,
@@ -25,11 +26,13 @@ from model.cluster import (
 )
 from model.facts import (
     AllowListIs,
+    ArchiveClosed,
     BackupsKept,
     CatalogIs,
     ConditionIs,
     DatabaseGone,
     DatabaseIs,
+    DurabilityIs,
     Fact,
     InSync,
     NetworkIs,
@@ -94,6 +97,7 @@ EVERY: list[Fact] = [
     PlanIs(plan=DEFAULT_PLANS["launch"]),
     PoolModeIs(pool_mode=PoolMode.SESSION),
     TlsIs(tls=Tls.REQUIRED),
+    DurabilityIs(durability=Durability.ASYNC),
     AllowListIs(networks=("192.0.2.0/24",)),
     RolesAdopted(),
     NetworkIs(network=Network(name="n", subnet="10.0.0.0/28", gateway="10.0.0.1")),
@@ -125,6 +129,7 @@ def test_kinds_are_as_histories_have_them():
         "plan_is",
         "pool_mode_is",
         "tls_is",
+        "durability_is",
         "allow_list_is",
         "roles_adopted",
         "network_is",
@@ -181,6 +186,30 @@ def test_new_primary_makes_the_other_a_replica_that_is_not_known_in_sync(state: 
     assert status.replica is not None
     assert (status.primary.name, status.primary.timeline) == ("b", 2)
     assert (status.replica.name, status.replica.in_sync) == ("a", False)
+
+
+LATER = NOW + timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("facts", "since"),
+    [
+        ([PrimaryIs(name="b", since=NOW)], NOW),
+        ([PrimaryIs(name="b", since=NOW), PrimaryIs(name="b", timeline=2, since=LATER)], NOW),
+        ([PrimaryIs(name="b", since=NOW), PrimaryIs(name="a", since=LATER)], NOW),
+        ([PrimaryIs(name="a", timeline=3, since=NOW)], None),  # as before
+        ([PrimaryIs(name="b")], None),  # of older code
+        ([PrimaryIs(name="b", since=NOW), ArchiveClosed()], None),
+        ([PrimaryIs(name="b", since=NOW), ArchiveClosed(), PrimaryIs(name="a", since=LATER)], LATER),
+    ],
+)
+def test_takeover_is_on_record_until_it_was_seen_what_the_archive_lacks(
+    state: ClusterState, facts: list[Fact], since: datetime | None
+):
+    after = apply(state, facts)
+    assert after.status.backups.unclosed_since == since
+    sent = Commit(operation_id="x", facts=tuple(facts))
+    assert Commit.model_validate_json(sent.model_dump_json()) == sent
 
 
 def test_condition_that_is_over_is_removed(state: ClusterState):

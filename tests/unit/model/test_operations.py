@@ -18,7 +18,10 @@ from workflows.cluster.kept import KeptBackups
 from workflows.cluster.name import ClusterName
 from workflows.operations.find_clusters import FindClusters
 from workflows.operations.read_backups import ReadBackups
+from workflows.operations.read_queries import ReadQueries, SignalSession
 from workflows.registry import WORKFLOWS
+from workflows.webhooks.delivery import WebhookDelivery
+from workflows.webhooks.webhooks import Webhooks
 
 ID = "0123456789abcdef"
 
@@ -28,7 +31,17 @@ def test_workflow_id_is_readable():
     assert workflow_id(request, "orders", "5f3c") == "change-plan/orders/5f3c"
 
 
-NO_OPERATIONS = {Cluster, ClusterName, FindClusters, KeptBackups, ReadBackups}
+NO_OPERATIONS = {
+    Cluster,
+    ClusterName,
+    FindClusters,
+    KeptBackups,
+    ReadBackups,
+    ReadQueries,
+    SignalSession,
+    WebhookDelivery,
+    Webhooks,
+}
 
 
 def test_every_request_has_its_workflow():

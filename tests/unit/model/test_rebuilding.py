@@ -226,8 +226,9 @@ def test_tls_is_what_an_operation_made_of_it_or_else_what_it_was_made_with() -> 
         assert {pooler.tls for pooler in state.status.poolers} == {tls}
 
 
-def test_allow_list_is_what_the_endpoint_has() -> None:
-    access = AccessPart(allow_list=("192.0.2.0/24",))
+def test_allow_list_and_durability_are_what_the_endpoint_has() -> None:
+    access = AccessPart(allow_list=("192.0.2.0/24",), durability=Durability.SYNC)
     found = rebuilt(endpoint=EndpointPart(endpoint=ENDPOINT, origin=ORIGIN, access=access, made_at=MADE)).state.spec
     assert found.allow_list == access.allow_list
     assert found.tls is ORIGIN.tls
+    assert (ORIGIN.durability, found.durability) == (Durability.ASYNC, Durability.SYNC)

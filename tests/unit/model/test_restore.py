@@ -4,10 +4,11 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from model.backups import Backup, BackupType, RepositoryContents
+from model.backups import Backup, BackupType, Hole, RepositoryContents
 from model.errors import InvalidInput, MpgError, NotFound, Refused
 from model.operations import RestoreClusterRequest
 from model.restore import RecoveryType, RestoreTarget, choose, name_of_copy, parse_time, window
+from model.timelines import Fork
 from model.validation import validated
 
 DAY = datetime(2026, 11, 28, tzinfo=UTC)
@@ -78,6 +79,73 @@ def test_youngest_good_backup_before_the_moment(target: RestoreTarget, chosen: t
     assert (point.backup_id, point.type, point.target) == chosen
     # Where recovery ends at the end of the archive, a hole has to be told from it.
     assert point.last_wal == (None if point.type is RecoveryType.IMMEDIATE else CONTENTS.archive_last)
+
+
+AFTER_FAILOVER = CONTENTS.model_copy(update={"timeline": 2, "forks": (Fork(timeline=1, at=0x40000FF),)})
+"""In ``async``: the second backup ended a byte beyond what the replica had received."""
+
+
+@pytest.mark.parametrize(
+    ("target", "chosen"),
+    [
+        (RestoreTarget(), ("backup-2", RecoveryType.DEFAULT, None)),
+        (RestoreTarget(pitr_time=at(17)), ("backup-2", RecoveryType.TIME, None)),
+        (RestoreTarget(lsn="1/0"), ("backup-2", RecoveryType.LSN, None)),
+        (RestoreTarget(backup_id="backup-2"), ("backup-2", RecoveryType.IMMEDIATE, None)),
+        # By itself it is good, on the timeline that was left.
+        (RestoreTarget(backup_id="backup-4"), ("backup-4", RecoveryType.IMMEDIATE, 1)),
+    ],
+    ids=str,
+)
+def test_backup_beyond_a_failover_is_good_for_itself_only(target: RestoreTarget, chosen: tuple[str, str, int | None]):
+    point = choose(AFTER_FAILOVER, target, END)
+    assert (point.backup_id, point.type, point.timeline) == chosen
+
+
+def test_where_every_backup_is_beyond_a_failover_there_is_no_window():
+    left = AFTER_FAILOVER.model_copy(update={"backups": AFTER_FAILOVER.backups[1:2]})
+    assert window(left, END) is None
+    with pytest.raises(Refused, match="the last of which is backup-4, ended beyond the point"):
+        choose(left, RestoreTarget(pitr_time=at(17)), END)
+
+
+SEGMENT = "000000010000000000000003"
+LOST = Hole(first=SEGMENT, last=SEGMENT, since=at(3), until=at(4, 5, 1))
+"""Between the two good backups."""
+
+
+@pytest.mark.parametrize(
+    ("target", "ended", "restored"),
+    [
+        (RestoreTarget(pitr_time=at(2, 59, 59)), True, True),
+        (RestoreTarget(pitr_time=at(3)), True, False),
+        (RestoreTarget(pitr_time=at(4, 5)), True, False),
+        (RestoreTarget(pitr_time=at(4, 5, 1)), True, True),
+        (RestoreTarget(lsn="0/0BFFFFF"), True, True),
+        (RestoreTarget(lsn="0/0C00000"), True, False),
+        (RestoreTarget(), True, True),
+        (RestoreTarget(backup_id="backup-2"), True, True),
+        # There is no backup after it yet.
+        (RestoreTarget(pitr_time=at(7)), False, False),
+        (RestoreTarget(), False, False),
+        (RestoreTarget(backup_id="backup-2"), False, True),
+    ],
+    ids=str,
+)
+def test_no_moment_behind_a_hole(target: RestoreTarget, ended: bool, restored: bool):
+    """The same moments as are shown to be lost."""
+    low = {"first_lsn": "0/800028", "last_lsn": "0/800100", "first_wal": "000000010000000000000002"}
+    first, second = (
+        backup(2).model_copy(update=low),
+        backup(4).model_copy(update={"first_wal": "000000010000000000000010"}),
+    )
+    contents = RepositoryContents(backups=(first, second) if ended else (first,))
+    hole = LOST if ended else LOST.model_copy(update={"until": None})
+    if restored:
+        choose(contents, target, END, (hole,))
+        return
+    with pytest.raises(Refused, match="cannot be restored: WAL is lost, so no moment from 2026-11-28 03:00:00 UTC"):
+        choose(contents, target, END, (hole,))
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,15 @@ import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from model.backups import RepositoryKind
 from model.errors import InvalidInput, Refused
 from model.master_key import KEY_BYTES, load_or_create_master_key
-from model.settings import load_settings
+from model.settings import Settings, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -157,3 +159,24 @@ def test_backups_go_to_a_volume_unless_a_bucket_is_named(monkeypatch: pytest.Mon
     assert (repository.kind, repository.bucket, repository.prefix) == (RepositoryKind.S3, "backups", "mpg")
     assert repository.key_id == "0123456789abcdef"
     assert "hush" not in str(load_settings().masked())
+
+
+@pytest.mark.parametrize(
+    ("given", "page"),
+    [
+        ({"temporal_ui_port": 8300}, "http://127.0.0.1:8300"),
+        ({"temporal_address": "temporal.internal:7233"}, None),
+        (
+            {"temporal_address": "temporal.internal:7233", "temporal_ui_url": "https://ui.internal/"},
+            "https://ui.internal",
+        ),
+        ({"temporal_ui_url": "https://ui.internal"}, "https://ui.internal"),
+    ],
+)
+def test_where_temporals_page_is(given: dict[str, Any], page: str | None, tmp_path: Path) -> None:
+    assert Settings.model_validate({"home": tmp_path, **given}).temporal_page == page
+
+
+def test_address_of_temporals_page_has_to_be_one_that_a_browser_opens(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError):
+        Settings.model_validate({"home": tmp_path, "temporal_ui_url": "javascript:alert(1)"})

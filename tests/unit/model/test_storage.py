@@ -11,12 +11,14 @@ from model.storage import (
     HISTORY,
     LOOK_S,
     LOOK_SOON_S,
+    TELL_AT_LEAST_EVERY,
     NodeUsage,
     Storage,
     StorageLevel,
     StorageLook,
     UsedAt,
     after_look,
+    answers_again,
     bytes_per_day,
     filled_in,
     full_from,
@@ -132,8 +134,45 @@ def test_node_that_gives_no_answer_is_as_full_as_it_was():
     former = look(50 * GB)
     alone = former.model_copy(update={"nodes": former.nodes[1:]})
     assert filled_in(alone, former).used_bytes == 50 * GB
+    assert filled_in(alone, former).nodes[-1].seen_at == former.at
     assert filled_in(alone, None) == alone
     assert filled_in(look(GB), former) == look(GB)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "primary_answers", "used_gb"),
+    [(1, True, 50), (3, True, 50), (4, True, 0), (60, True, 0), (4, False, 50), (60, False, 50)],
+)
+def test_node_that_is_silent_for_long_is_not_known_beside_a_primary_that_answers(
+    minutes: int, primary_answers: bool, used_gb: int
+):
+    former, other = look(50 * GB), look(0).nodes[1:]
+    for minute in range(1, minutes + 1):
+        read_only = True if primary_answers else None
+        seen = StorageLook(at=NOW + timedelta(minutes=minute), nodes=other, read_only=read_only)
+        former = filled_in(seen, former)
+    assert former.used_bytes == used_gb * GB
+    assert {node.name: node.seen_at for node in former.nodes} == {"a": NOW, "b": None}
+
+
+@pytest.mark.parametrize(("minutes", "used_gb"), [(0, 50), (1, 50), (3, 50), (4, 0)])
+def test_look_from_long_ago_does_not_tell_since_when_a_node_is_silent(minutes: int, used_gb: int):
+    """The last one on record is up to six hours old, and all that a watch knows that has just begun."""
+    former, began = look(50 * GB), NOW + TELL_AT_LEAST_EVERY
+    for minute in range(minutes + 1):
+        seen = StorageLook(at=began + timedelta(minutes=minute), nodes=look(0).nodes[1:], read_only=True)
+        former = filled_in(seen, former)
+    assert former.used_bytes == used_gb * GB
+    assert {node.name: node.seen_at for node in former.nodes} == {"a": began, "b": None}
+
+
+def test_node_that_answers_again_is_told_of():
+    former = look(50 * GB)
+    silent = filled_in(former.model_copy(update={"at": NOW + timedelta(hours=1), "nodes": former.nodes[1:]}), former)
+    assert answers_again(silent, former)
+    assert not answers_again(silent, silent)
+    assert not answers_again(former, silent)
+    assert not answers_again(None, former)
 
 
 def test_first_look_is_told():

@@ -6,7 +6,7 @@ import pytest
 
 from model.cluster import ClusterState
 from model.facts import StorageIs, apply
-from model.storage import GB, AutoGrow, NodeUsage, StorageLevel, StorageLook
+from model.storage import GB, AutoGrow, NodeUsage, StorageLevel, StorageLook, filled_in
 from model.storage_facts import STORAGE_FULL, STORAGE_LOW, facts_after, grown_to
 from tests.workflows.samples import ready_cluster
 
@@ -44,6 +44,23 @@ def test_conditions_follow_the_fullest_node():
     state = seen(state, 8.9, 3)
     assert held(state) == {STORAGE_LOW}
     assert held(seen(state, 5, 4)) == set()
+
+
+def test_cluster_whose_full_replica_is_silent_is_judged_by_its_primary():
+    state = seen(ready_cluster(), 9.6)
+    before = state.status.storage.look
+    assert before is not None
+    (a, b), at = before.nodes, NOW + timedelta(minutes=5)
+    a = a.model_copy(update={"data_bytes": int(8.6 * GB)})
+    missed = filled_in(StorageLook(at=NOW + timedelta(minutes=1), nodes=(a,), read_only=True), before)
+    look = filled_in(StorageLook(at=at, nodes=(a,), read_only=True), missed)
+    state = apply(state, facts_after(state, look, at))
+    assert held(state) == {STORAGE_LOW}
+    low = state.status.condition(STORAGE_LOW)
+    assert low is not None
+    assert low.message.startswith("What node b uses is not known since 2026-01-01 00:00 UTC. Node a uses 8.60")
+    back = StorageLook(at=at + timedelta(minutes=1), nodes=(a, b), read_only=False)
+    assert held(apply(state, facts_after(state, back, at))) == {STORAGE_FULL}
 
 
 def test_condition_keeps_its_beginning_while_its_words_change():

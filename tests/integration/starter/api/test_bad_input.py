@@ -1,6 +1,7 @@
 """Input that nobody would send to the API of a real stack with a real cluster: it is refused, and changes nothing."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -110,6 +111,31 @@ async def test_random_tokens_names_bodies_headers_and_documents_are_never_an_err
     report = await asyncio.to_thread(fuzz, str(rest.http.base_url).rstrip("/"), full, known, count=FUZZED, seed=14)
     assert report.failures == ()
     assert sum(report.statuses.values()) >= FUZZED
+    assert set(report.kinds) == {"token", "name", "body", "header", "GraphQL"}
+
+
+def test_text_and_times_at_the_edge_are_refused(rest: Api, cluster: str) -> None:
+    org, at, half = "/api/v1/organizations/personal", f"/api/v1/postgresv2/{cluster}", "\ud800"
+    early, late = "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"
+    requests: list[tuple[str, str, object]] = [
+        *(("GET", f"{org}/audit?since={_in_url(each)}", None) for each in (early, half)),
+        *(("GET", f"{org}/audit?until={_in_url(each)}", None) for each in (late, half)),
+        *(("POST", f"{at}/restore", {"pitr_time": each}) for each in (early, late, half)),
+        ("POST", f"{at}/restore", {"backup_id": half}),
+        ("POST", f"{at}/users", {"username": half, "role": "reader"}),
+        ("POST", f"{at}/attachments", {"app_name": half}),
+        ("POST", f"{at}/operations", {"operation": "Restart", "node": half}),
+        ("POST", f"{at}/operations", {"operation": half}),
+        ("POST", "/graphql", {"query": "{ viewer { id } }", "operationName": half}),
+    ]
+    for method, path, body in requests:
+        sent = None if body is None else json.dumps(body)
+        answer = rest.http.request(method, path, content=sent, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 422, f"{method} {path} {sent}: {answer.status_code} {answer.text}"
+
+
+def _in_url(value: str) -> str:
+    return quote(value, safe="", errors="surrogatepass")
 
 
 def test_there_are_many_injections() -> None:

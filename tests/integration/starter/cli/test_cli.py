@@ -14,8 +14,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from cli_program import PROGRAM, Mpg, free_port, running_stack
+from cli_program import PROGRAM, Mpg, running_stack
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from tests.free_ports import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -429,4 +431,7 @@ def quickstart(mpg: Mpg) -> str:
     assert ended.returncode == 0, ended.stderr
     assert "of which lost: 0" in ended.stdout
     assert "postgresql://app:" in ended.stdout
+    dashboard = ended.stdout.splitlines()[-1]
+    assert f"http://127.0.0.1:{mpg.environment['MPG_API_PORT']}" in dashboard
+    assert dashboard.endswith("mpg dashboard")
     return ended.stderr

@@ -6,12 +6,13 @@ import socket
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 from cluster_stub import StubCluster, StubName, StubOperation, state_of
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHandle
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
@@ -412,6 +413,61 @@ async def test_operations_are_listed_by_cluster(mpg: MpgClient, cluster: str, na
     assert operation.id in {o.id for o in await mpg.operations()}
 
 
+async def begin_listed(
+    temporal: Client, cluster: str, operation_id: str, outcome: str | None
+) -> WorkflowHandle[Any, Any]:
+    """Begin an operation that says *outcome* of itself in lists, whatever Temporal says of its end."""
+    shown = {search_attributes.OPERATION: "Backup", search_attributes.CLUSTER_ID: cluster}
+    shown |= {search_attributes.ORG: "personal"} | ({search_attributes.OUTCOME: outcome} if outcome else {})
+    return await temporal.start_workflow(
+        "Backup",
+        {"cluster_id": cluster},
+        id=operation_id,
+        task_queue=names.MAIN_QUEUE,
+        search_attributes=TypedSearchAttributes([SearchAttributePair(key, value) for key, value in shown.items()]),
+    )
+
+
+async def test_operations_are_found_by_type_outcome_and_end(
+    mpg: MpgClient, temporal: Client, cluster: str, name: str
+) -> None:
+    words = {"quiet": None, "failed": "failed", "undone": "rolled_back", "cancelled": "cancelled", "done": "done"}
+    begun = {
+        f"{end}-{word}": await begin_listed(temporal, cluster, f"backup/{name}/{end}-{word}", said)
+        for end in ("go", "fail", "cancel", "terminate", "run")
+        for word, said in words.items()
+    }
+    for key, handle in begun.items():
+        match key.partition("-")[0]:
+            case "go":
+                await handle.signal("go", [])
+            case "fail":
+                await handle.signal("go", ["MpgError", "It failed."])
+            case "cancel":
+                await handle.cancel()
+            case "terminate":
+                await handle.terminate()
+            case _:
+                pass
+    await mpg.create_database(name, "shop")
+    everything = partial(mpg.operations_of, cluster, org="personal", limit=100)
+    running = len(words) + 1
+    found = await eventually(
+        everything, lambda found: (len(found), sum(each.finished_at is None for each in found)) == (26, running)
+    )
+    for outcome in OperationOutcome:
+        expected = {each.id for each in found if each.status is outcome}
+        assert expected, outcome
+        assert {each.id for each in await everything(outcome=outcome)} == expected, outcome
+    assert [each.type for each in await everything(types={"CreateDatabase"})] == ["CreateDatabase"]
+    ended = [each for each in found if each.finished_at is not None]
+    assert found[-len(ended) :] == ended
+    older = await everything(ended_before=ended[4].finished_at)
+    assert [each.id for each in older] == [each.id for each in ended[5:]]
+    with pytest.raises(InvalidInput, match="no operations of type 'Nonsense'"):
+        await everything(types={"Nonsense"})
+
+
 async def test_extensions_are_read_and_refusals_cross(mpg: MpgClient, temporal: Client, cluster: str) -> None:
     assert [one.name for one in await mpg.extensions(cluster, "fly-db")] == ["vector"]
     with pytest.raises(NotFound, match="no database 'none'"):
@@ -447,3 +503,37 @@ async def test_worker_that_is_not_there_is_said(mpg: MpgClient, temporal: Client
     )
     with pytest.raises(StackDown, match="The worker does not answer"):
         await mpg.view(cluster_id)
+
+
+# --- views that are kept ----------------------------------------------------------------------------------------------
+
+
+async def test_a_kept_view_is_answered_again_until_its_workflow_has_gone_on(mpg: MpgClient, temporal: Client) -> None:
+    cluster, keeping = await add_cluster(temporal, "kept"), mpg.keeping_views()
+    first = await keeping.view("kept")
+    assert await keeping.acting_as("token:x").view("kept") is first, "not asked for a second time"
+    workflow = temporal.get_workflow_handle(names.cluster_workflow_id(cluster))
+    for number in range(20):
+        run = BackupRun(
+            operation_id=f"backup/kept/{number}", run_id="r", type=BackupType.FULL, started_at=datetime.now(UTC)
+        )
+        await workflow.signal("back_up", run)
+        views = await asyncio.gather(*(keeping.view("kept") for _ in range(5)))
+        assert [each.state.status.backups.running for each in views] == [run] * 5, "each asked after it was said"
+    await workflow.signal("end")
+    await workflow.result()
+    assert (await keeping.view(cluster)).state.status.phase == "destroyed"
+    assert await keeping.find(new_cluster_id()) is None
+
+
+async def test_a_kept_view_needs_no_worker(settings: Settings, temporal: Client) -> None:
+    name, queue = f"alone-{secrets.token_hex(3)}", secrets.token_hex(8)
+    cluster = new_cluster_id()
+    async with MpgClient.connect(settings) as connected:
+        keeping = connected.keeping_views()
+        async with Worker(temporal, task_queue=queue, workflows=[StubCluster]):
+            state = state_of(cluster, name, "personal")
+            await temporal.start_workflow("Cluster", state, id=names.cluster_workflow_id(cluster), task_queue=queue)
+            await keeping.view(cluster)  # begun just now, it goes on meanwhile
+            known = await keeping.view(cluster)
+        assert await keeping.view(cluster) is known

@@ -1,6 +1,7 @@
 """The embedded stack for real: Temporal on a SQLite file, a worker, and what happens when parts of it die."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -13,29 +14,25 @@ from pathlib import Path
 
 import httpx
 import pytest
-from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
+from temporalio.api.operatorservice.v1 import ListNexusEndpointsRequest, ListSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 
 from model import search_attributes
 from model.errors import MpgError
 from model.names import MAIN_QUEUE
+from model.nexus import ENDPOINT
 from model.settings import Settings, load_settings
 from starter.stack import embedded as stack
 from starter.stack.embedded import PartStatus, StackState, StackStatus
 from starter.stack.parts import API, temporal_db
 from starter.stack.process import ProcessId
 from starter.stack.state import initial_status, write_status
+from tests.free_ports import free_port
 
 REPOSITORY = Path(__file__).parents[4]
 
 pytestmark = pytest.mark.integration
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
@@ -46,6 +43,7 @@ async def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
         temporal_port=free_port(),
         temporal_ui_port=free_port(),
         api_port=free_port(),
+        prometheus_port=0,
         worker_module="tests.integration.stub_worker",
     )
     yield settings
@@ -85,13 +83,16 @@ async def test_up_returns_a_stack_that_runs_workflows_and_fires_timers_in_time(s
     assert min([await nap(settings, f"nap-{number}") for number in range(3)]) < 0.3
 
 
-async def test_the_namespace_keeps_history_for_thirty_days_and_knows_the_search_attributes(settings: Settings) -> None:
+async def test_what_temporal_knows_of_us_once_the_stack_is_up(settings: Settings) -> None:
     await stack.start_detached(settings)
     client = await Client.connect(settings.temporal_target, namespace="mpg")
     namespace = await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace="mpg"))
     assert namespace.config.workflow_execution_retention_ttl.seconds == 720 * 3600
     known = await client.operator_service.list_search_attributes(ListSearchAttributesRequest(namespace="mpg"))
     assert set(search_attributes.TYPES) <= set(known.custom_attributes)
+    found = await client.operator_service.list_nexus_endpoints(ListNexusEndpointsRequest(name=ENDPOINT))
+    [target] = [each.spec.target.worker for each in found.endpoints]
+    assert (target.namespace, target.task_queue) == ("mpg", MAIN_QUEUE)
 
 
 async def test_a_second_up_changes_nothing(settings: Settings) -> None:
@@ -220,7 +221,7 @@ async def test_an_api_that_can_not_start_is_told_of_and_tried_again_while_the_re
         assert f"Port {settings.api_port} of 127.0.0.1 is in use by another program" in out.decode()
         assert doctor.returncode == 1
     await status_when(settings, lambda found: not trouble_of(found))
-    assert_api_answers(settings)
+    await until_api_answers(settings)
     process_of(await stack.status(settings), API).send(signal.SIGTERM)
     (settings.api_dir / "key").chmod(0o644)
     told = await status_when(settings, lambda found: bool(trouble_of(found)))
@@ -231,6 +232,16 @@ async def test_an_api_that_can_not_start_is_told_of_and_tried_again_while_the_re
 def trouble_of(status: StackStatus) -> str:
     [api] = [part for part in status.parts if part.name == API]
     return api.trouble
+
+
+async def until_api_answers(settings: Settings) -> None:
+    """Return once it does: it is in no trouble as soon as it runs, and listens a moment later."""
+    async with asyncio.timeout(30):
+        while True:
+            with contextlib.suppress(httpx.ConnectError):
+                assert_api_answers(settings)
+                return
+            await asyncio.sleep(0.1)
 
 
 def assert_api_answers(settings: Settings) -> None:

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from activities.backups.contents import parse_contents
+from activities.backups.contents import parse_contents, parse_reading
 from model.backups import BackupType
 from model.errors import NotYet
+from model.timelines import Fork
 
 FULL, INCR = "20261128-165251F", "20261128-165251F_20261128-165301I"
 
@@ -60,3 +61,12 @@ def test_no_stanza_is_an_empty_repository() -> None:
 def test_repository_that_cannot_be_read_is_not_taken_for_an_empty_one() -> None:
     with pytest.raises(NotYet, match="unable to connect"):
         parse_contents(_stanza(code=99, message="[HostConnectError] unable to connect to 'store.example:443'"))
+
+
+def test_history_of_the_newest_timeline_follows_the_info() -> None:
+    info = _stanza(_said(FULL, "full", 1795884775))
+    contents = parse_reading(f"{info}\nHISTORY 00000002.history\n1\t0/5000028\tno recovery target specified\n")
+    assert (contents.timeline, contents.forks) == (2, (Fork(timeline=1, at=0x5000028),))
+    assert [each.id for each in contents.backups] == [FULL]
+    first = parse_reading(f"{info}\n")
+    assert (first.timeline, first.forks) == (None, ())

@@ -3,8 +3,9 @@
 import pytest
 
 from activities.backups.comparing import comparison
-from activities.backups.drill import LEAST_FREE_BYTES, parse_report, require_room
-from model.effects import DrillReport
+from activities.backups.drill import LEAST_FREE_BYTES, parse_report, require_room, variables
+from model.backups import Repository, RepositoryKind
+from model.effects import DrillInput, DrillReport
 from model.errors import HostFull
 from model.row_samples import Sample, TableSample
 
@@ -22,6 +23,25 @@ from model.row_samples import Sample, TableSample
 )
 def test_report(answer: str, report: DrillReport):
     assert parse_report(answer) == report
+
+
+@pytest.mark.parametrize("timeline", [None, 1])
+def test_backup_that_the_newest_timeline_does_not_come_from_ends_on_its_own(timeline: int | None):
+    asked = DrillInput(
+        cluster_id="c",
+        cluster_name="orders",
+        repository=Repository(kind=RepositoryKind.VOLUME, key_id="k"),
+        image="mpg-node:17",
+        backup_id="20260101-000000F",
+        size_bytes=1,
+        to_end=False,
+        timeline=timeline,
+        request_id="r",
+    )
+    told = variables(asked, None, None)
+    assert (told["RESTORE_TYPE"], told.get("RESTORE_TIMELINE")) == ("immediate", timeline and str(timeline))
+    sampled = variables(asked, Sample(lsn="0/1", timeline=2, tables=()), None)
+    assert (sampled["RESTORE_TYPE"], sampled["RESTORE_TIMELINE"]) == ("lsn", "2")
 
 
 def test_a_drill_leaves_the_clusters_room_on_the_disk():

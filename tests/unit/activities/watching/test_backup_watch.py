@@ -55,12 +55,13 @@ class Watched:
         self, state: ClusterState, seen: Archiving | Exception = FAILING, *, primary: str | None = "a"
     ) -> None:
         self.asked: list[str] = []
+        self.forgot: list[str] = []
         self._state, self._seen = state, seen
         sync = SyncWatch()
         sync.primary = primary
         backups = state.spec.backups
         arg = WatchInput(cluster_id=state.spec.id, status=state.status, backed_up=backups is not None)
-        self.watch = BackupWatch(arg, sync, self._view, BOUNDS, read=self._read, begin=self._begin)
+        self.watch = BackupWatch(arg, sync, self._view, BOUNDS, read=self._read, begin=self._begin, forget=self._forget)
         self.looked = asyncio.Event()
 
     async def _read(self, arg: ArchivingInput) -> Archiving:
@@ -75,6 +76,9 @@ class Watched:
 
     async def _begin(self, spec: ClusterSpec) -> None:
         self._count(f"begin a backup of {spec.name}")
+
+    async def _forget(self, state: ClusterState) -> None:
+        self.forgot.append(state.spec.id)
 
     def _count(self, what: str) -> None:
         self.asked.append(what)
@@ -161,9 +165,11 @@ async def test_cluster_without_any_backup_gets_one_where_it_is_ready(phase: Clus
 
 
 async def test_cluster_with_a_backup_waits_for_its_schedule():
-    watched = Watched(backed_up(ready_cluster(), timedelta(minutes=1)))
+    state = backed_up(ready_cluster(), timedelta(minutes=1))
+    watched = Watched(state)
     assert await watched.tells_nothing(lambda: asyncio.create_task(watched.watch.until_age_changes()))
     assert set(watched.asked) == {"view"}
+    assert set(watched.forgot) == {state.spec.id}, "at each look it is seen what ended without a word"
 
 
 async def test_cluster_without_a_repository_is_not_asked():

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 from httpx import ASGITransport, AsyncClient
+from starlette.datastructures import URL
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from structlog.testing import capture_logs
@@ -45,6 +47,13 @@ async def status(guard: Authentication, token: str, method: str = "GET") -> tupl
     async with AsyncClient(transport=ASGITransport(guard), base_url="http://api") as client:
         answer = await client.request(method, "/api/v1/organizations", headers={"Authorization": f"Bearer {token}"})
     return answer.status_code, dict(answer.headers)
+
+
+async def test_host_header_has_no_say_in_what_may_only_read(keyring: Keyring, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What Starlette before it checked the header, such as 0.46, makes of "Host: x/graphql?".
+    monkeypatch.setattr(Request, "url", URL("http://x/graphql?/api/v1/organizations"))
+    token = attenuate(keyring.text(keyring.issue()), [read_only()])
+    assert (await status(Authentication(behind, keyring, Failures()), token, "POST"))[0] == 403
 
 
 async def behind(scope: Scope, receive: Receive, send: Send) -> None:

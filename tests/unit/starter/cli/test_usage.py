@@ -17,14 +17,17 @@ from starter.cli.panels import Panel
 runner = CliRunner()
 
 COMMANDS = [
-    "up", "down", "doctor", "dashboard", "plans", "create", "list", "status", "destroy", "adopt", "users list",
+    "up", "down", "doctor", "migrate-stack", "dashboard", "plans", "create", "list", "status", "destroy", "adopt",
+    "users list",
     "users create", "users set-role", "users delete", "users rotate-password", "users opt-in-roles", "databases list",
     "databases create", "databases delete", "databases extensions list", "databases extensions enable",
     "databases extensions disable", "url", "connect", "proxy", "change-plan", "set-pool-mode", "tls", "allow-list",
-    "storage", "restart", "switchover", "failover", "restore", "fork", "backup list", "backup create",
-    "backup schedule", "backup remove-kept", "operations list", "operations show",
+    "set-durability", "storage", "restart", "switchover", "failover", "restore", "fork", "backup list", "backup create",
+    "backup schedule", "backup verify", "backup remove-kept", "metrics show", "queries running", "queries statements",
+    "queries plan", "queries suggest", "queries cancel", "queries end", "operations list", "operations show",
     "operations cancel", "operations retry", "auth token", "auth env", "auth list",
-    "auth revoke",
+    "auth revoke", "webhooks list", "webhooks create", "webhooks delete", "webhooks secret", "webhooks test",
+    "webhooks deliveries", "webhooks replay",
 ]  # fmt: skip
 
 

@@ -1,19 +1,21 @@
 """The record of what is no operation: appended to, read by time, kept for so many days, without a secret."""
 
 import stat
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from model.cluster import ClusterSpec
-from model.errors import Refused
+from model.errors import NotFound, Refused, Unconfirmed
 from model.plans import find_plan, load_plans
 from starter.client import audit
-from starter.client.audit import AuditAction, AuditRecord, person
+from starter.client.audit import AuditAction, AuditRecord, about_cluster, about_organization, person
 
 NOW = datetime.now(UTC)
 ALL = (NOW - timedelta(days=3), NOW + timedelta(days=3))
+DELETION = about_organization("token/1", AuditAction.DELETE_WEBHOOK, "shop", "wh_1")
 SPEC = ClusterSpec(
     id="c" * 16,
     name="orders",
@@ -28,7 +30,8 @@ SPEC = ClusterSpec(
 def test_what_was_noted_by_several_is_read_in_its_order(tmp_path: Path) -> None:
     one, other = (AuditRecord(tmp_path / "audit", days=2) for _ in range(2))
     one.note("token/1", AuditAction.READ_PASSWORD, SPEC, "amy")
-    other.note("cli/root", AuditAction.ATTACH_APP, SPEC, "web")
+    with other.acting(about_cluster("cli/root", AuditAction.ATTACH_APP, SPEC, "web")):
+        pass
     found = list(one.entries(*ALL))
     assert [(each.actor, each.action, each.about) for each in found] == [
         ("token/1", "ReadPassword", "amy"),
@@ -75,6 +78,37 @@ def test_what_cannot_be_recorded_is_refused_each_time(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(Refused, match="cannot be written"):
             record.note("token/1", AuditAction.READ_PASSWORD, SPEC, "amy")
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (None, "done"),
+        (NotFound("There is none."), "failed"),
+        (Unconfirmed("Nobody knows."), "asked"),
+        (KeyboardInterrupt(), "asked"),
+    ],
+)
+def test_an_act_is_one_entry_with_how_it_ended(tmp_path: Path, error: BaseException | None, outcome: str) -> None:
+    record = AuditRecord(tmp_path, days=2)
+    with suppress(NotFound, Unconfirmed, KeyboardInterrupt), record.acting(DELETION):
+        assert [each.outcome for each in record.entries(*ALL)] == ["asked"]
+        if error is not None:
+            raise error
+    [entry] = record.entries(*ALL)
+    assert entry == DELETION.model_copy(update={"outcome": outcome})
+
+
+def test_an_act_that_cannot_be_recorded_is_not_done_and_one_that_is_done_is_not_refused(tmp_path: Path) -> None:
+    file = tmp_path / f"{DELETION.at.date()}.jsonl"
+    file.symlink_to("/dev/full")
+    record = AuditRecord(tmp_path, days=2)
+    with pytest.raises(Refused, match="No space left"), record.acting(DELETION):
+        pytest.fail("it was done")
+    file.unlink()
+    with record.acting(DELETION):
+        file.unlink()
+        file.symlink_to("/dev/full")
 
 
 def test_the_command_line_is_its_user() -> None:

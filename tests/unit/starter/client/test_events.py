@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from model.cluster import ClusterPhase
-from model.errors import MpgError, StackDown
+from model.cluster import ClusterPhase, ClusterView
+from model.errors import StackDown
 from model.events import EventKind, Look, SeenCluster
 from starter.client import MpgClient, events
 from starter.client.events import EventHub, Subscription, TooManyListeners
@@ -21,16 +21,25 @@ class Lists:
     def __init__(self) -> None:
         self.clusters: dict[str, SeenCluster] = {}
         self.looks = 0
-        self.error: MpgError | None = None
+        self.found_error: Exception | None = None
+        self.error: Exception | None = None
+        self.answers = asyncio.Event()
+        self.answers.set()
 
     async def look(self, ended_since: datetime) -> Look:
         self.looks += 1
+        await self.answers.wait()
         if self.error is not None:
             raise self.error
         return Look(at=ended_since, clusters=dict(self.clusters))
 
-    def put(self, name: str, status: ClusterPhase, org: str = "shop") -> None:
-        self.clusters[name] = SeenCluster(id=name, name=name, organization=org, status=status)
+    async def find(self, cluster_id: str) -> ClusterView | None:
+        assert self.found_error is not None
+        raise self.found_error
+
+    def put(self, name: str, status: ClusterPhase, org: str = "shop", conditions: tuple[str, ...] = ()) -> None:
+        seen = SeenCluster(id=name, name=name, organization=org, status=status, conditions=conditions)
+        self.clusters[name] = seen
 
 
 @pytest.fixture
@@ -107,13 +116,16 @@ async def test_there_is_a_bound_and_who_leaves_makes_room(hub: EventHub) -> None
     (await hub.subscribe(lambda event: True)).close()
 
 
-async def test_a_silent_temporal_is_no_end_and_hides_nothing(hub: EventHub, lists: Lists) -> None:
-    lists.error = StackDown("It is silent.")
-    with pytest.raises(StackDown):
-        await hub.subscribe(lambda event: True)
+@pytest.mark.parametrize("error", [StackDown("It is silent."), ValueError("Nobody thought of it.")])
+async def test_a_look_that_fails_is_no_end_and_hides_nothing(hub: EventHub, lists: Lists, error: Exception) -> None:
+    lists.error = error
+    async with asyncio.timeout(SOON_S):
+        for _ in range(4):  # more than there are places
+            with pytest.raises(type(error)):
+                await hub.subscribe(lambda event: True)
     lists.error = None
     async with await hub.subscribe(lambda event: True) as subscription:
-        lists.error, looks = StackDown("It is silent."), lists.looks
+        lists.error, looks = error, lists.looks
         lists.put("meanwhile", ClusterPhase.INITIALIZING)
         async with asyncio.timeout(SOON_S):
             while lists.looks < looks + 2:
@@ -139,3 +151,28 @@ async def test_all_are_ended_together_and_nobody_looks_while_nobody_listens(
     async with asyncio.timeout(SOON_S):
         assert await ending is None
     assert waiting.over
+
+
+async def test_hub_that_is_closed_before_it_has_looked_keeps_nobody_waiting(hub: EventHub, lists: Lists) -> None:
+    lists.answers.clear()
+    waiting = [asyncio.create_task(hub.subscribe(lambda event: True)) for _ in range(3)]
+    async with asyncio.timeout(SOON_S):
+        while not lists.looks:
+            await asyncio.sleep(0)
+        hub.close()
+        assert [subscription.over for subscription in await asyncio.gather(*waiting)] == [True] * 3
+
+
+async def test_event_about_which_nothing_more_can_be_found_is_told_once_all_the_same(
+    hub: EventHub, lists: Lists
+) -> None:
+    lists.found_error = ValueError("Nobody thought of it.")
+    async with await hub.subscribe(lambda event: True) as subscription:
+        lists.put("orders", ClusterPhase.READY, conditions=("Degraded",))
+        raised = await subscription.next(SOON_S)
+        assert raised is not None
+        assert raised.event.kind is EventKind.CONDITION_RAISED
+        lists.clusters.clear()
+        later = await subscription.next(SOON_S)
+        assert later is not None
+        assert later.event.kind is EventKind.CONDITION_LIFTED

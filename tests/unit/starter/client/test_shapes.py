@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from model.backups import BackupFailure, BackupRecord, BackupRun, BackupType
+from model.backups import BackupFailure, BackupRecord, BackupRun, BackupType, Hole
 from model.cluster import ARCHIVING_FAILS, ClusterPhase, ClusterState, ClusterView, Condition, NodeRole
 from model.drills import Proof
 from model.facts import BackupRecordIs, ConditionIs, PhaseIs, apply
@@ -56,15 +56,26 @@ def test_what_is_known_of_backups(state: ClusterState) -> None:
     assert (found["repository"], found["archiving"]) == ("volume", True)
     assert found["last"] == shapes.backups([incr])[0].model_dump(mode="json")
     assert found["last_full"] == shapes.backups([full])[0].model_dump(mode="json")
-    assert found["window"] == {"since": "2026-01-01T00:00:00Z", "until": None}
+    assert found["window"] == {"since": "2026-01-01T00:00:01Z", "until": None, "lost": []}
     assert (found["running"], found["failed"]) == (None, None)
 
 
 def test_window_ends_with_the_last_segment_that_was_archived(state: ClusterState) -> None:
     failing = Condition(type=ARCHIVING_FAILS, status=True, since=MADE_AT + timedelta(hours=2), message="m")
     found = with_backups(apply(state, [ConditionIs(condition=failing)]), oldest=backup(BackupType.FULL))
-    assert found["window"] == {"since": "2026-01-01T00:00:00Z", "until": "2026-01-01T02:00:00Z"}
+    assert found["window"] == {"since": "2026-01-01T00:00:01Z", "until": "2026-01-01T02:00:00Z", "lost": []}
     assert found["archiving"] is False
+
+
+def test_window_has_no_moments_for_which_wal_is_lost(state: ClusterState) -> None:
+    name = "000000010000000000000005"
+    hole = Hole(first=name, last=name, since=MADE_AT + timedelta(hours=1), until=MADE_AT + timedelta(hours=2))
+    found = with_backups(state, oldest=backup(BackupType.FULL), holes=(hole,))
+    assert found["window"] == {
+        "since": "2026-01-01T00:00:01Z",
+        "until": None,
+        "lost": [{"since": "2026-01-01T01:00:00Z", "until": "2026-01-01T02:00:00Z"}],
+    }
 
 
 def test_backup_that_is_made_and_one_that_failed(state: ClusterState) -> None:
@@ -149,7 +160,7 @@ def test_storage_has_the_fields_that_programs_read(state: ClusterState) -> None:
     }  # fmt: skip
     assert (shown["level"], shown["read_only"], shown["full_on"]) == ("full", True, None)
     [node] = shown["nodes"]
-    assert set(node) == {"name", "used_bytes", "data_bytes", "wal_bytes", "temp_bytes", "provisioned_bytes"}
+    assert set(node) == {"name", "used_bytes", "data_bytes", "wal_bytes", "temp_bytes", "provisioned_bytes", "seen_at"}
 
 
 def test_what_was_just_seen_stands_for_what_is_on_record(state: ClusterState) -> None:

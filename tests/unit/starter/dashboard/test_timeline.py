@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 from model.backups import BackupType
-from starter.client.shapes import BackupShape, BackupWindow
-from starter.dashboard.backups.timeline import MARK, WIDTH, timeline
+from starter.client.shapes import BackupShape, BackupWindow, LostMoments, ProofShape
+from starter.dashboard.backups.timeline import MARK, WIDTH, bounds, timeline
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -34,3 +34,34 @@ def test_nothing_is_drawn_where_nothing_can_be_restored() -> None:
     assert timeline(None, (), NOW) is None
     running = BackupShape(id="x", status="running", type=BackupType.FULL, start=NOW)
     assert timeline(BackupWindow(since=NOW, until=None), (running,), NOW) is None
+
+
+def test_what_is_lost_is_a_gap_until_the_next_backup_or_the_end() -> None:
+    ago = [NOW - timedelta(hours=hours) for hours in (18, 12, 6)]
+    lost = (LostMoments(since=ago[0], until=ago[1]), LostMoments(since=ago[2], until=None))
+    drawn = timeline(BackupWindow(since=NOW - timedelta(hours=24), until=None, lost=lost), (backup(24),), NOW)
+    assert drawn is not None
+    quarter = (WIDTH - MARK) / 4
+    assert [(gap.x, gap.width) for gap in drawn.gaps] == [(quarter, quarter + MARK), (3 * quarter, quarter + MARK)]
+    assert "from 2026-03-01 06:00:00 UTC to 2026-03-01 12:00:00 UTC" in drawn.gaps[0].title
+    assert drawn.gaps[1].x + drawn.gaps[1].width == drawn.to_x
+
+
+def test_marks_say_what_the_last_proof_of_a_backup_found() -> None:
+    fault = ProofShape(
+        backup_id="6", at=NOW, fault="A page is torn.", recovery_seconds=None, to_end=False, restored_bytes=None,
+        tables_compared=None,
+    )  # fmt: skip
+    found = (backup(24).model_copy(update={"proven": NOW}), backup(12), backup(6).model_copy(update={"proof": fault}))
+    drawn = timeline(BackupWindow(since=NOW - timedelta(hours=24), until=None), found, NOW)
+    assert drawn is not None
+    assert [(mark.proven, mark.faulty) for mark in drawn.marks] == [(True, False), (False, False), (False, True)]
+    said = ("proven 2026-03-02 00:00:00 UTC", "never proven", "not whole when it was proven: A page is torn.")
+    assert all(mark.title.endswith(end) for mark, end in zip(drawn.marks, said, strict=True))
+
+
+def test_whole_seconds_within_the_window_can_be_asked_for() -> None:
+    begun, half = NOW - timedelta(hours=1), timedelta(milliseconds=500)
+    assert bounds(BackupWindow(since=begun, until=None), NOW) == (begun, NOW)
+    assert bounds(BackupWindow(since=begun - half, until=NOW + half), NOW) == (begun, NOW)
+    assert bounds(BackupWindow(since=NOW + half, until=None), NOW) == (NOW + 2 * half, NOW + 2 * half)

@@ -111,7 +111,7 @@ def test_a_command_that_is_not_there_says_so() -> None:
 
 def test_only_a_failed_check_has_not_passed() -> None:
     results = [CheckResult(name=CheckName.DOCKER, state=state, detail="", seconds=0) for state in CheckState]
-    assert [result.passed for result in results] == [True, True, False]
+    assert [result.passed for result in results] == [True, True, False, True]
 
 
 def test_a_postgres_version_that_no_debian_ships_is_refused() -> None:
@@ -193,11 +193,11 @@ def test_image_with_postgis_is_built_on_the_nearest_base_there_is(
         if base != "own" and not mirror:
             raise CommandFailed("the mirror does not answer")
 
-    def bootstrap(_client: object, _recipe: Recipe, base: str, _on_progress: object) -> None:
+    def bootstrap(_client: object, base: str, *_: object) -> None:
         done.append(f"bootstrap {base}")
 
-    stand_ins = {"_bootstrapped_base": base_of, "_label": label, "_pull": pull, "_build": build}
-    for name, function in (stand_ins | {"_bootstrap": bootstrap}).items():
+    stand_ins = {"_bootstrapped_base": base_of, "version_of": label, "pull": pull, "_build": build}
+    for name, function in (stand_ins | {"bootstrap": bootstrap}).items():
         monkeypatch.setattr(node_image, name, function)
     node_image.build_from_any_base(MagicMock(), recipe, "tag", load_settings(), print)
     assert done == expected

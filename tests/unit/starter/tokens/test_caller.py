@@ -24,3 +24,11 @@ def test_one_token_s_reach_is_not_lent_to_another_s_rights() -> None:
 
 def test_who_may_only_read_changes_nothing() -> None:
     assert Caller((READER,)).for_changes() is None
+
+
+def test_clusters_of_all_tokens_together() -> None:
+    other = Grant(token_id="3", clusters=frozenset({"b"}))
+    assert Caller((WRITER, other)).clusters_of("shop") == {"a", "b"}
+    assert Caller((WRITER, other)).clusters_of("personal") == {"b"}
+    assert Caller((WRITER,)).clusters_of("personal") == set()
+    assert Caller((WRITER, READER)).clusters_of("shop") is None

@@ -6,6 +6,7 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from model import effects
+from model.conditions import DEGRADED
 from model.errors import NotYet, Refused
 from model.facts import AbsencesPlanned, PrimaryIs
 from model.operations import TurnGrant
@@ -13,7 +14,6 @@ from tests.unit.workflows.cluster.alarms import POOLER, A, B
 from tests.unit.workflows.cluster.healed import GRANT, HOLDER, YIELD, Healed
 from tests.unit.workflows.runtime import Runtime
 from workflows.cluster.healing import YIELD_BOUND
-from workflows.cluster.losses import DEGRADED
 
 FAIL_OVER = "start Failover for a"
 RELEASE = "release_commits on=a"

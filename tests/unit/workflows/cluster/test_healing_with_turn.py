@@ -7,6 +7,7 @@ from temporalio.exceptions import CancelledError
 
 from model import effects
 from model.cluster import ClusterPhase, ClusterState, Durability
+from model.conditions import DEGRADED, NEEDS_OPERATOR
 from model.effects import Alarm
 from model.facts import AbsencesPlanned, InSync, PhaseIs, apply
 from model.operations import FailoverRequest, RepairRequest
@@ -15,8 +16,6 @@ from tests.unit.workflows.cluster.healed import GRANT, HOLDER, Healed
 from tests.unit.workflows.runtime import Runtime
 from tests.workflows.samples import ready_cluster, without_replica
 from workflows.cluster.healing import HEALING_TASK
-from workflows.cluster.losses import DEGRADED
-from workflows.cluster.record import NEEDS_OPERATOR
 
 # --- what the watch says --------------------------------------------------------------------------------------------
 

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import pytest
 
 from model.cluster import ClusterPhase, ClusterState, Condition, Durability, NodeRole
+from model.conditions import DEGRADED
 from model.effects import Alarm, AlarmKind
 from model.facts import AbsencesPlanned, ConditionIs, Fact, InSync, PhaseIs, apply
 from tests.unit.workflows.cluster.alarms import POOLER, A, B
 from tests.unit.workflows.runtime import Runtime
 from tests.workflows.samples import ready_cluster, without_replica
-from workflows.cluster.losses import DEGRADED, Losses
+from workflows.cluster.losses import Losses
 from workflows.cluster.record import no_condition
 
 LEFT = Alarm(kind=AlarmKind.NODE, name="b", how="it is not in sync")

@@ -7,6 +7,7 @@ import pytest
 
 from model import effects
 from model.cluster import ClusterPhase, PoolMode, Role, User
+from model.conditions import NEEDS_OPERATOR
 from model.effects import Effect
 from model.facts import AbsencesPlanned, Fact, InSync, PhaseIs, PlanIs, PoolersAre, PrimaryIs, UserIs
 from model.plans import DEFAULT_PLANS
@@ -14,7 +15,7 @@ from model.poolers import plan_generation
 from tests.unit.workflows.runtime import Runtime
 from tests.workflows.samples import ready_cluster
 from workflows.cluster import record as record_module
-from workflows.cluster.record import NEEDS_OPERATOR, ClusterRecord, no_condition
+from workflows.cluster.record import ClusterRecord, no_condition
 
 BEN = UserIs(user=User(name="ben", role=Role.WRITER))
 

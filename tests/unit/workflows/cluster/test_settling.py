@@ -6,12 +6,12 @@ import pytest
 
 from model import effects
 from model.cluster import ClusterPhase, Durability, Role, User
+from model.conditions import NEEDS_OPERATOR
 from model.effects import Observation
 from model.errors import NotYet, Refused
 from model.facts import AbsencesPlanned, InSync, PhaseIs, PrimaryIs, UserIs, apply
 from tests.unit.workflows.runtime import Runtime, ScriptedRecord
 from tests.workflows.samples import ready_cluster
-from workflows.cluster.record import NEEDS_OPERATOR
 from workflows.cluster.settling import EndedOperation, Settling
 
 SETTLED = "settle_cluster"

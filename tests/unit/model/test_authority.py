@@ -7,7 +7,7 @@ import pytest
 from cryptography import x509
 from structlog.testing import capture_logs
 
-from activities.authority import Authority, server_names
+from model.authority import Authority, server_names
 from model.errors import Refused
 from model.settings import Settings, load_settings
 

@@ -68,16 +68,13 @@ class Authority:
             raise Refused(f"{path} does not hold a certificate authority.", remedy="Restore it from your backup.")
         self._key = key
         self._names = server_names(settings)
+        self.check_every_s = check_every_s(settings)
+        """Seconds after which certificates are looked at again."""
         self._lifetime = timedelta(days=settings.tls_certificate_days)
         public = self._certificate.public_bytes(serialization.Encoding.PEM)
         if not settings.ca_file.exists() or settings.ca_file.read_bytes() != public:
             put(settings.ca_file, public)
             settings.ca_file.chmod(0o644)
-
-    @property
-    def check_every_s(self) -> float:
-        """Seconds after which certificates are looked at again: some look always comes well before the end."""
-        return min(3600.0, self._lifetime.total_seconds() / 10)
 
     def issue(self, name: str) -> Issued:
         """Return a key and a certificate for a server of cluster *name*, under the names that clients connect to."""
@@ -115,6 +112,11 @@ class Authority:
 
     def _alternatives(self) -> list[x509.GeneralName]:
         return [_alternative(name) for name in self._names]
+
+
+def check_every_s(settings: Settings) -> float:
+    """Return the seconds after which certificates are looked at again: some look always comes well before the end."""
+    return min(3600.0, timedelta(days=settings.tls_certificate_days).total_seconds() / 10)
 
 
 def server_names(settings: Settings) -> tuple[str, ...]:

@@ -1,0 +1,1 @@
+"""The workflow of an organization's webhooks, and that of one delivery."""
