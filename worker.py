@@ -36,6 +36,7 @@ from starter.client.temporal import compression
 from starter.leave import leave
 from starter.logs import configure_logging
 from starter.nexus.handlers import nexus_service, serves_nexus
+from starter.traces import traced
 from workflows.metered import MeteredOperations
 from workflows.registry import SANDBOX, WORKFLOWS
 
@@ -70,18 +71,22 @@ async def connect(settings: Settings, runtime: Runtime | None = None) -> Client:
 
 @asynccontextmanager
 async def serving(
-    client: Client, settings: Settings, activities: Activities, metrics: WorkerMetrics | None = None
+    client: Client,
+    settings: Settings,
+    activities: Activities,
+    metrics: WorkerMetrics | None = None,
+    tracing: Sequence[Interceptor] = (),
 ) -> AsyncGenerator[None]:
     """Run workflows and *activities* until the block ends, and take over at once what a former worker left.
 
-    *metrics* counts the operations.
+    *metrics* counts the operations, *tracing* traces them.
     """
     watches = Watches(settings.workers_dir, settings.host_name)
     async with AsyncExitStack() as stack:
         stack.enter_context(watches.alive())
         answers = [nexus_service(client, settings)] if await serves_nexus(client) else []
         counted = [metrics.operations, MeteredOperations(metrics.operations.count)] if metrics else []
-        for worker in _workers(client, settings, activities, watches, answers, counted):
+        for worker in _workers(client, settings, activities, watches, answers, counted, tracing):
             await stack.enter_async_context(worker)
         await _take_over(client)
         await stack.enter_async_context(watches.looked_after(client))
@@ -97,6 +102,7 @@ def _workers(
     watches: Watches,
     answers: Sequence[object],
     counted: Sequence[Interceptor],
+    tracing: Sequence[Interceptor],
 ) -> list[Worker]:
     """Return the worker of decisions and SQL work, with what it *answers* on Nexus, and the one of containers."""
     logged, fenced = LoggedActivities(), FencedActivities(OperationFences(settings.fences_dir))
@@ -110,7 +116,7 @@ def _workers(
         nexus_service_handlers=answers,
         workflow_runner=SANDBOX,
         workflow_failure_exception_types=[MpgError],
-        interceptors=[logged, fenced, *guarded, *counted],
+        interceptors=[*tracing, logged, fenced, *guarded, *counted],
         sticky_queue_schedule_to_start_timeout=STICKY,
         max_concurrent_activities=MOST_ACTIVITIES,
         max_concurrent_local_activities=100,
@@ -122,7 +128,7 @@ def _workers(
         task_queue=host_queue(settings.host_name),
         identity=watches.identity,
         activities=activities.host,
-        interceptors=[logged, fenced, watches, *guarded, *counted],
+        interceptors=[*tracing, logged, fenced, watches, *guarded, *counted],
         max_concurrent_activities=MOST_ACTIVITIES,
         max_heartbeat_throttle_interval=timedelta(seconds=1),
         graceful_shutdown_timeout=GRACE,
@@ -163,6 +169,12 @@ def stop_signal() -> asyncio.Event:
     return stop
 
 
+def _traced_operations() -> Interceptor:
+    from workflows.traced import TracedOperations
+
+    return TracedOperations()
+
+
 async def main() -> None:
     """Serve until a signal says stop."""
     settings = load_settings()
@@ -175,7 +187,8 @@ async def main() -> None:
         stack.enter_context(metrics.exported(settings))
         opened = open_activities(settings, client, master_key, metrics.board)
         activities = await stack.enter_async_context(opened)
-        await stack.enter_async_context(serving(client, settings, activities, metrics))
+        tracing = stack.enter_context(traced(settings, "worker", _traced_operations))
+        await stack.enter_async_context(serving(client, settings, activities, metrics, tracing))
         gc.collect()
         gc.freeze()  # what the code itself consists of stays: looking through it stopped everything for 40 ms at times
         log.info("worker serves", host=settings.host_name, temporal=settings.temporal_target)

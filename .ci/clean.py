@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from docker.errors import APIError, DockerException
@@ -22,18 +23,18 @@ def remove_containers_networks_volumes() -> None:
     if engine_version(settings) is None:
         return  # where no engine answers, `make test` starts one; what it then brings back carries no restart policy
     with contextlib.closing(connect(settings)) as client, contextlib.suppress(DockerException):
-        for container in client.containers.list(all=True, filters=LABELS):
-            _remove("container", str(container.name), lambda found=container: found.remove(force=True, v=True))
-        for network in client.networks.list(filters=LABELS):
-            _remove("network", str(network.name), network.remove)
-        for volume in client.volumes.list(filters=LABELS):
-            _remove("volume", str(volume.name), lambda found=volume: found.remove(force=True))
+        containers = client.containers.list(all=True, filters=LABELS)
+        _remove("containers", [partial(each.remove, force=True, v=True) for each in containers])
+        _remove("networks", [each.remove for each in client.networks.list(filters=LABELS)])
+        _remove("volumes", [partial(each.remove, force=True) for each in client.volumes.list(filters=LABELS)])
 
 
-def _remove(kind: str, name: str, remove: Callable[[], None]) -> None:
-    print(f"removing {kind} {name} of an earlier run", file=sys.stderr)
-    with contextlib.suppress(APIError):
-        remove()
+def _remove(kind: str, removals: Sequence[Callable[[], None]]) -> None:
+    if removals:
+        print(f"removing {len(removals)} {kind} of an earlier run", file=sys.stderr)
+    for remove in removals:
+        with contextlib.suppress(APIError):
+            remove()
 
 
 def stop_stacks(state: Path) -> None:

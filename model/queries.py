@@ -1,6 +1,7 @@
 """What runs in a cluster's databases and what ran, as it is shown to people; the requests for it."""
 
 import re
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, ClassVar
@@ -14,6 +15,7 @@ from model.operations import Request
 
 MOST_SESSIONS = 200
 MOST_STATEMENTS = 50
+"""In each order."""
 MOST_STATEMENTS_KEPT = 20
 """Those that took the most time have a history, in all databases of a cluster together."""
 MOST_SUGGESTIONS = 50
@@ -71,6 +73,45 @@ class Statement(Record):
     """Which part of the blocks that it needed were in shared buffers; None where it needed none."""
 
 
+class StatementOrder(StrEnum):
+    """Which statements come first."""
+
+    TIME = "time"
+    """Those that took the most time in all."""
+    MEAN = "mean"
+    """Those whose calls take longest."""
+    CALLS = "calls"
+    """Those that ran most often."""
+
+
+def ordered(statements: Iterable[Statement], by: StatementOrder) -> tuple[Statement, ...]:
+    """Return the first :data:`MOST_STATEMENTS` of *statements*."""
+
+    def size(each: Statement) -> float:
+        match by:
+            case StatementOrder.TIME:
+                return each.total_ms
+            case StatementOrder.MEAN:
+                return each.mean_ms
+            case StatementOrder.CALLS:
+                return each.calls
+
+    return tuple(sorted(statements, key=size, reverse=True)[:MOST_STATEMENTS])
+
+
+class SessionCount(Record):
+    """How many sessions on the primary a user has in one state, and how many of those wait for a lock.
+
+    ``longest_transaction_s`` is the age of their oldest transaction, in seconds; None where none is in one.
+    """
+
+    user: str
+    state: str
+    sessions: int
+    waiting: int
+    longest_transaction_s: float | None
+
+
 class SuggestionKind(StrEnum):
     """What about a table or an index deserves a look."""
 
@@ -89,10 +130,15 @@ class Suggestion(Record):
 
 
 class Queries(Record):
-    """One look at a primary. ``statements`` are those that took the most time since ``statements_since``."""
+    """One look at a primary. ``sessions`` are at most :data:`MOST_SESSIONS`, ``counts`` count all of them.
+
+    ``statements`` are those that come first in any :class:`StatementOrder`, by time, as counted since
+    ``statements_since``.
+    """
 
     at: datetime
     sessions: tuple[Session, ...]
+    counts: tuple[SessionCount, ...] = ()
     statements: tuple[Statement, ...]
     statements_since: datetime | None
     suggestions: tuple[Suggestion, ...] = ()

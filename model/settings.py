@@ -175,6 +175,9 @@ class Settings(BaseSettings):
     prometheus_binary: Path | None = None
     """The program that is run for it; unset, the one on the PATH, else one that was got by ``mpg doctor --fix``."""
 
+    traces_url: str | None = Field(None, pattern=r"^https?://[^/\s@]+(/\S*)?$")
+    """URL that the API and workers send traces to (OTLP/HTTP); unset, there are none."""
+
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

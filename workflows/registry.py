@@ -99,7 +99,9 @@ def _no_context(command_info: object) -> None:
 
 
 SANDBOX = _Sandbox(
-    restrictions=SandboxRestrictions.default.with_passthrough_modules("model", "workflows", "pydantic", "pydantic_core")
+    restrictions=SandboxRestrictions.default.with_passthrough_modules(
+        "model", "workflows", "pydantic", "pydantic_core", "opentelemetry"
+    )
 )
 """What these modules hold is imported once, not anew for each run, and so is the same for all runs: none holds anything
 that changes (tests/unit/workflows/test_workflow_modules.py)."""

@@ -21,6 +21,7 @@ from model.queries import (
     MOST_SUGGESTIONS,
     Queries,
     Session,
+    SessionCount,
     Statement,
     Suggestion,
     SuggestionKind,
@@ -39,7 +40,7 @@ class QueryActivities:
 
     @activity.defn(name=effects.READ_QUERIES.name)
     async def read_queries(self, arg: ReadQueriesInput) -> Queries:
-        """Return clients' sessions, the statements that took the most time, and suggestions for one database.
+        """Return clients' sessions, the statements that cost most by any measure, and suggestions for one database.
 
         The platform's own sessions and statements are left out. Raises :class:`NotYet` where the primary does not
         answer in time, :class:`NotFound` for a database that is not there.
@@ -66,9 +67,17 @@ class QueryActivities:
         assert row is not None
         async with connection.cursor(row_factory=class_row(Session)) as cursor:
             sessions = await (await cursor.execute(_SESSIONS, named | {"most": MOST_SESSIONS})).fetchall()
+        async with connection.cursor(row_factory=class_row(SessionCount)) as cursor:
+            counts = await (await cursor.execute(_COUNTS, named)).fetchall()
         async with connection.cursor(row_factory=class_row(Statement)) as cursor:
             statements = await (await cursor.execute(statements_query, named | {"most": MOST_STATEMENTS})).fetchall()
-        return Queries(at=row[0], sessions=tuple(sessions), statements=tuple(statements), statements_since=row[1])
+        return Queries(
+            at=row[0],
+            sessions=tuple(sessions),
+            counts=tuple(counts),
+            statements=tuple(statements),
+            statements_since=row[1],
+        )
 
     async def _with_suggestions(self, found: Queries, target: Target, database: str) -> Queries:
         try:
@@ -128,7 +137,13 @@ async def find_statistics_schema(connection: Connection) -> str | None:
 
 
 _PATIENCE: LiteralString = "SET lock_timeout = '100ms'; SET statement_timeout = '5s'"
-_SESSIONS: LiteralString = """
+_CLIENTS: LiteralString = """
+FROM pg_stat_activity
+WHERE backend_type = 'client backend' AND usename IS NOT NULL AND datname IS NOT NULL
+    AND usename <> ALL(%(platform)s)
+"""
+_SESSIONS: LiteralString = (
+    """
 SELECT pid, backend_start AS began, usename::text AS user, datname::text AS database,
     application_name AS application, coalesce(host(client_addr), 'local') AS client,
     coalesce(state, 'unknown') AS state,
@@ -137,24 +152,37 @@ SELECT pid, backend_start AS began, usename::text AS user, datname::text AS data
     greatest(extract(epoch FROM clock_timestamp() - coalesce(state_change, backend_start)), 0)::float8 AS state_seconds,
     greatest(extract(epoch FROM clock_timestamp() - xact_start), 0)::float8 AS transaction_seconds,
     left(coalesce(query, ''), %(characters)s) AS query
-FROM pg_stat_activity
-WHERE backend_type = 'client backend' AND usename IS NOT NULL AND datname IS NOT NULL
-    AND usename <> ALL(%(platform)s)
-ORDER BY state = 'idle', xact_start NULLS LAST, state_change, pid
-LIMIT %(most)s
 """
+    + _CLIENTS
+    + "ORDER BY state = 'idle', xact_start NULLS LAST, state_change, pid LIMIT %(most)s"
+)
+_COUNTS: LiteralString = (
+    """
+SELECT usename::text AS user, coalesce(state, 'unknown') AS state, count(*) AS sessions,
+    count(*) FILTER (WHERE wait_event_type = 'Lock') AS waiting,
+    greatest(extract(epoch FROM clock_timestamp() - min(xact_start)), 0)::float8 AS longest_transaction_s
+"""
+    + _CLIENTS
+    + "GROUP BY usename, state ORDER BY usename, state"
+)
 _SINCE: LiteralString = "SELECT now(), (SELECT stats_reset FROM {schema}.pg_stat_statements_info)"
 _STATEMENTS: LiteralString = """
+WITH counted AS (
 SELECT coalesce(queryid::text, '') AS id, coalesce(rolname::text, %(gone)s) AS user,
     datname::text AS database, left(query, %(characters)s) AS query, calls,
     total_exec_time AS total_ms, mean_exec_time AS mean_ms, rows,
-    shared_blks_hit::float8 / nullif(shared_blks_hit + shared_blks_read, 0) AS hit_ratio
+    shared_blks_hit::float8 / nullif(shared_blks_hit + shared_blks_read, 0) AS hit_ratio,
+    row_number() OVER (ORDER BY total_exec_time DESC) AS by_time,
+    row_number() OVER (ORDER BY mean_exec_time DESC) AS by_mean,
+    row_number() OVER (ORDER BY calls DESC) AS by_calls
 FROM {schema}.pg_stat_statements
 JOIN pg_database ON pg_database.oid = dbid
 LEFT JOIN pg_roles ON pg_roles.oid = userid
 WHERE (rolname IS NULL OR rolname <> ALL(%(platform)s)) AND starts_with(query, %(explain)s) IS NOT TRUE
-ORDER BY total_exec_time DESC
-LIMIT %(most)s
+)
+SELECT id, "user", database, query, calls, total_ms, mean_ms, rows, hit_ratio FROM counted
+WHERE least(by_time, by_mean, by_calls) <= %(most)s
+ORDER BY total_ms DESC
 """
 _UNUSED_INDEXES: LiteralString = """
 SELECT format('%%I.%%I', s.schemaname, s.indexrelname),

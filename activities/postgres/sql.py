@@ -11,6 +11,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
+from activities.postgres.traced_cursor import TracedCursor
 from model.cluster import User
 from model.effects import Target
 from model.names import POSTGRES_PORT, SUPERUSER
@@ -72,6 +73,7 @@ class SqlSessions:
             # Users own schemas in their databases: nothing of theirs may be found by an unqualified name.
             options=self._options + ("" if as_clients else _WRITES),
             autocommit=True,
+            cursor_factory=TracedCursor,
         )
 
     async def open_as(self, target: Target, dbname: str, user: User, *, options: str) -> Connection:
@@ -91,6 +93,7 @@ class SqlSessions:
             connect_timeout=CONNECT_TIMEOUT_S,
             sslmode="disable",
             options=options,
+            cursor_factory=TracedCursor,
         )
 
     @asynccontextmanager

@@ -4,11 +4,12 @@ import asyncio
 import socket
 import ssl
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from types import FrameType
 
 import uvicorn
+from temporalio.client import Interceptor
 
 from model.errors import MpgError, Refused
 from model.settings import LOOPBACK, Settings, load_settings
@@ -18,6 +19,7 @@ from starter.client import MpgClient
 from starter.leave import leave
 from starter.logs import configure_logging
 from starter.tokens.keyring import Keyring
+from starter.traces import client_spans, trace_requests, traced
 
 GRACE_SECONDS = 4
 """How long answers that are under way may take once the process is told to end."""
@@ -28,8 +30,16 @@ async def serve(settings: Settings) -> None:
     keyring = Keyring(settings.api_dir)
     keyring.prepare()
     listener = listen(settings.api_port)
-    async with MpgClient.connect(settings) as mpg:
+    with traced(settings, "api", client_spans) as interceptors:
+        await _serve(settings, keyring, listener, interceptors)
+
+
+async def _serve(
+    settings: Settings, keyring: Keyring, listener: socket.socket, interceptors: Sequence[Interceptor]
+) -> None:
+    async with MpgClient.connect(settings, interceptors=interceptors) as mpg:
         app = make_app(mpg.keeping_views(), keyring)
+        trace_requests(app, settings)
         certificate = ServedCertificate(settings) if settings.api_tls else None
         config = uvicorn.Config(
             app,

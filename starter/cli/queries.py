@@ -7,6 +7,7 @@ import typer
 from model.base import Record
 from model.errors import NotFound, NotYet
 from model.names import DEFAULT_ORG
+from model.queries import StatementOrder, ordered
 from starter.cli import options
 from starter.cli.output import print_json, print_table
 from starter.cli.session import confirm, with_client
@@ -57,10 +58,18 @@ def running(cluster: options.Cluster, as_json: options.Json = False, org: option
         print(f"Nobody is connected to cluster {cluster}.")
 
 
-@app.command(epilog=options.example("mpg queries statements orders"))
-def statements(cluster: options.Cluster, as_json: options.Json = False, org: options.Org = DEFAULT_ORG) -> None:
-    """List the statements that took the most time in all."""
-    found = _look(cluster, org).statements
+@app.command(epilog=options.example("mpg queries statements orders --by mean"))
+def statements(
+    cluster: options.Cluster,
+    by: Annotated[
+        StatementOrder,
+        typer.Option("--by", help="First those that took the most time in all, longest each, or ran most often."),
+    ] = StatementOrder.TIME,
+    as_json: options.Json = False,
+    org: options.Org = DEFAULT_ORG,
+) -> None:
+    """List statements that ran: the 50 that took the most time in all, or another measure of them."""
+    found = ordered(_look(cluster, org).statements, by)
     if as_json:
         print_json(found)
     else:

@@ -33,6 +33,11 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel=Panel.STACK, epilog=options.example("mpg up --detach", "mpg up --detach --new-key"))(up)
     app.command(rich_help_panel=Panel.STACK, epilog=options.example("mpg down"))(down)
     app.command(
+        "install-service",
+        rich_help_panel=Panel.STACK,
+        epilog=options.example("mpg install-service", "mpg install-service --print", "mpg install-service --remove"),
+    )(install_service)
+    app.command(
         rich_help_panel=Panel.STACK,
         epilog=options.example("mpg doctor", "mpg doctor --fix", "mpg doctor --postgis --fix"),
     )(doctor)
@@ -54,7 +59,7 @@ def up(
 ) -> None:
     """Start the stack: Temporal and the worker. Clusters run with or without it.
 
-    Waits up to a minute for clusters that do not serve yet, as after a reboot, and names those that still do not.
+    Waits up to a minute for clusters that do not serve yet, as after a reboot, and says of each when it serves.
     """
     import asyncio
 
@@ -86,11 +91,13 @@ async def _in_foreground(chosen: "Settings", ready: "Callable[[Started], None]")
     import asyncio
 
     from starter.stack import embedded as stack
+    from starter.stack.systemd import notify_ready
 
     waiting: list[asyncio.Task[None]] = []
 
     def up_now(started: "Started") -> None:
         ready(started)
+        notify_ready()
         waiting.append(asyncio.create_task(_wait_for_clusters(chosen)))
 
     if await stack.run_foreground(chosen, on_ready=up_now):
@@ -98,27 +105,25 @@ async def _in_foreground(chosen: "Settings", ready: "Callable[[Started], None]")
 
 
 async def _wait_for_clusters(chosen: "Settings") -> None:
-    """Say which clusters are waited for, and which do not serve all the same. The stack is up with or without them."""
+    """Say which clusters are waited for, when each serves, and which do not. The stack is up with or without them."""
     from starter.client import MpgClient
     from starter.stack.serving import SERVING_SECONDS, await_serving
 
-    waited: list[str] = []
-
     def waits(name: str) -> None:
-        waited.append(name)
         say(f"Waiting for cluster {name}, which does not serve yet.")
+
+    def serves(name: str, seconds: float) -> None:
+        say(f"Cluster {name} serves, {seconds:.1f} s after the stack was up.")
 
     try:
         async with MpgClient.connect(chosen) as mpg:
-            silent = await await_serving(chosen, await mpg.clusters_of_host(), waits, seconds=SERVING_SECONDS)
+            silent = await await_serving(chosen, await mpg.clusters_of_host(), waits, serves, seconds=SERVING_SECONDS)
     except MpgError as error:
         say(f"Whether the clusters serve is not known: {error}")
         return
     if silent:
         are = f"Cluster {silent[0]} does" if len(silent) == 1 else f"Clusters {', '.join(silent)} do"
         say(f"{are} not serve after {SERVING_SECONDS:g} s; 'mpg status NAME' says more.")
-    elif waited:
-        say("All clusters serve.")
 
 
 def down(as_json: options.Json = False, org: options.Org = DEFAULT_ORG) -> None:
@@ -132,6 +137,37 @@ def down(as_json: options.Json = False, org: options.Org = DEFAULT_ORG) -> None:
         print_json(Stopped(was_up=was_up))
     else:
         print("The stack is down; clusters keep running." if was_up else "The stack was not up.")
+
+
+def install_service(
+    name: Annotated[
+        str,
+        typer.Option("--name", metavar="NAME", help="Of the unit, without .service."),
+    ] = "mpg",
+    show: Annotated[bool, typer.Option("--print", help="Print the unit, and change nothing.")] = False,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Stop the service and remove it; clusters serve on.")
+    ] = False,
+    as_json: options.Json = False,
+    org: options.Org = DEFAULT_ORG,
+) -> None:
+    """Have systemd start the stack at each boot, and keep it up."""
+    from starter.stack import systemd
+
+    chosen = settings()
+    if show:
+        print(systemd.own_unit(chosen), end="")
+        return
+    found = systemd.remove(chosen, name, say) if remove else systemd.install(chosen, name, say)
+    if as_json:
+        print_json(found)
+    elif remove:
+        print(f"The service {found.unit} is removed.")
+    elif found.stack == "beside":
+        print(f"The service {found.unit} is installed: the stack, which is up, is its own from the next boot on.")
+        print(f"To have that now: mpg down && systemctl start {found.unit}")
+    else:
+        print(f"The service {found.unit} is installed, and the stack is up.")
 
 
 def doctor(

@@ -10,9 +10,11 @@ A request that cannot succeed is refused here, before anything is started: nothi
 rules are applied again by the operation itself, when it has the cluster's turn.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Self
+
+from temporalio.client import Interceptor
 
 from model.settings import Settings
 from starter.client.metrics import MetricCalls
@@ -36,9 +38,12 @@ class MpgClient(MetricCalls, WebhookCalls, Showing, Operating[Operation]):
 
     @classmethod
     @asynccontextmanager
-    async def connect(cls, settings: Settings) -> AsyncGenerator[Self]:
-        """Connect to the Temporal service in *settings*. Raises :class:`~model.errors.StackDown` within 2 seconds."""
-        yield cls(await connect(settings), settings)
+    async def connect(cls, settings: Settings, *, interceptors: Sequence[Interceptor] = ()) -> AsyncGenerator[Self]:
+        """Connect to the Temporal service in *settings*. Raises :class:`~model.errors.StackDown` within 2 seconds.
+
+        Calls to Temporal pass *interceptors*: with its ``TracingInterceptor`` an operation is in the caller's trace.
+        """
+        yield cls(await connect(settings, interceptors=interceptors), settings)
 
     @staticmethod
     def connect_http(url: str, token: str) -> "AbstractAsyncContextManager[HttpMpgClient]":

@@ -1,11 +1,11 @@
 """The connection to Temporal, and its errors in our words."""
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
-from temporalio.client import Client, WorkflowQueryFailedError, WorkflowUpdateFailedError
+from temporalio.client import Client, Interceptor, WorkflowQueryFailedError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import GrpcCompression, RPCError, RPCStatusCode
 
@@ -21,8 +21,8 @@ CALL_TIMEOUT = timedelta(seconds=5)
 _SILENT = {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
 
 
-async def connect(settings: Settings) -> Client:
-    """Return a client of the Temporal service in *settings*.
+async def connect(settings: Settings, *, interceptors: Sequence[Interceptor] = ()) -> Client:
+    """Return a client of the Temporal service in *settings*, whose calls pass *interceptors*.
 
     Raises :class:`StackDown` within two seconds when it does not answer.
     """
@@ -36,6 +36,7 @@ async def connect(settings: Settings) -> Client:
                 api_key=key.get_secret_value() if key else None,
                 tls=temporal_tls(settings),
                 grpc_compression=compression(settings),
+                interceptors=interceptors,
             ),
             CONNECT_TIMEOUT_S,
         )

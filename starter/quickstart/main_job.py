@@ -68,7 +68,10 @@ class Quickstart:
     async def _until_it_serves(self, found: ClusterView) -> None:
         """After a reboot it is only just coming back."""
         silent = await await_serving(
-            self._mpg.settings, [found], lambda name: say(f"▸ wait for cluster {name}, which does not serve yet")
+            self._mpg.settings,
+            [found],
+            lambda name: say(f"▸ wait for cluster {name}, which does not serve yet"),
+            lambda name, seconds: say(f"✓ cluster {name} serves after {seconds:.1f} s"),
         )
         if silent:
             raise NotYet(f"Cluster {self._name} does not serve.", remedy=f"See 'mpg status {self._name}'.")

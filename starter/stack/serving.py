@@ -26,6 +26,7 @@ async def await_serving(
     settings: Settings,
     views: Sequence[ClusterView],
     on_wait: Callable[[str], None],
+    on_serve: Callable[[str, float], None],
     *,
     seconds: float = SERVING_SECONDS,
 ) -> list[str]:
@@ -38,19 +39,24 @@ async def await_serving(
         settings: where the master key is.
         views: the clusters, as last recorded.
         on_wait: called with the name of each cluster that does not serve at the first try.
+        on_serve: called once such a cluster serves, with its name and the seconds since this was called.
         seconds: the bound.
 
     Returns:
         The names of those that do not serve then.
     """
     asked = {name: uris for name, uris in ((_name(view.state), _uris(settings, view)) for view in views) if uris}
-    deadline = time.monotonic() + seconds
+    begun = time.monotonic()
     waiting = await _silent(asked)
     for name in waiting:
         on_wait(name)
-    while waiting and time.monotonic() < deadline:
+    while waiting and time.monotonic() < begun + seconds:
         await asyncio.sleep(_PAUSE_SECONDS)
-        waiting = await _silent({name: asked[name] for name in waiting})
+        silent = await _silent({name: asked[name] for name in waiting})
+        for name in waiting:
+            if name not in silent:
+                on_serve(name, time.monotonic() - begun)
+        waiting = silent
     return waiting
 
 

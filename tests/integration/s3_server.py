@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from activities.engine.docker_engine import DockerEngine
 from starter.prerequisites.go_programs import find_go
 from starter.prerequisites.lock import file_lock
 from starter.prerequisites.paths import cache_dir
@@ -80,6 +81,16 @@ class S3Server:
         """The objects in the bucket."""
         bucket = self.directory / BUCKET
         return sorted(str(path.relative_to(bucket)) for path in bucket.rglob("*") if path.is_file())
+
+
+async def address_for_containers(docker: DockerEngine) -> str:
+    """Return the address of this machine that every container reaches.
+
+    An engine that made its default network itself, at its first start, does not name its gateway: the first address.
+    """
+    found = await docker.inspect_network("bridge")
+    assert found is not None
+    return found.gateway or str(next(ipaddress.ip_network(found.subnets[0]).hosts()))
 
 
 @contextmanager

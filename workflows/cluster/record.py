@@ -13,6 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from model.effects import Effect, I, O
     from model.facts import ConditionIs, Fact, PhaseIs, apply
     from workflows.call import call
+    from workflows.cluster.details import details
     from workflows.search import upsert
 
 SHOWS_CONDITIONS = "shows-conditions"
@@ -71,9 +72,11 @@ class ClusterRecord:
         """
         status = self.status.model_copy(update={"poolers": granted.status.poolers})
         self._state = ClusterState(spec=granted.spec, status=status)
+        workflow.set_current_details(details(self._state))
 
     def show(self) -> None:
-        """Keep Temporal's lists true, with an event in history only when something changed."""
+        """Keep Temporal's page and lists true, with an event in history only when what lists show changed."""
+        workflow.set_current_details(details(self._state))
         self._show_conditions()
         phase, plan = str(self.status.phase), self.spec.plan.name
         if self._shown == (phase, plan):

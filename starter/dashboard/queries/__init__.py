@@ -1,14 +1,16 @@
 """The Queries tab: what runs now, with an end to it; what took the most time, and how; what deserves a look."""
 
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from model.cluster import ClusterView
 from model.errors import InvalidInput, MpgError, Refused, StackDown
-from model.queries import Queries, StatementPlan
+from model.queries import MOST_SESSIONS, Queries, Statement, StatementOrder, StatementPlan, ordered
 from starter.client.metric_shapes import MetricsRange, StatementHistoriesShape
 from starter.dashboard.action import whole_number
 from starter.dashboard.forms import Form
@@ -21,17 +23,41 @@ from starter.dashboard.visit import Visit, Visiting
 router = APIRouter()
 
 _CANCEL, _END = "cancel", "end"
+ORDERS = {StatementOrder.TIME: "Time in all", StatementOrder.MEAN: "Slowest", StatementOrder.CALLS: "Most frequent"}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What of a look is shown: sessions of a user, suggestions for a database, statements in an order."""
+
+    user: str
+    database: str
+    range: MetricsRange
+    """Of statements' histories."""
+    by: StatementOrder
+
+    def query(self, *, range: MetricsRange | None = None, by: StatementOrder | None = None) -> str:
+        """Return what an address says for the same with another *range*, or order."""
+        return urlencode(
+            {"user": self.user, "database": self.database, "range": range or self.range, "by": by or self.by}
+        )
+
+
+def _wanted(user: str = "", database: str = "", range: str = "", by: str = "") -> Wanted:
+    order = StatementOrder(by) if by in set(StatementOrder) else StatementOrder.TIME
+    return Wanted(user, database, chosen_range(range, MetricsRange.HOURS_24), order)
+
+
+Looking = Annotated[Wanted, Depends(_wanted)]
 
 
 @router.get("/clusters/{cluster_id}/queries")
-async def show_queries(
-    visit: Visiting, cluster_id: str, user: str = "", database: str = "", range: str = ""
-) -> Response:
-    """Show one look at the primary; each time that the page is loaded is another. *range* is that of histories.
+async def show_queries(visit: Visiting, cluster_id: str, wanted: Looking) -> Response:
+    """Show one look at the primary; each time that the page is loaded is another.
 
     Where only the head of the page is asked for anew, nothing is looked at.
     """
-    return await _page(visit, cluster_id, user, database, chosen_range(range, MetricsRange.HOURS_24))
+    return await _page(visit, cluster_id, wanted)
 
 
 @router.get("/clusters/{cluster_id}/queries/plan")
@@ -58,15 +84,12 @@ async def show_plan(
 
 
 @router.post("/clusters/{cluster_id}/queries")
-async def signal_session(
-    visit: Visiting, cluster_id: str, user: str = "", database: str = "", range: str = ""
-) -> Response:
+async def signal_session(visit: Visiting, cluster_id: str, wanted: Looking) -> Response:
     """Cancel what a session runs, or end it, and look again."""
-    reach = chosen_range(range, MetricsRange.HOURS_24)
     given = await visit.form()
     view = await visit.cluster(cluster_id)
     done, error = await signal(visit, view, given)
-    return await _page(visit, cluster_id, user, database, reach, done=done, error=error)
+    return await _page(visit, cluster_id, wanted, done=done, error=error)
 
 
 async def signal(visit: Visit, view: ClusterView, given: Form) -> tuple[str, MpgError | None]:
@@ -108,23 +131,22 @@ def _check_sees(visit: Visit, view: ClusterView) -> None:
 
 
 async def _page(
-    visit: Visit,
-    cluster_id: str,
-    user: str,
-    database: str,
-    reach: MetricsRange,
-    *,
-    error: MpgError | None = None,
-    done: str = "",
+    visit: Visit, cluster_id: str, wanted: Wanted, *, error: MpgError | None = None, done: str = ""
 ) -> Response:
     view = await visit.cluster(cluster_id)
     found: Queries | None = None
+    statements: tuple[Statement, ...] = ()
     known: StatementHistoriesShape | None = None
     try:
         if not visit.only_head:
-            found = await look(visit, view, database)
-            ids = {each.id for each in found.statements if each.id}
-            known = await visit.mpg.statement_histories(view.state.spec.id, ids, range=reach, org=view.state.spec.org)
+            found = await look(visit, view, wanted.database)
+            statements = ordered(found.statements, wanted.by)
+            known = await visit.mpg.statement_histories(
+                view.state.spec.id,
+                {each.id for each in statements if each.id},
+                range=wanted.range,
+                org=view.state.spec.org,
+            )
     except MpgError as failed:
         error = error or failed
     return render(
@@ -134,16 +156,16 @@ async def _page(
         view=view,
         tab="queries",
         found=found,
-        sessions=[each for each in found.sessions if user in {"", each.user}] if found else [],
+        sessions=[each for each in found.sessions if wanted.user in {"", each.user}] if found else [],
+        counts=[each for each in found.counts if wanted.user in {"", each.user}] if found else [],
+        most=MOST_SESSIONS,
         same=signalling(view),
+        statements=statements,
         known=known,
-        histories=histories(known, found.statements) if known and found else None,
-        range=reach,
-        ranges={
-            each.value: urlencode({"user": user, "database": database, "range": each.value}) for each in MetricsRange
-        },
-        user=user,
-        database=database,
+        histories=histories(known, statements) if known else None,
+        wanted=wanted,
+        ranges=list(MetricsRange),
+        orders=ORDERS,
         error=error,
         done=done,
     )

@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 from backed_up import BackedUp, make_backed_up
 from rig import Rig, new_cluster_id, until
-from s3_server import S3Server, s3_server
+from s3_server import S3Server, address_for_containers, s3_server
 
 from activities.engine.docker_engine import DockerEngine
 from model.backups import BackupType, RepositoryKind
@@ -27,10 +27,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, outside: str) -> Generator[
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def outside(docker: DockerEngine) -> str:
-    """The address of this machine that every container reaches."""
-    found = await docker.inspect_network("bridge")
-    assert found is not None
-    return found.gateway
+    return await address_for_containers(docker)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -4,8 +4,10 @@ from collections.abc import Generator
 
 import psycopg
 import pytest
+from api_service import api, eventually, token
 from cli_program import Mpg, running_stack
 from docker import DockerClient
+from trace_collector import Collector, Seen, collecting
 
 from model.plans import DEFAULT_PLANS, HostCapacity, fit
 from model.settings import load_settings
@@ -16,8 +18,14 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
-def mpg() -> Generator[Mpg]:
-    with running_stack() as program:
+def collector() -> Generator[Collector]:
+    with collecting() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def mpg(collector: Collector) -> Generator[Mpg]:
+    with running_stack(MPG_TRACES_URL=collector.url) as program:
         program.done("create", "--name", "walker")
         yield program
 
@@ -61,3 +69,36 @@ def test_same_plan_again_is_done_and_restarts_nothing(mpg: Mpg, engine: DockerCl
     ended = mpg.done("change-plan", "walker", "basic")
     assert "already" in ended.out + ended.err
     assert [engine.containers.get(node["container"]).attrs["State"]["StartedAt"] for node in nodes] == before
+
+
+def test_one_trace_leads_from_the_request_to_the_statements_and_has_no_secret(mpg: Mpg, collector: Collector) -> None:
+    service = api(mpg, token(mpg))
+    cluster = mpg.done("status", "walker", "--json").json["id"]
+    service("PATCH", f"/api/v1/postgresv2/{cluster}", {"plan": "starter"}, status=202)
+    service("POST", f"/api/v1/postgresv2/{cluster}/users", {"username": "traced", "role": "reader"}, status=201)
+
+    def ended(operation: str) -> list[Seen]:
+        return [each for each in collector.spans if each.name == f"CompleteWorkflow:{operation}"]
+
+    (changed,) = eventually(lambda: ended("ChangePlan"), seconds=120)
+    eventually(lambda: ended("CreateUser"))
+    mpg.done("down")  # which sends what is left
+    mpg.done("up", "--detach")
+    trace = [each for each in collector.spans if each.trace == changed.trace]
+    (root,) = (each for each in trace if not each.parent)
+    assert (root.service, root.name) == ("mpg-api", "PATCH /api/v1/postgresv2/{cluster}")
+    assert {each.service for each in trace} == {"mpg-api", "mpg-worker"}
+    promoted = next(each for each in trace if each.name == "RunActivity:switch_primary")
+    above = ["StartActivity:switch_primary", "StartWorkflow:ChangePlan", root.name]
+    assert collector.ancestors(promoted) == above
+    in_it = [each for each in trace if "RunActivity:switch_primary" in collector.ancestors(each)]
+    statements = [each for each in in_it if each.attributes.get("db.system.name") == "postgresql"]
+    assert statements
+    assert all(promoted.start_ns <= each.start_ns <= each.end_ns for each in statements)
+    by_themselves = [each for each in collector.spans if not each.parent and each.service == "mpg-worker"]
+    assert by_themselves == [], "what clusters do by themselves begins no trace"
+    created = {each.attributes["db.operation.name"] for each in collector.spans if "db.namespace" in each.attributes}
+    assert "CREATE" in created
+    sent = b"".join(collector.raw)
+    assert b"SCRAM-SHA-256" not in sent
+    assert token(mpg).encode() not in sent

@@ -11,7 +11,7 @@ from cli_program import Mpg, running_stack
 from docker.errors import NotFound
 from live_cluster import LiveCluster, rows
 from rig import until
-from s3_server import S3Server, s3_server
+from s3_server import S3Server, address_for_containers, s3_server
 
 from activities.engine.docker_engine import DockerEngine
 from activities.postgres.sql import SqlSessions
@@ -34,10 +34,7 @@ LATE_S = 60.0
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def outside(docker: DockerEngine) -> str:
-    """The address of this machine that every container reaches."""
-    found = await docker.inspect_network("bridge")
-    assert found is not None
-    return found.gateway
+    return await address_for_containers(docker)
 
 
 @pytest.fixture(scope="module")

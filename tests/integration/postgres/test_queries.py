@@ -10,7 +10,7 @@ from model.cluster import Role
 from model.effects import ReadQueriesInput, SignalSessionInput
 from model.errors import NotFound
 from model.names import SUPERUSER
-from model.queries import Queries, Session, SuggestionKind
+from model.queries import MOST_STATEMENTS, Queries, Session, StatementOrder, SuggestionKind, ordered
 
 pytest_plugins = ("postgres_fixtures",)
 pytestmark = pytest.mark.integration
@@ -27,6 +27,13 @@ async def asked(effects: Effects) -> Effects:
 
 async def look(effects: Effects, database: str | None = None) -> Queries:
     return await effects.queries.read_queries(ReadQueriesInput(target=effects.server.target, database=database))
+
+
+async def forget_statements(effects: Effects) -> None:
+    """Forget what was counted: other tests ran more on this server than is listed."""
+    schema = "SELECT extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'pg_stat_statements'"
+    ((where,),) = await effects.server.run(SUPERUSER, schema, "postgres")
+    await effects.server.run(SUPERUSER, f"SELECT {where}.pg_stat_statements_reset()", "postgres")
 
 
 async def until_session(effects: Effects, text: str, *, blocked: bool = False) -> Session:
@@ -55,6 +62,11 @@ async def test_session_shows_who_blocks_it_and_each_can_be_cancelled_and_ended(a
         waits = await until_session(asked, "count(*) FROM held", blocked=True)
         holds = await until_session(asked, "LOCK TABLE held")
         assert waits.blocked_by == (holds.pid,)
+        counted = {each.state: each for each in (await look(asked)).counts if each.user == "fly-user"}
+        assert (counted["active"].sessions, counted["active"].waiting) == (1, 1)
+        in_one = counted["idle in transaction"]
+        assert (in_one.sessions, in_one.waiting) == (1, 0)
+        assert in_one.longest_transaction_s is not None
         assert (holds.state, waits.state) == ("idle in transaction", "active")
         assert holds.transaction_seconds is not None
         assert (waits.user, waits.database) == ("fly-user", DB)
@@ -84,16 +96,36 @@ async def test_platform_is_neither_listed_nor_ended(asked: Effects) -> None:
 
 async def test_statements_are_counted_without_their_values(asked: Effects) -> None:
     await look(asked)
-    # Other tests ran more than are listed on this server.
-    schema = "SELECT extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'pg_stat_statements'"
-    ((where,),) = await asked.server.run(SUPERUSER, schema, "postgres")
-    await asked.server.run(SUPERUSER, f"SELECT {where}.pg_stat_statements_reset()", "postgres")
+    await forget_statements(asked)
     for number in range(3):
         await asked.server.run("fly-user", f"SELECT {number} AS marked_statement", DB)
     found = next(each for each in (await look(asked)).statements if "marked_statement" in each.query)
     assert (found.calls, found.rows, found.user, found.database) == (3, 3, Role.SCHEMA_ADMIN, DB)
     assert "$1" in found.query
     assert found.total_ms >= found.mean_ms > 0
+
+
+async def test_slowest_and_most_frequent_statements_are_there_however_little_time_they_took(asked: Effects) -> None:
+    await look(asked)
+    await forget_statements(asked)
+    async with await asked.server.connect("fly-user", DB) as session:
+        for width in range(1, MOST_STATEMENTS + 11):  # 50 ms in all each
+            columns = ", ".join(["1"] * width)
+            for _ in range(5):
+                await session.execute(f"SELECT {columns}, pg_sleep(0.01)".encode())
+        await session.execute("SELECT pg_sleep(0.025) AS marked_slow")
+        for _ in range(100):
+            await session.execute("SELECT 'frequent'::text AS marked_frequent")
+    found = (await look(asked)).statements
+    marked = [each for each in found if "marked_" in each.query]
+    slow, frequent = sorted(marked, key=lambda each: each.calls)
+    assert (slow.calls, frequent.calls) == (1, 100)
+    by_time = ordered(found, StatementOrder.TIME)
+    assert len(by_time) == MOST_STATEMENTS
+    assert slow not in by_time
+    assert frequent not in by_time
+    assert slow in ordered(found, StatementOrder.MEAN)
+    assert ordered(found, StatementOrder.CALLS)[0] == frequent
 
 
 async def test_statements_are_found_in_whichever_schema_they_are(asked: Effects) -> None:

@@ -68,6 +68,8 @@ class Runtime:
     journal: list[str] = field(default_factory=list[str])
     shown: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
     """Each change of what lists of workflows show."""
+    details: list[str] = field(default_factory=list[str])
+    """Each text that Temporal's page had of the workflow."""
     gone: dict[str, Exception] = field(default_factory=dict[str, Exception])
     """Workflows that a signal does not reach, and what is raised then."""
     sent: list[tuple[str, str | None, object]] = field(default_factory=list[tuple[str, str | None, object]])
@@ -162,7 +164,7 @@ class Runtime:
             ),
             "upsert_search_attributes": self.upsert,
             "patched": lambda patch: True,
-            "set_current_details": lambda details: None,
+            "set_current_details": self.details.append,
             "get_external_workflow_handle": self.handle_of,
             "start_child_workflow": self.start_child,
         }

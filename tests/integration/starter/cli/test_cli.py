@@ -2,21 +2,28 @@
 
 import json
 import os
+import re
 import resource
+import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
 from cli_program import PROGRAM, Mpg, running_stack
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from model.settings import load_settings
+from starter.client.temporal import connect
+from starter.stack.state import read_status
 from tests.free_ports import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -368,19 +375,59 @@ def test_cluster_serves_while_the_stack_is_down_and_nothing_is_lost(mpg: Mpg, cl
     assert at_rest(mpg) == before
 
 
-def test_cluster_that_a_reboot_stopped_is_waited_for(mpg: Mpg, cluster: dict[str, Any]) -> None:
+def test_cluster_that_a_reboot_stopped_is_waited_for(mpg: Mpg, cluster: dict[str, Any], tmp_path: Path) -> None:
+    """As after a reboot: everything was killed at once, and the unit's command is run with what the unit gives it."""
     at_rest(mpg)
-    mpg.done("down")
+    unit = mpg.done("install-service", "--print").out
+    kill_stack(mpg)
     lose_all_containers(cluster["id"])
-    started = mpg.done("up", "--detach")
-    # At once, and with no second try: what clients do next.
-    assert [select(url(mpg, f"--{kind}")) for kind in ("direct", "pooled")] == [(1,), (1,)]
-    assert started.err.splitlines() == [
-        f"Waiting for cluster {NAME}, which does not serve yet.",
-        "All clusters serve.",
-    ]
+    address = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(address))
+        manager.settimeout(120)
+        with subprocess.Popen(
+            shlex.split(one(unit, "ExecStart=")),
+            env=dict(shlex.split(each)[0].split("=", 1) for each in every(unit, "Environment="))
+            | {"NOTIFY_SOCKET": str(address)},
+            cwd="/", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        ) as service:  # fmt: skip
+            try:
+                assert manager.recv(100) == b"READY=1"
+                assert service.stderr is not None
+                said = [service.stderr.readline().strip() for _ in range(3)]
+                # At once, and with no second try: what clients do next.
+                assert [select(url(mpg, f"--{kind}")) for kind in ("direct", "pooled")] == [(1,), (1,)]
+                assert said[:2] == [
+                    "Ctrl-C stops it; clusters keep running.",
+                    f"Waiting for cluster {NAME}, which does not serve yet.",
+                ]
+                assert re.fullmatch(rf"Cluster {NAME} serves, [0-9]+\.[0-9] s after the stack was up\.", said[2])
+            finally:
+                service.terminate()
+            assert service.wait(timeout=60) == 0
     assert "Waiting" not in mpg.done("up", "--detach").err
     at_rest(mpg)
+
+
+def one(unit: str, key: str) -> str:
+    """Return the value of *key*, which a unit has once."""
+    (value,) = every(unit, key)
+    return value
+
+
+def every(unit: str, key: str) -> list[str]:
+    """Return all values of *key* in a unit."""
+    return [line.removeprefix(key) for line in unit.splitlines() if line.startswith(key)]
+
+
+def kill_stack(mpg: Mpg) -> None:
+    """End every process of the stack at once, with SIGKILL."""
+    status = read_status(load_settings(home=mpg.environment["MPG_HOME"]))
+    assert status is not None
+    processes = [each for each in (status.supervisor, *(part.process for part in status.parts)) if each]
+    assert len(processes) >= 4, "supervisor, Temporal, worker, API"
+    for process in processes:
+        os.kill(process.pid, signal.SIGKILL)
 
 
 def lose_all_containers(cluster_id: str) -> None:
@@ -389,6 +436,22 @@ def lose_all_containers(cluster_id: str) -> None:
     running = subprocess.run(of_cluster, capture_output=True, text=True, check=True).stdout.split()
     assert len(running) >= 5, "two nodes, two poolers, the endpoint"
     subprocess.run(["docker", "kill", *running], capture_output=True, check=True)
+
+
+async def test_lists_of_temporal_s_page_in_the_docs_are_answered(mpg: Mpg, cluster: dict[str, Any]) -> None:
+    page = (ROOT / "docs" / "temporal-ui.md").read_text()
+    views = re.findall(r"\| \[([a-z ]+)\]\((\S+)\) \| `([^`]+)` \|", page)
+    assert len(views) >= 10
+    client = await connect(load_settings(temporal_address=f"127.0.0.1:{mpg.environment['MPG_TEMPORAL_PORT']}"))
+    found = dict[str, int]()
+    for name, address, query in views:
+        assert parse_qs(urlsplit(address).query) == {"query": [query]}
+        found[name] = (await client.count_workflows(query)).count
+    assert (found["clusters"], found["needs an operator"], found["something is wrong"]) == (1, 0, 0)
+    assert found["one cluster"] > found["operations that did not do it"]
+    assert found["backups"] >= 1
+    metadata = await client.get_workflow_handle(f"cluster/{cluster['id']}").query("__temporal_workflow_metadata")
+    assert metadata["currentDetails"].startswith("**ready**, plan ")
 
 
 def test_examples_change_the_plan_without_our_code(mpg: Mpg, cluster: dict[str, Any]) -> None:

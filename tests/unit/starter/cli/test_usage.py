@@ -17,7 +17,7 @@ from starter.cli.panels import Panel
 runner = CliRunner()
 
 COMMANDS = [
-    "up", "down", "doctor", "migrate-stack", "dashboard", "plans", "create", "list", "status", "destroy", "adopt",
+    "up", "down", "doctor", "install-service", "migrate-stack", "dashboard", "plans", "create", "list", "status", "destroy", "adopt",
     "users list",
     "users create", "users set-role", "users delete", "users rotate-password", "users opt-in-roles", "databases list",
     "databases create", "databases delete", "databases extensions list", "databases extensions enable",

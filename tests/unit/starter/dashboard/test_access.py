@@ -355,7 +355,7 @@ async def test_statements_have_their_histories_or_the_reason_why_not(
     assert figures == ["1,500 /s", "0.5 /s", "750 /s", "1,500 /s", "2 ms", "0.25 ms", "1.1 ms", "2 ms"]
     assert page.count('class="history"') == 1, "a statement without an id has none"
     assert page.count('name="statement"') == 1
-    assert "range=30d#statements" in page
+    assert "range=30d&amp;by=time#statements" in page
     values = json.loads(html.unescape(re.findall(r'data-values="([^"]+)"', page)[0]))
     assert values == {"times": [0, 60, 120], "statements": [[[0.5, None, 1500.0], [0.25, None, 2.0]], None]}
     stub.no_history = "Prometheus does not answer."

@@ -44,6 +44,10 @@ def cluster(
     return ClusterView(state=ClusterState(spec=spec, status=status))
 
 
+def never(name: str, seconds: float) -> None:
+    raise AssertionError(f"{name} served after {seconds} s")
+
+
 def with_unknown_password(view: ClusterView) -> ClusterView:
     spec = view.state.spec
     users = tuple(user.model_copy(update={"password_version": 0}) for user in spec.users)
@@ -84,7 +88,7 @@ async def test_clusters_that_do_not_answer_are_waited_for_once_each_and_named(
 ) -> None:
     told: list[str] = []
     views = [cluster("orders", address), cluster("stock", address, org="acme")]
-    assert await await_serving(settings, views, told.append, seconds=0.1) == ["orders", "acme/stock"]
+    assert await await_serving(settings, views, told.append, never, seconds=0.1) == ["orders", "acme/stock"]
     assert told == ["orders", "acme/stock"]
 
 
@@ -97,5 +101,5 @@ async def test_nobody_waits_for_what_time_does_not_mend_or_what_cannot_be_asked(
         cluster("new", address, phase=ClusterPhase.INITIALIZING),
         with_unknown_password(cluster("adopted", address)),
     ]
-    assert await await_serving(settings, views, told.append, seconds=60) == []
+    assert await await_serving(settings, views, told.append, never, seconds=60) == []
     assert told == []

@@ -60,6 +60,25 @@ def test_lists_are_told_once_of_each_change_of_phase_or_plan(runtime: Runtime):
     ]
 
 
+def test_page_of_the_workflow_tells_how_the_cluster_is(runtime: Runtime):
+    granted = ready_cluster()
+    record = ClusterRecord(granted)
+    record.show()
+    record.learn(BEN, PrimaryIs(name="b", timeline=2))
+    record.give_to_operator("The disk is full.")
+    first, _, last = runtime.details
+    assert first.startswith("**ready**, plan basic, transaction mode, PostgreSQL 17")
+    assert "- node a: primary, plan basic\n- node b: replica, in sync, plan basic" in first
+    assert granted.status.endpoint is not None
+    assert f"direct `127.0.0.1:{granted.status.endpoint.direct.port}`" in first
+    assert "⚠" not in first
+    assert last.startswith("**needs_operator**")
+    assert "- ⚠ **NeedsOperator** since 2026-01-01 00:00 UTC: The disk is full." in last
+    assert "ben (writer)" in last
+    record.take_back(granted)
+    assert "ben" not in runtime.details[-1]
+
+
 def test_what_an_operation_asked_for_and_its_poolers_are_taken_back_and_what_became_of_nodes_stays(runtime: Runtime):
     granted = ready_cluster()
     record = ClusterRecord(granted)
