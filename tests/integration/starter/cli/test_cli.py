@@ -451,7 +451,7 @@ async def test_lists_of_temporal_s_page_in_the_docs_are_answered(mpg: Mpg, clust
     assert found["one cluster"] > found["operations that did not do it"]
     assert found["backups"] >= 1
     metadata = await client.get_workflow_handle(f"cluster/{cluster['id']}").query("__temporal_workflow_metadata")
-    assert metadata["currentDetails"].startswith("**ready**, plan ")
+    assert metadata.current_details.startswith("**ready**, plan ")
 
 
 def test_examples_change_the_plan_without_our_code(mpg: Mpg, cluster: dict[str, Any]) -> None:

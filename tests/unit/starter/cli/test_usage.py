@@ -17,8 +17,8 @@ from starter.cli.panels import Panel
 runner = CliRunner()
 
 COMMANDS = [
-    "up", "down", "doctor", "install-service", "migrate-stack", "dashboard", "plans", "create", "list", "status", "destroy", "adopt",
-    "users list",
+    "up", "down", "doctor", "install-service", "migrate-stack", "dashboard", "plans", "create", "list", "status",
+    "destroy", "adopt", "users list",
     "users create", "users set-role", "users delete", "users rotate-password", "users opt-in-roles", "databases list",
     "databases create", "databases delete", "databases extensions list", "databases extensions enable",
     "databases extensions disable", "url", "connect", "proxy", "change-plan", "set-pool-mode", "tls", "allow-list",
