@@ -19,8 +19,8 @@ MOST_STATEMENTS = 50
 MOST_STATEMENTS_KEPT = 20
 """Those that took the most time have a history, in all databases of a cluster together."""
 MOST_SUGGESTIONS = 50
-MOST_CHARACTERS = 2000
-"""Of a statement's text."""
+MOST_CHARACTERS = 1200
+"""Of a statement's text. A look has up to 350 of them, and Temporal takes 2 MB for one answer."""
 MOST_PLAN_LINES = 1000
 """Of a plan: one over thousands of partitions is cut."""
 EXPLAIN = "EXPLAIN (GENERIC_PLAN, FORMAT TEXT) "

@@ -9,7 +9,7 @@ from model.cluster import WRONG_MASTER_KEY
 from model.errors import MpgError
 from model.names import DEFAULT_ORG
 from starter.cli import options
-from starter.cli.errors import ExitCode, say
+from starter.cli.errors import ExitCode, UsageSentence, say
 from starter.cli.output import print_fields, print_json
 from starter.cli.panels import Panel
 from starter.cli.session import settings, with_client
@@ -154,6 +154,8 @@ def install_service(
     """Have systemd start the stack at each boot, and keep it up."""
     from starter.stack import systemd
 
+    if show and remove:
+        raise UsageSentence("--print shows what --remove would remove: give one of them.")
     chosen = settings()
     if show:
         print(systemd.own_unit(chosen), end="")

@@ -1,8 +1,45 @@
-"""Which statements have a plan."""
+"""Which statements have a plan, and how much a look may hold."""
+
+from datetime import UTC, datetime
 
 import pytest
 
-from model.queries import StatementAsked, utility_command
+from model.converter import DATA_CONVERTER
+from model.queries import (
+    MOST_CHARACTERS,
+    MOST_SESSIONS,
+    MOST_STATEMENTS,
+    Queries,
+    Session,
+    Statement,
+    StatementAsked,
+    StatementOrder,
+    utility_command,
+)
+
+BLOB_BYTES = 2 * 2**20
+"""What Temporal takes at most for one payload (limit.blobSize.error)."""
+
+
+async def test_fullest_look_is_no_more_than_temporal_takes() -> None:
+    at, name, text = datetime.now(UTC), "n" * 63, "\N{GRINNING FACE}" * MOST_CHARACTERS
+    session = Session(
+        pid=4_194_304, began=at, user=name, database=name, application=name, client="2001:db8::ffff:ffff:ffff:ffff",
+        state="idle in transaction (aborted)", waits_for="Lock: transactionid", blocked_by=(4_194_304,) * 8,
+        state_seconds=1e9 / 3, transaction_seconds=1e9 / 3, query=text,
+    )  # fmt: skip
+    statement = Statement(
+        id="-" + "9" * 19, user=name, database=name, query=text, calls=2**62, total_ms=1e15 / 3, mean_ms=1e15 / 3,
+        rows=2**62, hit_ratio=1 / 3,
+    )  # fmt: skip
+    look = Queries(
+        at=at,
+        sessions=(session,) * MOST_SESSIONS,
+        statements=(statement,) * (MOST_STATEMENTS * len(StatementOrder)),
+        statements_since=at,
+    )
+    (payload,) = await DATA_CONVERTER.encode([look])
+    assert payload.ByteSize() < BLOB_BYTES
 
 
 @pytest.mark.parametrize(
