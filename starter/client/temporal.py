@@ -97,6 +97,8 @@ def _translate(error: RPCError, settings: Settings, missing: str) -> MpgError:
     if error.status is RPCStatusCode.UNKNOWN and "transport error" in error.message:
         # How the SDK words it when the server dies with a call under way.
         return silent(settings)
+    if error.status is RPCStatusCode.RESOURCE_EXHAUSTED:
+        return StackDown(f"Temporal has too much to do: {error.message.rstrip('.')}.", remedy="Ask again in a moment.")
     # Temporal itself answered, but no worker took the query in time.
     if error.status in _SILENT or error.status is RPCStatusCode.FAILED_PRECONDITION:
         return worker_silent()

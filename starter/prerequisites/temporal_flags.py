@@ -10,6 +10,8 @@ TEMPORAL_DYNAMIC_CONFIG = {
     "history.timerProcessorMaxPollRPS": "5000",
     "history.visibilityProcessorMaxPollRPS": "5000",
     "history.timerProcessorMaxTimeShift": '"10ms"',
+    # While a workflow's task lasts, as that of a step in SQL, the default lets one query wait and refuses all others.
+    "history.MaxBufferedQueryCount": "1000",
 }
 """Always set on the server; values are JSON."""
 
