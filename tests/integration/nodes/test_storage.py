@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from functools import partial
 
 import psycopg
 import pytest
@@ -115,19 +116,31 @@ async def test_temporary_files_count_those_of_parallel_queries_too(rig: Rig, clu
 
 async def test_open_sessions_are_read_only_from_their_next_transaction_on(rig: Rig, cluster: TestCluster):
     storage = StorageActivities(rig.sql)
+
+    async def takes_writes(session: psycopg.AsyncConnection) -> bool:
+        try:
+            await session.execute("INSERT INTO kept VALUES (3)")
+        except ReadOnlySqlTransaction:
+            return False
+        return True
+
+    async def takes_none(session: psycopg.AsyncConnection) -> bool:
+        return not await takes_writes(session)
+
     async with await client(cluster) as idle, await client(cluster) as working:
         await idle.execute("CREATE TABLE IF NOT EXISTS kept (n int)")
         async with working.transaction():
             await working.execute("INSERT INTO kept VALUES (1)")
             await storage.set_read_only(SetReadOnlyInput(target=cluster.target, read_only=True))
             await working.execute("INSERT INTO kept VALUES (2)")
+        # Each session hears of it by a signal of its own: one heard is not all heard.
         try:
             for session in (idle, working):
-                with pytest.raises(ReadOnlySqlTransaction):
-                    await session.execute("INSERT INTO kept VALUES (3)")
+                await until(partial(takes_none, session), what="the end of writes")
         finally:
             await storage.set_read_only(SetReadOnlyInput(target=cluster.target, read_only=False))
-        await idle.execute("INSERT INTO kept VALUES (4)")
+        for session in (idle, working):
+            await until(partial(takes_writes, session), what="writes")
 
 
 async def test_who_says_so_may_make_room(read_only: StorageActivities, cluster: TestCluster):
