@@ -48,6 +48,8 @@ END $$
 @pytest.fixture(scope="module")
 async def asked(people: Effects) -> Effects:
     await people.queries.read_queries(ReadQueriesInput(target=people.server.target))
+    # Other tests ran statements that look alike on this server.
+    await people.server.run(SUPERUSER, "SELECT mpg.pg_stat_statements_reset()", "postgres")
     for script in (WHO_PLANS, WRITES, SLEEPS):
         await people.server.run(BOB, script)
     return people
